@@ -1,0 +1,171 @@
+"""Trials run in worker processes of this machine that live through the search.
+
+Each worker is a pool of one process (pebble), so that a trial that goes on can be sent to the worker
+that still holds its network. A worker that dies costs the job it was running; the pool starts another.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+
+import psutil
+
+from nas.errors import EvaluationError
+from nas.evaluate import Evaluation, Job, evaluate, prepare
+
+__all__ = ["LocalProcesses", "default_workers"]
+
+WORKER_MB = 1500.0
+"""What a worker needs: TensorFlow, a small network's training, and room to grow."""
+
+
+def default_workers() -> int:
+    """Give one worker for each core this process may use, fewer where memory would not hold them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, int(psutil.virtual_memory().available / 2**20 / WORKER_MB)))
+
+
+def _warm_up(warm: Callable[[], None]) -> None:
+    """Start a worker: deaf to Ctrl-C, which the parent handles, and gone when the parent is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def die_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=die_with_parent, daemon=True).start()
+    warm()
+
+
+def _nothing() -> None:
+    """Run in a new worker to learn that it is warm."""
+
+
+@dataclass
+class _Worker:
+    """A pool of one process, how many jobs it has, and which trials' networks it holds."""
+
+    pool: object
+    load: int = 0
+    holds: set[int] = field(default_factory=set)
+
+
+class LocalProcesses:
+    """Runs jobs in `workers` spawned processes; a job may last `timeout_seconds`.
+
+    A worker whose memory passes its share of the machine is replaced by a fresh one, once that is warm.
+    `run` and `warm` are what a worker does for a job and at its start; both must be importable.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        timeout_seconds: float | None = None,
+        memory_limit_mb: float | None = None,
+        run: Callable[[Job], Evaluation] = evaluate,
+        warm: Callable[[], None] = prepare,
+    ) -> None:
+        self.workers = workers
+        self._timeout = timeout_seconds
+        self._limit_mb = memory_limit_mb or max(
+            WORKER_MB, 0.6 * psutil.virtual_memory().total / 2**20 / workers
+        )
+        self._run, self._warm = run, warm
+        self._lock = threading.Lock()
+        self._closed = False
+        self._replacing: set[int] = set()
+        self._pools = [self._start() for _ in range(workers)]
+        self._retired: list[_Worker] = []
+
+    def _start(self) -> _Worker:
+        from pebble import ProcessPool
+
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPool(1, initializer=_warm_up, initargs=(self._warm,), context=context)
+        pool.schedule(_nothing)
+        return _Worker(pool)
+
+    def submit(self, job: Job) -> Future[Evaluation]:
+        """Send the job to the worker that holds its network if it is not busier than others by two."""
+        with self._lock:
+            place = min(range(self.workers), key=lambda number: self._cost(number, job))
+            worker = self._pools[place]
+            worker.load += 1
+            worker.holds.add(job.number)
+        done: Future[Evaluation] = Future()
+        inner = worker.pool.schedule(self._run, args=(job,), timeout=self._timeout)  # type: ignore[attr-defined]
+        inner.add_done_callback(lambda finished: self._finish(finished, done, worker, place))
+        return done
+
+    def _cost(self, place: int, job: Job) -> tuple[float, int]:
+        worker = self._pools[place]
+        return worker.load - (1.5 if job.number in worker.holds else 0.0), place
+
+    def _finish(
+        self, finished: Future[Evaluation], done: Future[Evaluation], worker: _Worker, place: int
+    ) -> None:
+        with self._lock:
+            worker.load -= 1
+        error = None if finished.cancelled() else finished.exception()
+        if finished.cancelled():
+            done.set_exception(EvaluationError("the search was closed before this trial ended"))
+        elif error is None:
+            result = finished.result()
+            if result.memory_mb > self._limit_mb:
+                self._replace(worker, place)
+            done.set_result(result)
+        else:
+            with self._lock:
+                worker.holds.clear()
+            done.set_exception(self._explained(error))
+
+    def _explained(self, error: BaseException) -> EvaluationError:
+        from pebble import ProcessExpired
+
+        if isinstance(error, EvaluationError):
+            return error
+        if isinstance(error, ProcessExpired):
+            return EvaluationError(f"its worker process died with exit code {error.exitcode}")
+        if isinstance(error, FutureTimeout):
+            return EvaluationError(f"it took longer than the limit of {self._timeout:.0f} s")
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+        return EvaluationError(f"{type(error).__name__}: {reason}")
+
+    def _replace(self, worker: _Worker, place: int) -> None:
+        """Start a fresh worker and put it in the old one's place once it is warm."""
+        with self._lock:
+            if self._closed or place in self._replacing or self._pools[place] is not worker:
+                return
+            self._replacing.add(place)
+        fresh = self._start()
+
+        def swap(_: Future[None]) -> None:
+            with self._lock:
+                self._pools[place] = fresh
+                self._replacing.discard(place)
+                self._retired.append(worker)
+                closed = self._closed
+            worker.pool.close()  # type: ignore[attr-defined]  # ends by itself after the jobs it has
+            if closed:
+                fresh.pool.stop()  # type: ignore[attr-defined]
+
+        fresh.pool.schedule(_nothing).add_done_callback(swap)  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Kill all workers; jobs that have not finished fail."""
+        with self._lock:
+            self._closed = True
+            pools = [worker.pool for worker in (*self._pools, *self._retired)]
+        for pool in pools:
+            pool.stop()  # type: ignore[attr-defined]
+        for pool in pools:
+            pool.join()  # type: ignore[attr-defined]

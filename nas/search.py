@@ -1,0 +1,355 @@
+"""The one loop: ask, screen, deduplicate, submit, promote, tell, log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from nas.architecture import Design
+from nas.engines import Engine
+from nas.errors import EvaluationError
+from nas.evaluate import Evaluation, Job
+from nas.executors import Executor
+from nas.halving import Halving
+from nas.screening import Screen, Screened
+from nas.space import Setting, sample
+from nas.trial import Trial
+
+__all__ = ["Budget", "Log", "Search", "Status"]
+
+ATTEMPTS = 300
+"""Proposals of an engine that may be known or over a limit before settings are drawn at random."""
+
+RANDOM_ATTEMPTS = 3000
+"""Random settings that may be known or over a limit before the space counts as exhausted."""
+
+QUEUED = 2
+"""Jobs for each worker: one that runs and one that waits, so that no worker waits for the sampler."""
+
+
+class Log(Protocol):
+    """Where ended trials go."""
+
+    def trial(self, trial: Trial, files: Mapping[str, Path]) -> None:
+        """Keep a trial's latest state, with its files."""
+        ...
+
+    def over_limit(self, trial: Trial) -> None:
+        """Keep a candidate that was never trained."""
+        ...
+
+    def checkpoint(self, number: int) -> Path:
+        """Give the checkpoint of a trial that was kept."""
+        ...
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a search ends: after so many trials, so many seconds, or when going on is not worth it."""
+
+    trials: int
+    seconds: float | None = None
+    flat: float | None = None  # the expected relative gain of the hypervolume under which it is flat
+
+
+@dataclass
+class Status:
+    """Where a search stands, for whoever shows it."""
+
+    budget: Budget
+    started: float = field(default_factory=time.monotonic)
+    trials: dict[int, Trial] = field(default_factory=dict)  # ended, in their latest state
+    running: dict[int, tuple[Trial, float]] = field(default_factory=dict)  # with the time it was submitted
+    over_limit: int = 0
+    duplicates: int = 0
+    flatness: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)  # where the time went: train, trace, measure, ...
+    ended_by: str = ""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the search was started or resumed."""
+        return time.monotonic() - self.started
+
+    @property
+    def numbered(self) -> int:
+        """How many trials have begun."""
+        return len(self.trials.keys() | self.running.keys())
+
+
+@dataclass(frozen=True)
+class Training:
+    """How trials are trained: the data's folder, a scratch folder, the seeds."""
+
+    dataset: Path
+    scratch: Path
+    seed: int = 0
+    repeats: int = 1
+
+
+class Search:
+    """A search from its first or next trial to its end; see `run`."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        engine: Engine,
+        executor: Executor,
+        halving: Halving,
+        log: Log,
+        training: Training,
+        status: Status,
+    ) -> None:
+        self._screen, self._engine, self._executor = screen, engine, executor
+        self._halving, self._log, self._training = halving, log, training
+        self.status = status
+        self._rng = np.random.default_rng(training.seed)
+        self._pending: dict[Future[Evaluation], int] = {}
+        self._parts: dict[int, list[Evaluation]] = {}  # of trials with repeats, those that have ended
+        self._known: dict[str, int] = {}  # number of the trial with this design
+        self._refused: set[str] = set()  # designs over a limit
+        self._checkpoints: dict[int, list[Path]] = {}
+        self._first: list[Setting] = []
+        self._exhausted = False
+        self._next = 0
+
+    def start_from(self, settings: Sequence[Setting]) -> None:
+        """Try these settings before any the engine proposes."""
+        self._first = list(settings)
+
+    def replay(self, trials: Sequence[Trial]) -> None:
+        """Go on from a record: the engine learns what it had learnt, and nothing is trained twice."""
+        for trial in trials:
+            self._engine.tell(trial)
+            if trial.architecture is None:
+                continue
+            key = _key(trial)
+            if trial.state == "over_limit":
+                self._refused.add(key)
+                self.status.over_limit += 1
+            else:
+                self._known[key] = trial.number
+                self.status.trials[trial.number] = trial
+                self._next = max(self._next, trial.number + 1)
+
+    def run(self, show: Callable[[Status], None]) -> None:
+        """Search until the budget is used, the space exhausted or Ctrl-C is pressed.
+
+        Every trial that ended has been given to the log when this returns or raises; jobs that still run
+        are lost.
+        """
+        try:
+            while True:
+                self._fill()
+                if not self._pending:
+                    break
+                self._collect()
+                show(self.status)
+        except KeyboardInterrupt:
+            self.status.ended_by = "stopped by Ctrl-C"
+        finally:
+            self.status.running.clear()
+        show(self.status)
+
+    def _fill(self) -> None:
+        """Give the executor jobs until each worker has one that runs and one that waits."""
+        while len(self._pending) < QUEUED * self._executor.workers:
+            if not self._promote() and not self._begin():
+                return
+
+    def _promote(self) -> bool:
+        """Submit the stopped trial that most deserves it; say whether there was one."""
+        if self._out_of_time():
+            return False
+        numbers = self._halving.promotable(list(self.status.trials.values()), frozenset(self.status.running))
+        if not numbers:
+            return False
+        trial = self.status.trials[numbers[0]]
+        kept = self._checkpoints.get(trial.number) or [self._log.checkpoint(trial.number)]
+        self._submit(trial, kept)
+        return True
+
+    def _begin(self) -> bool:
+        """Submit a new candidate; say whether there was one and the budget allows it."""
+        if self.status.ended_by or self._exhausted or self._spent():
+            return False
+        screened = self._propose()
+        if screened is None:
+            self._exhausted = True
+            self.status.ended_by = "every network of the space that the limits allow has been tried"
+            return False
+        number, self._next = self._next, self._next + 1
+        trial = Trial(
+            number=number,
+            setting=screened.setting,
+            id=screened.design.architecture.id,
+            state="failed" if screened.failed else "running",
+            values=screened.values,
+            reason=screened.reason,
+            architecture=screened.design.architecture,
+            training=screened.design.training,
+        )
+        self._known[screened.design.key] = number
+        if screened.failed:
+            self._end(trial, {})
+        else:
+            self._submit(trial, [])
+        return True
+
+    def _spent(self) -> bool:
+        budget, flatness = self.status.budget, self.status.flatness
+        if self.status.numbered >= budget.trials:
+            self.status.ended_by = f"{budget.trials} trials"
+        elif self._out_of_time():
+            self.status.ended_by = f"{budget.seconds:.0f} s are over"
+        elif budget.flat is not None and flatness is not None and flatness < budget.flat:
+            self.status.ended_by = f"one more trial is expected to gain only {flatness:.2%} of hypervolume"
+        return bool(self.status.ended_by)
+
+    def _out_of_time(self) -> bool:
+        return self.status.budget.seconds is not None and self.status.elapsed >= self.status.budget.seconds
+
+    def _propose(self) -> Screened | None:
+        """Find a design that is new and within the limits; None where there seems to be none left."""
+        started = time.monotonic()
+        for attempt in range(ATTEMPTS + RANDOM_ATTEMPTS):
+            if self._first:
+                setting: Setting = self._first.pop(0)
+            elif attempt < ATTEMPTS:
+                setting = self._engine.ask()
+            else:
+                setting = sample(self._screen.space.open_values, self._rng)
+            screened = self._new(setting)
+            if screened is None:
+                continue
+            if not screened.reason:
+                before = time.monotonic()
+                _add(self.status.seconds, "propose", before - started)
+                screened = self._screen.measure(screened)
+                started = time.monotonic()
+                _add(self.status.seconds, "measure", started - before)
+            if not screened.reason or screened.failed:
+                return screened
+            self._refuse(screened)
+        return None
+
+    def _new(self, setting: Setting) -> Screened | None:
+        """Screen a setting; where its design is known already, tell the engine what came of it."""
+        screened = self._screen.screen(setting)
+        key = screened.design.key
+        if key in self._refused:
+            return None
+        if key in self._known:
+            self.status.duplicates += 1
+            known = self.status.trials.get(self._known[key])
+            if known is not None:
+                self._engine.tell(replace(known, setting=setting))
+            return None
+        return screened
+
+    def _refuse(self, screened: Screened) -> None:
+        trial = Trial(
+            number=-1,
+            setting=screened.setting,
+            id=screened.design.architecture.id,
+            state="over_limit",
+            values=screened.values,
+            reason=screened.reason,
+            architecture=screened.design.architecture,
+            training=screened.design.training,
+        )
+        self._refused.add(screened.design.key)
+        self.status.over_limit += 1
+        self._engine.tell(trial)
+        self._log.over_limit(trial)
+
+    def _submit(self, trial: Trial, resume: Sequence[Path]) -> None:
+        """Train a trial up to its next rung, once for each seed."""
+        assert trial.architecture is not None
+        self._parts[trial.number] = []
+        for repeat in range(self._training.repeats):
+            folder = self._training.scratch / f"trial{trial.number}" / str(repeat)
+            folder.mkdir(parents=True, exist_ok=True)
+            job = Job(
+                design=_design(trial),
+                dataset=self._training.dataset,
+                epochs=self._halving.next_rung(trial.epochs),
+                full_epochs=self._halving.rungs[-1],
+                folder=folder,
+                resume=resume[min(repeat, len(resume) - 1)] if resume else None,
+                seed=self._training.seed + 1000 * repeat,
+                number=trial.number,
+            )
+            self._pending[self._executor.submit(job)] = trial.number
+        self.status.running[trial.number] = (replace(trial, state="running"), time.monotonic())
+
+    def _collect(self) -> None:
+        """Take in what has ended, waiting a moment where nothing has."""
+        done, _ = wait(self._pending, timeout=0.2, return_when=FIRST_COMPLETED)
+        for future in done:
+            number = self._pending.pop(future)
+            if number not in self.status.running:
+                continue  # another seed of this trial has failed
+            trial, _ = self.status.running[number]
+            try:
+                self._parts[number].append(future.result())
+            except EvaluationError as error:
+                self._end(replace(trial, state="failed", reason=str(error)), {})
+                continue
+            if len(self._parts[number]) == self._training.repeats:
+                self._end(*self._evaluated(trial, self._parts[number]))
+        if done:
+            self.status.flatness = self._engine.flatness()
+
+    def _evaluated(self, trial: Trial, parts: Sequence[Evaluation]) -> tuple[Trial, dict[str, Path]]:
+        """Put what the seeds of a trial gave into the trial: means of values and curves."""
+        self._checkpoints[trial.number] = [part.checkpoint for part in parts]
+        values = {name: float(np.mean([part.values[name] for part in parts])) for name in parts[0].values}
+        if len(parts) > 1:
+            values |= {f"{name}_std": float(np.std([part.values[name] for part in parts])) for name in values}
+        curve = [
+            {key: float(np.mean([epoch[key] for epoch in epochs])) for key in epochs[0]}
+            for epochs in zip(*(part.curve for part in parts), strict=True)
+        ]
+        seconds = dict(trial.seconds)
+        for part in parts:
+            for name, spent in part.seconds.items():
+                _add(seconds, name, spent)
+        full = parts[0].epochs >= self._halving.rungs[-1]
+        ended = replace(
+            trial,
+            state="complete" if full else "stopped",
+            values={**trial.values, **values},
+            epochs=parts[0].epochs,
+            curve=(*trial.curve, *curve),
+            seconds=seconds,
+        )
+        return ended, {"checkpoint.npz": parts[0].checkpoint}
+
+    def _end(self, trial: Trial, files: Mapping[str, Path]) -> None:
+        self.status.running.pop(trial.number, None)
+        before = self.status.trials.get(trial.number)
+        for name, spent in trial.seconds.items():
+            _add(self.status.seconds, name, spent - (before.seconds.get(name, 0.0) if before else 0.0))
+        self.status.trials[trial.number] = trial
+        self._engine.tell(trial)
+        self._log.trial(trial, files)
+
+
+def _design(trial: Trial) -> Design:
+    assert trial.architecture is not None
+    return Design.model_construct(architecture=trial.architecture, training=trial.training)
+
+
+def _key(trial: Trial) -> str:
+    return _design(trial).key
+
+
+def _add(seconds: dict[str, float], name: str, spent: float) -> None:
+    seconds[name] = seconds.get(name, 0.0) + spent

@@ -1,0 +1,139 @@
+"""A table of architectures that others trained: a search in seconds, without training.
+
+A row is one architecture: its values `x_*`, the accuracy of one training, the mean of several for scoring,
+and its costs. Its parts are those of a real search: open values, known costs, an evaluation.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from nas.candidate import Candidate
+from nas.errors import DataError, nearest
+from nas.parts import Scalar
+from nas.space import OpenValue, Setting
+from nas.trial import Objective, Trial
+
+__all__ = ["Table"]
+
+QUALITIES = ("val_accuracy", "val_accuracy_low", "test_accuracy")
+
+
+class Table:
+    """Open values, known costs and the evaluation of a table's architectures.
+
+    Settings that the table has no row for have no costs and fail when evaluated.
+    Raises DataError for a file that is no such table.
+    """
+
+    def __init__(self, path: str | Path, costs: Sequence[str] = (), full_epochs: int = 200, low_epochs: int = 12) -> None:
+        self.path = Path(path)
+        self.full_epochs, self.low_epochs = full_epochs, low_epochs
+        names, cells = _read(self.path)
+        self._places = [place for place, name in enumerate(names) if name.startswith("x_")]
+        numbers = [place for place, name in enumerate(names) if not name.startswith("x_")]
+        self.cost_names = tuple(names[place] for place in numbers if names[place] not in QUALITIES)
+        for needed in ("val_accuracy", "test_accuracy"):
+            if needed not in names:
+                raise DataError(f"a table must have the column {needed}, got '{self.path}' without; add it")
+        for cost in costs:
+            if cost not in self.cost_names:
+                raise DataError(f"a cost must be a column of '{self.path}', got '{cost}'; {nearest(cost, self.cost_names)}")
+        self.costs = tuple(costs) or self.cost_names
+        self.open_values = tuple(
+            OpenValue(names[place].removeprefix("x_"), _choices([row[place] for row in cells]))
+            for place in self._places
+        )
+        self._numbers: dict[str, np.ndarray] = {
+            names[place]: np.array([float(row[place]) for row in cells]) for place in numbers
+        }
+        readings = [{str(choice): choice for choice in value.choices} for value in self.open_values]
+        self.rows: tuple[tuple[Scalar, ...], ...] = tuple(
+            tuple(_reading(row[place], known) for place, known in zip(self._places, readings, strict=True)) for row in cells
+        )
+        self._row_of = {row: number for number, row in enumerate(self.rows)}
+
+    @property
+    def has_low(self) -> bool:
+        """Whether the table has a short training's accuracy."""
+        return "val_accuracy_low" in self._numbers
+
+    @cached_property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The accuracy, known by training, and the chosen costs, known before."""
+        return (Objective("accuracy", True, True), *(Objective(cost) for cost in self.costs))
+
+    def column(self, name: str) -> np.ndarray:
+        """Give a column of numbers, one for each row."""
+        return self._numbers[name]
+
+    def row(self, setting: Setting) -> int | None:
+        """Give the number of the row that a setting stands for, or None."""
+        return self._row_of.get(tuple(setting.get(value.name, "") for value in self.open_values))
+
+    def setting(self, row: int) -> dict[str, Scalar]:
+        """Give the setting of a row."""
+        return {value.name: choice for value, choice in zip(self.open_values, self.rows[row], strict=True)}
+
+    def describe(self, setting: Setting) -> Candidate:
+        """Give what is known of a setting before training: its costs and how often it has each category."""
+        row = self.row(setting)
+        identity = "/".join(str(setting.get(value.name, "")) for value in self.open_values)
+        if row is None:
+            return Candidate(identity, {})
+        counts: dict[str, float] = {f"count_{choice}": 0.0 for choice in self._shared}
+        for choice in self.rows[row]:
+            if choice in self._shared:
+                counts[f"count_{choice}"] += 1.0
+        return Candidate(identity, {cost: float(self._numbers[cost][row]) for cost in self.costs}, counts)
+
+    @cached_property
+    def _shared(self) -> frozenset[Scalar]:
+        """The categories that several open values have."""
+        choices = [choice for value in self.open_values if not value.ordered for choice in value.choices]
+        return frozenset(choice for choice in choices if choices.count(choice) > 1)
+
+    def trial(self, number: int, setting: Setting, *, low: bool = False) -> Trial:
+        """Evaluate a setting as a search sees it: `complete`, `stopped` after a short training, or `failed`."""
+        candidate, row = self.describe(setting), self.row(setting)
+        if row is None:
+            return Trial(number, setting, candidate.id, "failed", reason="the table has no such row")
+        column, epochs = ("val_accuracy_low", self.low_epochs) if low else ("val_accuracy", self.full_epochs)
+        values: Mapping[str, float] = {"accuracy": float(self._numbers[column][row]), **candidate.costs}
+        return Trial(number, setting, candidate.id, "stopped" if low else "complete", values, epochs)
+
+
+def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            names, *cells = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise DataError(f"a table must be a CSV file with a header, got '{path}': {error}; check the path") from None
+    if not cells or not any(name.startswith("x_") for name in names):
+        raise DataError(f"a table must have rows and columns x_*, got '{path}' without; see its format")
+    return names, cells
+
+
+def _choices(texts: Sequence[str]) -> tuple[Scalar, ...]:
+    """Give the different values of a column, as numbers where all of them are."""
+    distinct = sorted(set(texts))
+    try:
+        return tuple(sorted({_number(text) for text in distinct}))
+    except ValueError:
+        return tuple(distinct)
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _reading(text: str, known: Mapping[str, Scalar]) -> Scalar:
+    return known[text] if text in known else _number(text)
