@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -53,7 +55,7 @@ def read_folder(path: Path, side: int | None) -> Source:
 
 
 def read_zip(path: Path, side: int | None) -> Source:
-    """Read a .zip of such a folder without unpacking it; a single folder around everything is looked through."""
+    """Read a .zip of such a folder without unpacking it."""
     try:
         archive = zipfile.ZipFile(path)  # open as long as the source: images are read when they are chosen
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -70,19 +72,21 @@ class _Tree:
     root: str
     names: Sequence[str]  # a folder's ends with '/'
     fetch: Callable[[str], bytes]  # an image's content
-    images: list[str] = field(init=False)
+    written: dict[str, str] = field(init=False)  # an image's path -> its name among `names`
+    images: list[str] = field(init=False)  # in order
     children: dict[str, set[str]] = field(init=False)  # a folder's sub-folders, by path; '' is the root
 
     def __post_init__(self) -> None:
-        self.images, self.children = [], {"": set()}
-        for name in sorted(self.names):
+        self.written, self.children = {}, {"": set()}
+        for name in self.names:
             parts = PurePosixPath(name).parts
             if any(part.startswith((".", "__MACOSX")) for part in parts):
                 continue
             is_folder = name.endswith("/")
             self._add(parts if is_folder else parts[:-1])
             if not is_folder and PurePosixPath(name).suffix.lower() in SUFFIXES:
-                self.images.append(name)
+                self.written["/".join(parts)] = name
+        self.images = sorted(self.written)
 
     def _add(self, parts: Sequence[str]) -> None:
         path = ""
@@ -97,7 +101,12 @@ class _Tree:
 
     def below(self, folder: str) -> list[str]:
         """Give the images below a folder, at any depth, in order."""
-        return [name for name in self.images if not folder or name.startswith(f"{folder}/")]
+        start, end = (bisect_left(self.images, f"{folder}{mark}") for mark in "/0")  # '0' comes after '/'
+        return self.images[start:end]
+
+    def content(self, image: str) -> bytes:
+        """Read an image's file."""
+        return self.fetch(self.written[image])
 
     def where(self, name: str) -> str:
         """Give a path as the user knows it."""
@@ -128,16 +137,25 @@ def _read(tree: _Tree, side: int | None) -> Source:
 
 
 def _splits(tree: _Tree, folder: str) -> dict[str, str]:
-    """Give the sub-folder of each split that is there; {'train': ''} where the folder itself is the one split.
+    """Give each split's sub-folder; {'train': ''} where the folder itself is the one split.
 
     A sub-folder `train` that holds images and no folders, beside others, is a class of that name.
     """
-    train = _joined(folder, "train")
-    if train not in tree.children or not (tree.children[train] or folder.endswith("images")):
+    if not tree.has(folder, "train"):
+        return {"train": ""}
+    others = any(tree.has(folder, name) for name in (*VALIDATION, "test"))
+    if not (tree.children[_joined(folder, "train")] or PurePosixPath(folder).name == "images"):
+        if others:
+            raise DataError(
+                f"train/ must hold one sub-folder a class, or images/ and masks/, got "
+                f"{tree.where(_joined(folder, 'train'))} without any; sort the images into sub-folders"
+            )
         return {"train": ""}
     found = {"train": "train"}
     for split, names in (("validation", VALIDATION), ("test", ("test",))):
-        found |= {split: name for name in names if tree.has(folder, name)}
+        present = [name for name in names if tree.has(folder, name)]
+        if present:
+            found[split] = present[0]
     return found
 
 
@@ -181,8 +199,7 @@ def _classified(reader: _Reader, folders: dict[str, str]) -> Source:
 def _masked(reader: _Reader, folders: dict[str, tuple[str, str]]) -> Source:
     tree, splits = reader.tree, {}
     for split, (image_folder, mask_folder) in folders.items():
-        images = {_stem(file, image_folder): file for file in tree.below(image_folder)}
-        masks = {_stem(file, mask_folder): file for file in tree.below(mask_folder)}
+        images, masks = _by_stem(tree, image_folder), _by_stem(tree, mask_folder)
         if not images:
             raise DataError(
                 f"images/ must hold images, got none in {tree.where(image_folder)}; add them or take it out"
@@ -203,8 +220,17 @@ def _masked(reader: _Reader, folders: dict[str, tuple[str, str]]) -> Source:
     return Source((), splits)
 
 
-def _stem(file: str, folder: str) -> str:
-    return str(PurePosixPath(file).relative_to(folder or ".").with_suffix(""))
+def _by_stem(tree: _Tree, folder: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in tree.below(folder):
+        stem = str(PurePosixPath(file).relative_to(folder).with_suffix(""))
+        if stem in found:
+            raise DataError(
+                f"images/ and masks/ must hold one file of a name, got {tree.where(found[stem])} and "
+                f"{tree.where(file)}; take one out"
+            )
+        found[stem] = file
+    return found
 
 
 class _Reader:
@@ -252,44 +278,48 @@ class _Reader:
     def _decode(self, item: tuple[str, str]) -> tuple[Array, Array | None]:
         from PIL import Image
 
-        image = self._open(item[0])
-        width, height = image.size
-        mask: Array | None = None
-        if item[1]:
-            labels = self._open(item[1])
-            if labels.size != image.size:
-                raise DataError(
-                    f"masks must have the size of their images, got {width}x{height} in "
-                    f"{self.tree.where(item[0])} and {labels.size[0]}x{labels.size[1]} in "
-                    f"{self.tree.where(item[1])}; save the mask anew"
-                )
-            mask = self._labels(labels, item[1])
-        pixels = _eight_bit(image)
-        if self.side is not None and pixels.size != (self.side, self.side):
-            pixels = pixels.resize((self.side, self.side), Image.Resampling.BILINEAR)
-        return np.asarray(pixels), mask
+        with self._naming(item[0]):
+            image = Image.open(io.BytesIO(self.tree.content(item[0])))
+            size = image.size
+            pixels = _eight_bit(image)
+            if self.side is not None and size != (self.side, self.side):
+                pixels = pixels.resize((self.side, self.side), Image.Resampling.BILINEAR)
+            return np.asarray(pixels), self._mask(item, size) if item[1] else None
 
-    def _labels(self, mask: Image, file: str) -> Array:
-        if mask.mode not in ("1", "L", "P", "I") and not mask.mode.startswith("I;16"):
-            raise DataError(
-                f"masks must be images of one channel that holds integer labels, got {mask.mode} in "
-                f"{self.tree.where(file)}; save it as grey or palette PNG"
-            )
-        labels = np.asarray(mask)
-        return resized_masks(labels.astype(np.int32 if mask.mode[0] == "I" else np.uint8)[None], self.side)[0]
-
-    def _open(self, file: str) -> Image:
+    def _mask(self, item: tuple[str, str], size: tuple[int, int]) -> Array:
         from PIL import Image
 
-        try:
-            image = Image.open(io.BytesIO(self.tree.fetch(file)))
-            image.load()
-        except (*DECODE_ERRORS, Image.DecompressionBombError) as error:
+        with self._naming(item[1]):
+            mask = Image.open(io.BytesIO(self.tree.content(item[1])))
+            labels = np.asarray(mask)
+        if mask.size != size:
             raise DataError(
-                f"images must be readable, got {self.tree.where(file)} that is not ({error}); replace it or "
+                f"masks must have the size of their images, got {size[0]}x{size[1]} in "
+                f"{self.tree.where(item[0])} and {mask.size[0]}x{mask.size[1]} in "
+                f"{self.tree.where(item[1])}; save the mask anew"
+            )
+        if labels.ndim != 2 or labels.dtype.kind not in "iub":
+            raise DataError(
+                f"masks must be images of one channel that holds integer labels, got {mask.mode} in "
+                f"{self.tree.where(item[1])}; save it as grey or palette PNG"
+            )
+        labels = labels.astype(np.uint8 if labels.dtype.itemsize == 1 else np.int32)
+        resized: Array = resized_masks(labels[None], self.side)[0]
+        return resized
+
+    @contextlib.contextmanager
+    def _naming(self, file: str) -> Iterator[None]:
+        """Turn what a damaged file raises into a DataError that names it."""
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            yield
+        except (*DECODE_ERRORS, Image.DecompressionBombError) as error:
+            reason = "no known format" if isinstance(error, UnidentifiedImageError) else error
+            raise DataError(
+                f"images must be readable, got {self.tree.where(file)} that is not ({reason}); replace it or "
                 "take it out"
             ) from error
-        return image
 
 
 def _eight_bit(image: Image) -> Image:
@@ -298,5 +328,6 @@ def _eight_bit(image: Image) -> Image:
 
     if image.mode.startswith("I"):  # 16 bits of grey
         return Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
-    wanted = "L" if image.mode in GREY else "RGB"
-    return image if image.mode == wanted else image.convert(wanted)
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("L" if image.mode in GREY else "RGB")

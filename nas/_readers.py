@@ -34,9 +34,19 @@ CLOTHES = (
     "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CIFAR100 = tuple(
-    ["apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm"]
-)
+CIFAR100 = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+    "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+    "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur",
+    "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo",
+    "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree",
+    "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree",
+    "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum", "rabbit",
+    "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper",
+    "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+    "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe",
+    "whale", "willow_tree", "wolf", "woman", "worm",
+)  # fmt: skip
 NAMED: Mapping[str, tuple[str, ...]] = {
     "digits": DIGITS,
     "mnist": DIGITS,
@@ -112,9 +122,13 @@ def read_keras(name: str, side: int | None) -> Source:
 def read_npz(path: Path, side: int | None) -> Source:
     """Read an .npz in Keras' convention; nothing pickled is ever loaded."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            keys = list(file.files)
-            arrays = {key: file[key] for key in keys if key.startswith(("x_", "y_"))}
+        with path.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):
+                raise zipfile.BadZipFile("no archive of arrays, or cut off")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as file:
+                keys = list(file.files)
+                arrays = {key: file[key] for key in keys if key.startswith(("x_", "y_"))}
     except READ_ERRORS as error:
         if "allow_pickle" in str(error):
             raise DataError(
@@ -150,6 +164,11 @@ def _from_arrays(arrays: Mapping[str, Array], names: tuple[str, ...], side: int 
     values = np.unique(labels["train"])
     splits = {}
     for key, y in labels.items():
+        if y.ndim != 1:
+            raise DataError(
+                f"all labels must be classes or all masks, got classes in y_train and masks in y_{key}; "
+                "convert one"
+            )
         if unknown := sorted(set(np.unique(y).tolist()) - set(values.tolist())):
             raise DataError(
                 f"every label of y_{key} must occur in y_train, got {unknown[0]}; add examples of it to "
@@ -180,7 +199,7 @@ def _labels(y: Array, key: str) -> Array:
     y = y[..., 0] if y.ndim == 4 and y.shape[-1] == 1 else y
     if y.dtype.kind not in "iub":
         raise DataError(
-            f"{key} must hold integers, got {y.dtype}; number the classes from 0, for example y.astype('int32')"
+            f"{key} must hold integers, got {y.dtype}; number the classes, with y.astype('int32')"
         )
     if y.ndim not in (1, 3):
         fix = (
@@ -230,14 +249,14 @@ def _inputs(x: Array, key: str, masked: bool, side: int | None) -> Array:
     if not finite.all():
         place = int(np.argmin(finite))
         raise DataError(
-            f"{key} must be finite, got NaN, infinity or more than float32 holds in example {place}; mend it, "
-            "for example with np.nan_to_num(x)"
+            f"{key} must be finite, got NaN, infinity or more than float32 holds in example {place}; mend it "
+            "with np.nan_to_num(x)"
         )
     return x
 
 
 def _resized(x: Array, side: int | None) -> Array:
-    """Resize images (n, height, width, channels) to squares: bilinear, with every pixel counted on the way down."""
+    """Resize images (n, height, width, channels) to squares, bilinear (anti-aliased where they shrink)."""
     from PIL import Image
 
     if side is None or x.shape[1:3] == (side, side):

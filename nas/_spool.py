@@ -1,17 +1,17 @@
 """What MLflow could not be given yet, as files beside the record; and a trial as text, exact both ways.
 
-    mlruns/spool/NAME/
-      lock                    held by the process that writes the record of the search NAME
-      000007/                 one trial: trial.json and its files
-      journal.jsonl           over-limit trials and points of the search's own metrics, one a line
-      attached/               files for the search's run
+mlruns/spool/NAME/
+  lock                    held by the process that writes the record of the search NAME
+  000007/                 one trial: trial.json and its files
+  journal.jsonl           over-limit trials and points of the search's own metrics, one a line
+  attached/               files for the search's run
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any

@@ -6,17 +6,60 @@ shortcut stands only where its shape can be made equal; a value without an effec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import gcd
-from typing import Literal
+from typing import Literal, Protocol
 
 from nas.layers import Graph, Shape
 from nas.parts import Decoder, Head, Stage, Stem
 
-__all__ = ["classifier_head", "decoder", "segmentation_head", "stage", "stem"]
-
+__all__ = ["Network", "classifier_head", "decoder", "network", "segmentation_head", "stage", "stem"]
 
 Convolve = Callable[[int, str], int]
+
+
+class Network(Protocol):
+    """What a network is made of: an Architecture, or one whose values are still being looked for."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def rescale(self) -> bool: ...
+    @property
+    def stem(self) -> Stem | None: ...
+    @property
+    def stages(self) -> Sequence[Stage]: ...
+    @property
+    def decoder(self) -> Decoder | None: ...
+    @property
+    def head(self) -> Head | None: ...
+
+
+def network(graph: Graph, parts: Network) -> None:
+    """Add all layers of a network behind the input."""
+    shape = graph.shape(0)
+    x = graph.rescale(0, "rescale") if parts.rescale else 0
+    skips: list[tuple[int, int]] = []
+    if parts.stem is not None:
+        before, x = x, stem(graph, x, parts.stem)
+        if graph.shape(x)[:-1] != shape[:-1]:
+            skips.append((parts.stem.width, before))
+    for number, part in enumerate(parts.stages, start=1):
+        before, x = x, stage(graph, x, part, f"stage{number}")
+        if graph.shape(x)[:-1] != graph.shape(before)[:-1]:
+            pools = [place for place in range(before + 1, x + 1) if graph.layers[place].kind in POOLS]
+            skips.append((part.width, graph.layers[pools[0]].inputs[0] if pools else before))
+    if parts.task == "segmentation":
+        x = decoder(graph, x, parts.decoder or Decoder(), skips)
+        if parts.head is not None:
+            segmentation_head(graph, x, parts.head, parts.classes, shape)
+    elif parts.head is not None:
+        classifier_head(graph, x, parts.head, 1 if parts.task == "binary" else parts.classes)
+
+
+POOLS = ("max_pool", "average_pool")
 
 
 def stem(graph: Graph, x: int, part: Stem) -> int:
@@ -148,7 +191,10 @@ def _unit(graph: Graph, x: int, name: str, convolve: Convolve, normalization: st
 
 
 def decoder(graph: Graph, x: int, part: Decoder, skips: list[tuple[int, int]]) -> int:
-    """Enlarge the map again, once for each (width, encoder's map before it shrank), the first size last."""
+    """Enlarge the map again, once for each (width, encoder's map before it shrank), the first size last.
+
+    The encoder's map is the input of the pooling, or of the stage whose convolution is strided.
+    """
     for number, (width, skip) in enumerate(reversed(skips), start=1):
         name = f"decoder{number}"
         for conv in range(part.convs - 1):
@@ -178,10 +224,12 @@ def _decoder_conv(graph: Graph, x: int, part: Decoder, name: str, width: int, st
 
 def classifier_head(graph: Graph, x: int, part: Head, outputs: int) -> int:
     """Add pooling or flattening, hidden dense layers, dropout and the output layer."""
-    if part.pooling == "flatten":
+    if part.pooling == "flatten" and max(graph.shape(x)[:-1]) > 1:
         x = graph.flatten(x, "head_flatten")
     else:
-        x = graph.global_pool(x, "head_pool", part.pooling)
+        x = graph.global_pool(
+            x, "head_pool", "global_max" if part.pooling == "global_max" else "global_average"
+        )
     for number, units in enumerate(filter(None, part.dense), start=1):
         x = graph.dense(x, f"head_dense{number}", units)
         x = graph.activation(x, f"head_dense{number}_act", part.activation)

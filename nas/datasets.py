@@ -1,4 +1,4 @@
-"""A name or a path becomes a `Dataset`: training, validation and test examples, ready to be shared by workers.
+"""A name or a path becomes a `Dataset`: training, validation and test examples.
 
     digits                                    scikit-learn's digits, embedded; 16x16 unless asked otherwise
     mnist fashion_mnist cifar10 cifar100      Keras' loaders, which download into Keras' cache
@@ -123,33 +123,31 @@ class Dataset:
         A data set saved there before is replaced; any other content is refused. Raises RunError.
         """
         folder = Path(folder)
-        if (
-            folder.exists()
-            and not (folder / RECORD).is_file()
-            and (folder.is_file() or any(folder.iterdir()))
-        ):
-            raise RunError(
-                f"a data set must be saved in a folder of its own, got {folder} with other content; use a new one"
-            )
-        partial: Path | None = None
+        aside: Path | None = None
         try:
+            if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_saved(folder)):
+                raise RunError(
+                    f"a data set must be saved in a folder of its own, got {folder} with other content; "
+                    "use a new one"
+                )
             folder.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-            self._write(partial)
+            aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            self._write(aside / "new")
             if folder.exists():
-                os.rename(folder, partial / "replaced")
-            os.rename(partial, folder)
-            shutil.rmtree(folder / "replaced", ignore_errors=True)
+                os.rename(folder, aside / "old")
+            os.rename(aside / "new", folder)
         except OSError as error:
-            if partial is not None:
-                shutil.rmtree(partial, ignore_errors=True)
             raise RunError(
                 f"the data set must be saved for the workers, got '{error.strerror or error}' at {folder}; "
                 "free some space or use another folder"
             ) from error
+        finally:
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
         return folder
 
     def _write(self, folder: Path) -> None:
+        folder.mkdir()
         for name, split in self._splits().items():
             np.save(folder / f"{name}_x.npy", split.x, allow_pickle=False)
             np.save(folder / f"{name}_y.npy", split.y, allow_pickle=False)
@@ -165,28 +163,31 @@ class Dataset:
         folder = Path(folder)
         try:
             record = json.loads((folder / RECORD).read_text())
-            splits = {
-                name: Split(
-                    *(
-                        np.load(folder / f"{name}_{axis}.npy", mmap_mode="r", allow_pickle=False)
-                        for axis in "xy"
-                    )
-                )
-                for name in record.pop("splits")
-            }
-            shape, classes = tuple(record.pop("shape")), tuple(record.pop("classes"))
+            splits = {name: _opened(folder, name) for name in record["splits"]}
             return cls(
-                shape=shape,
-                classes=classes,
+                name=record["name"],
+                source=record["source"],
+                task=record["task"],
+                shape=tuple(record["shape"]),
+                classes=tuple(record["classes"]),
                 train=splits["train"],
                 validation=splits["validation"],
                 test=splits.get("test"),
-                **record,
+                ignore_label=record["ignore_label"],
             )
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise RunError(
                 f"a saved data set must be complete, got {folder} that is not ({error}); save it again"
             ) from error
+
+
+def _is_saved(folder: Path) -> bool:
+    return (folder / RECORD).is_file()
+
+
+def _opened(folder: Path, name: str) -> Split:
+    x, y = (np.load(folder / f"{name}_{axis}.npy", mmap_mode="r", allow_pickle=False) for axis in "xy")
+    return Split(x, y)
 
 
 def load(source: str = "digits", options: DataOptions = _DEFAULTS) -> Dataset:
@@ -230,17 +231,19 @@ def _read(source: str, side: int | None) -> Source:
     if source in NAMED:
         return read_keras(source, side)
     path = Path(source).expanduser()
-    if path.is_dir():
+    if source and os.path.isdir(path):  # unlike pathlib's, these say False where access is denied
         return read_folder(path, side)
     suffix = path.suffix.lower()
-    if not path.exists():
+    if not (source and os.path.exists(path)):
         if suffix or len(path.parts) > 1:
-            beside = path.parent if path.parent.is_dir() else Path()
-            close = difflib.get_close_matches(path.name, os.listdir(beside), n=1)
+            beside = path.parent
+            names = os.listdir(beside) if os.access(beside, os.R_OK | os.X_OK) and beside.is_dir() else []
+            close = difflib.get_close_matches(path.name, names, n=1)
             fix = f"did you mean {beside / close[0]}?" if close else "check the path"
             raise DataError(f"a data set's file must exist, got {source}; {fix}")
         raise DataError(
-            f"a data set must be a name, an .npz, a folder or a .zip, got '{source}'; {nearest(source, NAMED)}"
+            f"a data set must be a name, an .npz, a folder or a .zip, got '{source}'; "
+            f"{nearest(source.lower(), NAMED)}"
         )
     if suffix == ".npz":
         return read_npz(path, side)
@@ -251,14 +254,13 @@ def _read(source: str, side: int | None) -> Source:
 
 def _one_shape(inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Make grey images RGB where another split has colour; raises DataError where shapes differ otherwise."""
-    channels = {x.shape[-1] for x in inputs.values()}
-    if channels == {1, 3}:
+    if {(x.shape[-1], x.dtype) for x in inputs.values()} == {(1, np.dtype("u1")), (3, np.dtype("u1"))}:
         inputs = {name: np.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x for name, x in inputs.items()}
     wanted, kind = inputs["train"].shape[1:], inputs["train"].dtype
     for name, x in inputs.items():
         if x.shape[1:] != wanted or x.dtype != kind:
             raise DataError(
                 f"all splits must have examples of one shape and type, got {wanted} {kind} for training and "
-                f"{x.shape[1:]} {x.dtype} for {name}; convert one, for images for example with --image-size 64"
+                f"{x.shape[1:]} {x.dtype} for {name}; convert one, images with --image-size 64"
             )
     return dict(inputs)

@@ -91,13 +91,16 @@ class Halving:
 
     def _strata(self, costs: np.ndarray) -> list[np.ndarray]:
         """Cut the trials into groups of like cost, each large enough to promote two."""
-        count = max(1, len(costs) // (2 * self.reduction)) if costs.shape[1] else 1
+        if not costs.shape[1]:
+            return [np.arange(len(costs))]
         ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0).mean(axis=1)
-        order = np.argsort(ranks, kind="stable") if costs.shape[1] else np.arange(len(costs))
-        return list(np.array_split(order, min(count, 8)))
+        count = max(1, len(costs) // (2 * self.reduction))
+        return list(np.array_split(np.argsort(ranks, kind="stable"), min(count, 8)))
 
     def _beaten(self, row: int, qualities: np.ndarray, costs: np.ndarray) -> bool:
         """Say whether a trial no dearer in any cost was better by more than the noise at equal epochs."""
+        if not costs.shape[1]:
+            return False
         share = float(np.clip(qualities[row], 0.02, 0.98))
         noise = 2.0 * np.sqrt(share * (1 - share) / self.examples)
         no_dearer = (costs <= costs[row]).all(axis=1)

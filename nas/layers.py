@@ -79,13 +79,22 @@ class Graph:
         self.layers.append(layer)
         return len(self.layers) - 1
 
-    def _window(self, x: int, kernel_size: int, stride: int, dilation: int, padding: str) -> tuple[Shape, str]:
-        """Give the spatial shape after a window slid over x; padding is 'same' where the window is too big."""
+    def _window(
+        self, x: int, kernel_size: int, stride: int, dilation: int, padding: str
+    ) -> tuple[Shape, str]:
+        """Give the spatial shape after a window slid over x, and the padding.
+
+        That is 'same' where the window is too big for the map, and where nothing is to be padded.
+        """
         spatial = self.shape(x)[:-1]
         extent = (kernel_size - 1) * dilation + 1
-        if padding == "valid" and min(spatial) >= extent:
-            return tuple((size - extent) // stride + 1 for size in spatial), "valid"
-        return tuple(ceil(size / stride) for size in spatial), "same"
+        padded = tuple(ceil(size / stride) for size in spatial)
+        if padding == "same" or min(spatial) < extent:
+            return padded, "same"
+        inside = tuple((size - extent) // stride + 1 for size in spatial)
+        ends = [(count - 1) * stride + extent for count in padded]
+        alike = padded == inside and all(end <= size for end, size in zip(ends, spatial, strict=True))
+        return inside, "same" if alike else "valid"
 
     def conv(
         self,
@@ -105,8 +114,6 @@ class Graph:
         """Add a convolution; a depthwise one makes channels x depth_multiplier, whatever `filters` says."""
         dilation = dilation if stride == 1 and kernel_size > 1 else 1
         spatial, padding = self._window(x, kernel_size, stride, dilation, padding)
-        if kernel_size == 1:
-            padding = "same"
         if kind == "depthwise_conv":
             filters = self.channels(x) * depth_multiplier
         return self._add(
@@ -139,15 +146,18 @@ class Graph:
     def pool(
         self, x: int, name: str, kind: Literal["max_pool", "average_pool"], size: int, padding: str
     ) -> int:
+        """Halve the map; of 2 pixels a window of 3 sees no more than one of 2."""
+        size = min(size, max(2, *self.shape(x)[:-1]))
         spatial, padding = self._window(x, size, 2, 1, padding)
-        return self._add(
-            Layer(kind, name, (x,), (*spatial, self.channels(x)), 0, size, 2, padding=padding)
-        )
+        return self._add(Layer(kind, name, (x,), (*spatial, self.channels(x)), 0, size, 2, padding=padding))
 
     def global_pool(
         self, x: int, name: str, kind: Literal["global_average", "global_max"], keep_dims: bool = False
     ) -> int:
+        """Reduce the map to one pixel, or to its channels; of one pixel the greatest is the average."""
         channels = self.channels(x)
+        if set(self.shape(x)[:-1]) == {1}:
+            kind = "global_average"
         shape = (*(1 for _ in self.shape(x)[:-1]), channels) if keep_dims else (channels,)
         return self._add(Layer(kind, name, (x,), shape, keep_dims=keep_dims))
 
@@ -187,8 +197,6 @@ class Graph:
             for place in layer.inputs:
                 readers.setdefault(place, []).append(layer.kind)
         return tuple(
-            layer._replace(bias=False)
-            if layer.bias and readers.get(place) == ["batch_norm"]
-            else layer
+            layer._replace(bias=False) if layer.bias and readers.get(place) == ["batch_norm"] else layer
             for place, layer in enumerate(self.layers)
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from nas.errors import SpaceError, nearest
 
@@ -33,13 +33,29 @@ def _odd(value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool | float):  # which equal 1 and 2 and so would pass as a literal
+        raise ValueError(f"must be a whole number, got {value!r}; use {int(value)}")
+    return value
+
+
 KernelSize = Annotated[int, BeforeValidator(_odd), Field(ge=1, le=31)]
+Stride = Annotated[Literal[1, 2], BeforeValidator(_whole)]
+PoolSize = Annotated[Literal[2, 3], BeforeValidator(_whole)]
 
 
 class Part(BaseModel):
-    """A frozen value that refuses keys it does not know."""
+    """A frozen value that refuses keys it does not know, and text or truth where a number belongs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tuples(cls, data: Any) -> Any:
+        """Take lists, as files have them, where tuples belong."""
+        if not isinstance(data, dict):
+            return data
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
 
 
 class Stem(Part):
@@ -47,7 +63,7 @@ class Stem(Part):
 
     width: Width  # filters
     kernel_size: KernelSize = 3
-    stride: Literal[1, 2] = 1
+    stride: Stride = 1
     padding: Padding = "same"
     bias: bool = True
     normalization: Normalization = "none"  # where batch normalization stands: see Stage
@@ -76,7 +92,7 @@ class Stage(Part):
     shortcut_bias: bool = True  # of the projection
     squeeze_excitation: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0  # inner width over outer; 0: none
     shrink: Literal["none", "max_pool", "average_pool", "strided"] = "none"  # by 2, in the first block
-    pool_size: Literal[2, 3] = 2  # window of the pooling, whose stride is 2
+    pool_size: PoolSize = 2  # window of the pooling, whose stride is 2
     dropout: Rate = 0.0  # after the stage
 
 
@@ -95,14 +111,17 @@ class Decoder(Part):
 
 
 def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, int) else value
+    return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Units = Annotated[int, Field(ge=0, le=65536)]
 
 
 class Head(Part):
     """From the last feature map to the classes."""
 
     pooling: Literal["global_average", "global_max", "flatten"] = "global_average"
-    dense: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_tuple)] = ()  # 0: left out
+    dense: Annotated[tuple[Units, ...], BeforeValidator(_as_tuple)] = ()  # 0: left out
     activation: Activation = "relu"  # of the hidden dense layers
     dropout: Rate = 0.0  # before the output layer
     kernel_size: KernelSize = 1  # of the output convolution (segmentation)
@@ -123,11 +142,17 @@ class Training(Part):
 
 PartT = TypeVar("PartT", bound=BaseModel)
 
+FILE_KEYS = ("block", "training")
+"""What a file has besides the values of an Architecture."""
+
+STAGE_MAPPING_KEYS = ("count", "growth")
+"""What `stages` as a mapping has besides the values of a stage."""
+
 
 def validated(model: type[PartT], data: object, where: str) -> PartT:
     """Build a part from plain data; raise SpaceError with the first rule that it breaks."""
     if not isinstance(data, dict):
-        raise SpaceError(f"{where} must be a mapping of names to values, got {data!r}")
+        raise SpaceError(f"{where or 'the file'} must be a mapping of names to values, got {data!r}")
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -135,21 +160,63 @@ def validated(model: type[PartT], data: object, where: str) -> PartT:
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    """Turn pydantic's first complaint into one sentence with the rule, the value and the fix."""
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(step) for step in (where, *first["loc"]) if str(step))
-    value = first.get("input")
-    kind = first["type"]
+    """Turn pydantic's first complaint, a misspelt name before all others, into one sentence."""
+    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
+    path = first["loc"]
+    steps = [where, *(step + 1 if isinstance(step, int) else step for step in path)]  # places count from 1
+    place = ".".join(str(step) for step in steps if step != "")
+    value, kind, key = first.get("input"), first["type"], str(path[-1]) if path else ""
     if kind == "extra_forbidden":
-        key = str(first["loc"][-1])
-        return f"{where or 'the file'} has no value named '{key}'; {nearest(key, model.model_fields)}"
+        owner = place.removesuffix(key).rstrip(".")
+        return f"{owner or 'the file'} has no value named '{key}'; {nearest(key, _known(model, path))}"
     if kind == "missing":
-        return f"{place} must be given; write for example '{first['loc'][-1]}: 32'"
-    if kind == "literal_error":
-        allowed = [word.strip("' ") for word in first["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return f"{place} must be one of its values, got {value!r}; {nearest(str(value), allowed)}"
+        return f"{place} must be given; write for example '{key}: {EXAMPLES.get(key, '32')}'"
     if kind == "value_error":
         return f"{place} {first['ctx']['error']}"
-    rule = first["msg"][0].lower() + first["msg"][1:]
-    rule = rule.removeprefix("input ").replace("should", "must")
-    return f"{place} {rule}, got {value!r}"
+    if isinstance(value, dict):
+        fix = "an open value is written {choice: [...]} or {range: [low, high, step]}"
+        return f"{place} must be a plain value, got {value!r}; {fix}"
+    if kind == "literal_error":
+        allowed = [word.strip("' ") for word in first["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return f"{place} must be one of its values, got {_shown(value)}; {nearest(str(value), allowed)}"
+    rule, fix = RULES.get(kind, (first["msg"].replace("Input should", "must"), "mend it"))
+    bounds = {name: str(bound) for name, bound in first.get("ctx", {}).items()}
+    return f"{place} {rule.format(**bounds)}, got {_shown(value)}; {fix.format(**bounds)}"
+
+
+EXAMPLES = {"input_shape": "[32, 32, 3]"}
+
+RULES = {
+    "int_type": ("must be a whole number", "write for example 3"),
+    "float_type": ("must be a number", "write for example 0.5"),
+    "bool_type": ("must be true or false", "write true or false"),
+    "string_type": ("must be text", "put it in quotes"),
+    "tuple_type": ("must be a list", "write for example [32, 32, 3]"),
+    "too_short": ("must have at least {min_length} values", "add one"),
+    "too_long": ("must have at most {max_length} values", "leave one out"),
+    "model_type": ("must be a mapping of names to values", "write for example {{width: 32}}"),
+    "greater_than_equal": ("must be at least {ge}", "use {ge} or more"),
+    "greater_than": ("must be over {gt}", "use more than {gt}"),
+    "less_than_equal": ("must be at most {le}", "use {le} or less"),
+    "less_than": ("must be under {lt}", "use less than {lt}"),
+}
+"""By pydantic's name of a complaint: the rule, and the fix."""
+
+
+def _shown(value: object) -> str:
+    """Write a value as the file has it."""
+    if isinstance(value, bool):
+        return repr(value).lower()
+    return "null" if value is None else repr(list(value) if isinstance(value, tuple) else value)
+
+
+def _known(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Give the names that the part at a path takes."""
+    parts: dict[str, type[Part]] = {"stem": Stem, "stages": Stage, "decoder": Decoder, "head": Head}
+    known = list(model.model_fields)
+    if "stages" in known:
+        known += FILE_KEYS
+    if len(path) > 1 and path[0] in parts:
+        known = list(parts[str(path[0])].model_fields)
+        known += STAGE_MAPPING_KEYS if path[0] == "stages" else ()
+    return known

@@ -20,7 +20,7 @@ from nas.space import SearchSpace, Setting
 from nas.space_facts import extreme
 from nas.trial import Limit, Objective
 
-__all__ = ["Meter", "Screen", "Screened", "counted_costs"]
+__all__ = ["MEASURED", "Meter", "Screen", "Screened", "counted_costs"]
 
 MEASURED = ("latency_ms", "size_bytes")
 """Costs that only the network's file tells; all others come from the architecture alone."""
@@ -102,14 +102,16 @@ class Screen:
     def check_limits(self) -> None:
         """Find limits that nothing in the space can meet; raises LimitError with the least value there is."""
         for limit in self.limits:
-            _, least = extreme(self.space, self._reader(limit.name), greatest=False)
+            _, least = extreme(self.space, self.reader(limit.name), greatest=False)
             if least > limit.maximum:
                 raise LimitError(
                     f"{limit.name} must be at most {limit.maximum:,g}, but the least in the space "
                     f"{self.space.name} is about {least:,.4g}; allow that much or open smaller values"
                 )
 
-    def _reader(self, name: str) -> Callable[[Design], float]:
+    def reader(self, name: str) -> Callable[[Design], float]:
+        """Give the function that counts, or at the hopeful end of its error expects, a cost of a design."""
+
         def read(design: Design) -> float:
             if self._meter and name in MEASURED:
                 expected, error = self._meter.expect(design.architecture)

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from nas.architecture import Design, read_text, read_yaml
+from nas.architecture import Design
 from nas.errors import SpaceError, nearest
 from nas.layers import Shape
+from nas.notation import read_text, read_yaml
 from nas.parts import Scalar
 
 __all__ = ["OpenValue", "SearchSpace", "Setting", "active", "mutate", "sample", "shipped"]
@@ -104,7 +105,9 @@ class SearchSpace:
         data.setdefault("name", path.stem)
         return cls(data, f"'{path}'")
 
-    def bind(self, input_shape: Shape, classes: int, task: str = "classification", rescale: bool = True) -> SearchSpace:
+    def bind(
+        self, input_shape: Shape, classes: int, task: str = "classification", rescale: bool = True
+    ) -> SearchSpace:
         """Fill in what the data set says and check every choice.
 
         Raises SpaceError where the file says otherwise, or where any choice breaks a rule.
@@ -184,9 +187,7 @@ class SearchSpace:
             if isinstance(node, _Open):
                 if not node.per_stage:
                     return setting[node.name]
-                numbers = itertools.takewhile(
-                    lambda n: f"{node.name}.{n}" in setting, itertools.count(1)
-                )
+                numbers = itertools.takewhile(lambda n: f"{node.name}.{n}" in setting, itertools.count(1))
                 return [setting[f"{node.name}.{number}"] for number in numbers]
             if isinstance(node, dict):
                 return {key: close(value) for key, value in node.items()}
@@ -280,10 +281,14 @@ def _range(name: str, bounds: Any) -> tuple[Scalar, ...]:
         isinstance(bound, int | float) and not isinstance(bound, bool) for bound in bounds
     )
     if not numbers or len(bounds) != 3:
-        raise SpaceError(f"{name}.range must be [low, high, step], got {bounds!r}; write for example [2, 5, 1]")
+        raise SpaceError(
+            f"{name}.range must be [low, high, step], got {bounds!r}; write for example [2, 5, 1]"
+        )
     low, high, step = bounds
     if step <= 0 or high < low:
-        raise SpaceError(f"{name}.range must rise by a step over 0, got {bounds!r}; write for example [2, 5, 1]")
+        raise SpaceError(
+            f"{name}.range must rise by a step over 0, got {bounds!r}; write for example [2, 5, 1]"
+        )
     steps = int((high - low) / step + 1e-9)
     if steps >= 10_000:
         raise SpaceError(f"{name}.range must have at most 10,000 values, got {steps + 1}; take a larger step")
@@ -310,5 +315,7 @@ def find_space(name: str) -> Path:
         return path
     known = {**shipped("models"), **shipped()}
     if name not in known:
-        raise SpaceError(f"a space must be a shipped name or a YAML file, got '{name}'; {nearest(name, known)}")
+        raise SpaceError(
+            f"a space must be a shipped name or a YAML file, got '{name}'; {nearest(name, known)}"
+        )
     return known[name]

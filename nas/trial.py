@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from nas.architecture import Architecture, Training
+from nas.architecture import Architecture, Design, Training
 from nas.errors import InputError, nearest
 from nas.space import Setting
 
@@ -82,6 +82,13 @@ class Trial:
     architecture: Architecture | None = None  # None only for a row of a table
     training: Training = field(default_factory=Training)
     run_id: str = ""  # MLflow's, once it is logged
+
+    @property
+    def design(self) -> Design:
+        """What was trained; raises ValueError for a row of a table."""
+        if self.architecture is None:
+            raise ValueError(f"trial {self.number} has no architecture")
+        return Design.model_construct(architecture=self.architecture, training=self.training)
 
 
 def parse_objectives(names: Iterable[str]) -> tuple[Objective, ...]:

@@ -16,6 +16,8 @@ __all__ = ["Pool"]
 
 
 class Pool:
+    QUANT=False
+    _q=None
     def __init__(
         self,
         values: tuple[OpenValue, ...],
@@ -80,7 +82,16 @@ class Pool:
         x = np.array(self._rows, float)
         if self._stats is None:
             self._stats = x[:, n:].mean(0), np.maximum(x[:, n:].std(0), 1e-9)
-        x[:, n:] = (x[:, n:] - self._stats[0]) / self._stats[1]
+        if self.QUANT:
+            from scipy.special import ndtri
+            if self._q is None:
+                self._q = [np.unique(x[:, n + j], return_counts=True) for j in range(len(self._cn))]
+            for j, (u, cnt) in enumerate(self._q):
+                cdf = (np.cumsum(cnt) - cnt / 2) / cnt.sum()
+                x[:, n + j] = ndtri(np.interp(x[:, n + j], u, cdf))
+            if len(self._names): x[:, n + len(self._cn):] = ((x[:, n:] - self._stats[0]) / self._stats[1])[:, len(self._cn):]
+        else:
+            x[:, n:] = (x[:, n:] - self._stats[0]) / self._stats[1]
         self._cache = x
         return x
 

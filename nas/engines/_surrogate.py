@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 JITTER = 1e-6
+CENTRE = -2.0
+SHIFT = 0.005
 
 
 def relevance_groups(values: Sequence[OpenValue]) -> Places:
@@ -62,6 +64,7 @@ class ErrorModel:
 
     def fit(self, inputs: Array, targets: Array, lags: Array, *, learn: bool = True) -> None:
         """Learn from inputs (trials, columns), targets and lags (trials,)."""
+        targets = self._warp(targets)
         full = targets[lags == lags.min()]
         self._middle = float(np.median(full))
         self._scale = float(max(np.std(full), 0.25 * np.std(targets), 1e-3))
@@ -88,7 +91,7 @@ class ErrorModel:
             np.log(0.1),
             np.log(0.03),
         ]
-        deviation = [1.5] * groups + [1.0, 1.0, 2.0, 0.5, 1.5, 1.5]
+        deviation = [self.WSD] * groups + [1.0, 1.0, 2.0, 0.5, 1.5, 1.5]
         return np.array(mean), np.array(deviation)
 
     def _learn(self) -> None:
@@ -109,6 +112,9 @@ class ErrorModel:
             lambda p: self._loss(p, apart, lags, targets, (mean, deviation)),
             start, jac=True, method="L-BFGS-B", options={"maxiter": 40 if len(self.parameters) == 0 else 12},
         )  # fmt: skip
+        if self.RESTART and len(self.parameters):
+            again = minimize(lambda p: self._loss(p, apart, lags, targets, (mean, deviation)), mean, jac=True, method="L-BFGS-B", options={"maxiter": 40})
+            if again.fun < found.fun: found = again
         self.parameters = found.x
         self.fitted_rows = len(self._inputs)
 
@@ -182,6 +188,11 @@ class ErrorModel:
         cov[np.diag_indices_from(cov)] += self._noise
         self._lower = cholesky(cov, lower=True)
         self._weights = cho_solve((self._lower, True), self._targets)
+        if self.LOO:
+            from scipy.linalg import solve_triangular
+            inverse = solve_triangular(self._lower, np.eye(len(cov)), lower=True)
+            self._surprise = self._weights**2 / (inverse**2).sum(axis=0)
+            self._near = len(cov)
 
     def believe(self, rows: Array) -> None:
         """Take the mean at these inputs (candidates, columns) for read: the mean stays, the doubt shrinks."""
@@ -212,7 +223,31 @@ class ErrorModel:
         groups = int(self.groups.max()) + 1
         prior = float(np.exp(self.parameters[groups : groups + 2]).sum())
         variance = np.maximum(prior - (spread**2).sum(axis=0), 1e-9)
-        return mean, self._scale * np.sqrt(variance)
+        deviation = self._scale * np.sqrt(variance)
+        if self.LOO:
+            near = cross[:, : self._near] / prior
+            near = near * (self._lags[: self._near] == 0)
+            deviation = deviation * np.sqrt((self.LOO + near @ self._surprise) / (self.LOO + near.sum(axis=1)))
+        high, low = self._unwarp(mean + deviation), self._unwarp(mean - deviation)
+        return (high + low) / 2.0, (high - low) / 2.0
+
+    POWER = 0.0
+    RESTART = True
+    LOGIT = False
+    LOO = False
+    WSD = 1.5
+
+    def _warp(self, logs: Array) -> Array:
+        if self.LOGIT:
+            return logs - np.log(1.0 + 2 * SHIFT - np.minimum(np.exp(logs), 1.0 + SHIFT))
+        return logs if not self.POWER else -np.expm1(-self.POWER * (logs - CENTRE)) / self.POWER
+
+    def _unwarp(self, warped: Array) -> Array:
+        if self.LOGIT:
+            return np.log(1.0 + 2 * SHIFT) - np.logaddexp(0.0, -warped)
+        if not self.POWER:
+            return warped
+        return CENTRE - np.log(np.maximum(1.0 - self.POWER * warped, 1e-6)) / self.POWER
 
 
 def _squared(a: Array, b: Array) -> Array:

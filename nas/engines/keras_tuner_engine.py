@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -36,6 +38,7 @@ class KerasTunerEngine:
     - stopped: the same with the quality at its epochs, a low estimate (see `losses`); told again
       after more training, the later one replaces it.
     - over the limits: 1.05, which no other exceeds, plus log(1 + excess).
+    - pending: the oracle itself assumes its prediction plus one deviation.
     - failed: not shown to the oracle; any number of them in a row is no reason to stop.
 
     The oracle sees the 50 best by the scalar of the ask and the 50 told last, since its Gaussian
@@ -135,9 +138,52 @@ class KerasTunerEngine:
         return np.asarray(np.where(over > 0, 1.05 + np.log1p(over), scalar))
 
 
+class _Process:
+    """The oracle's Gaussian process, predicting by the same formulas without checking each call.
+
+    An ask predicts one point thousands of times, and scikit-learn's checks are most of that.
+    """
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+        self._mean, self._std = 0.0, 1.0
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Fit the process to x (trials, parameters), y (trials)."""
+        self._process.fit(x, y)
+        self._mean, self._std = float(np.mean(y)), float(np.std(y)) or 1.0
+
+    def predict(self, x: np.ndarray, return_std: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Give mean and deviation at x (points, parameters); those of the prior before a fit."""
+        from scipy.linalg import solve_triangular
+
+        process = self._process
+        if not hasattr(process, "alpha_"):
+            prior: tuple[np.ndarray, np.ndarray] = process.predict(x, return_std=return_std)
+            return prior
+        between = process.kernel_(x, process.X_train_)
+        known = solve_triangular(process.L_, between.T, lower=True, check_finite=False)
+        variance = np.maximum(process.kernel_.diag(x) - (known**2).sum(axis=0), 0.0)
+        return between @ process.alpha_ * self._std + self._mean, np.sqrt(variance) * self._std
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the process's stderr shut: TensorFlow's import greets there, whatever its log level."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _oracle(name: Oracle, values: Sequence[OpenValue], seed: int) -> Any:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets on stderr otherwise
-    import keras_tuner
+    with _quiet():
+        import keras_tuner
 
     parameters = keras_tuner.HyperParameters()
     choices = {value.name: value.choices for value in values}
@@ -157,7 +203,10 @@ def _oracle(name: Oracle, values: Sequence[OpenValue], seed: int) -> Any:
     }
     if name == "random":
         return keras_tuner.oracles.RandomSearchOracle(**options)
-    return keras_tuner.oracles.BayesianOptimizationOracle(num_initial_points=max(10, len(values)), **options)
+    options["num_initial_points"] = max(10, len(values))
+    oracle = keras_tuner.oracles.BayesianOptimizationOracle(**options)
+    oracle.gpr = _Process(oracle.gpr)
+    return oracle
 
 
 def _populated(oracle: Any, number: str) -> dict[str, Any]:

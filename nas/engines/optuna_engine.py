@@ -65,6 +65,7 @@ class OptunaEngine:
         self._genetic = _genetic(seed) if sampler == "nsga2" else None
         self._study = _study(self._genetic or _sampler(sampler, seed), len(self._objectives))
         self._distributions = {value.name: _distribution(value) for value in self._values}
+        self._generation = 0
         self._rng = np.random.default_rng(seed)
         self._book: Book[int] = Book()
         self._worst: list[float | None] = [None] * len(self._objectives)
@@ -143,7 +144,10 @@ class OptunaEngine:
         frozen = self._study.get_trials(deepcopy=False)[-1]
         if self._genetic is not None:
             # NSGA-II selects from generations only, and a trial that it did not propose has none.
-            self._genetic.get_trial_generation(self._study, frozen)
+            generation = self._genetic.get_trial_generation(self._study, frozen)
+            if generation > self._generation:  # select now: later it would recurse through them all
+                self._genetic.get_parent_population(self._study, generation)
+                self._generation = generation
         return frozen.number
 
 

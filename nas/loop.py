@@ -11,7 +11,6 @@ from typing import Protocol
 
 import numpy as np
 
-from nas.architecture import Design
 from nas.engines import Engine
 from nas.errors import EvaluationError
 from nas.evaluate import Evaluation, Job
@@ -21,7 +20,7 @@ from nas.screening import Screen, Screened
 from nas.space import Setting, sample
 from nas.trial import Trial
 
-__all__ = ["Budget", "Log", "Search", "Status"]
+__all__ = ["Budget", "Log", "Search", "Status", "TrialTraining"]
 
 ATTEMPTS = 300
 """Proposals of an engine that may be known or over a limit before settings are drawn at random."""
@@ -71,6 +70,7 @@ class Status:
     flatness: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)  # where the time went: train, trace, measure, ...
     ended_by: str = ""
+    interrupted: bool = False  # by Ctrl-C
 
     @property
     def elapsed(self) -> float:
@@ -84,7 +84,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrialTraining:
     """How trials are trained: the data's folder, a scratch folder, the seeds."""
 
     dataset: Path
@@ -103,7 +103,7 @@ class Search:
         executor: Executor,
         halving: Halving,
         log: Log,
-        training: Training,
+        training: TrialTraining,
         status: Status,
     ) -> None:
         self._screen, self._engine, self._executor = screen, engine, executor
@@ -129,7 +129,7 @@ class Search:
             self._engine.tell(trial)
             if trial.architecture is None:
                 continue
-            key = _key(trial)
+            key = trial.design.key
             if trial.state == "over_limit":
                 self._refused.add(key)
                 self.status.over_limit += 1
@@ -152,7 +152,7 @@ class Search:
                 self._collect()
                 show(self.status)
         except KeyboardInterrupt:
-            self.status.ended_by = "stopped by Ctrl-C"
+            self.status.ended_by, self.status.interrupted = "stopped by Ctrl-C", True
         finally:
             self.status.running.clear()
         show(self.status)
@@ -255,7 +255,7 @@ class Search:
 
     def _refuse(self, screened: Screened) -> None:
         trial = Trial(
-            number=-1,
+            number=-1 - self.status.over_limit,
             setting=screened.setting,
             id=screened.design.architecture.id,
             state="over_limit",
@@ -271,13 +271,12 @@ class Search:
 
     def _submit(self, trial: Trial, resume: Sequence[Path]) -> None:
         """Train a trial up to its next rung, once for each seed."""
-        assert trial.architecture is not None
         self._parts[trial.number] = []
         for repeat in range(self._training.repeats):
             folder = self._training.scratch / f"trial{trial.number}" / str(repeat)
             folder.mkdir(parents=True, exist_ok=True)
             job = Job(
-                design=_design(trial),
+                design=trial.design,
                 dataset=self._training.dataset,
                 epochs=self._halving.next_rung(trial.epochs),
                 full_epochs=self._halving.rungs[-1],
@@ -340,15 +339,6 @@ class Search:
         self.status.trials[trial.number] = trial
         self._engine.tell(trial)
         self._log.trial(trial, files)
-
-
-def _design(trial: Trial) -> Design:
-    assert trial.architecture is not None
-    return Design.model_construct(architecture=trial.architecture, training=trial.training)
-
-
-def _key(trial: Trial) -> str:
-    return _design(trial).key
 
 
 def _add(seconds: dict[str, float], name: str, spent: float) -> None:

@@ -1,0 +1,3 @@
+"""`nas measure` and `nas calibrate`: what a network costs on this device."""
+
+from __future__ import annotations

@@ -1,0 +1,175 @@
+"""How values, tables and a running search look in a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from nas.loop import Status
+from nas.report import front
+from nas.trial import Objective, Trial
+
+__all__ = ["Progress", "SearchView", "duration", "errors", "number", "output", "print_json", "table"]
+
+output = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+"""Data goes here."""
+
+errors = Console(stderr=True, highlight=False)
+"""Progress goes here."""
+
+
+def number(name: str, value: float | None) -> str:
+    """Write a value in the way its name asks for: 97.2 %, 12,345, 1.23 M, 0.123 ms, 45.6 kB."""
+    if value is None:
+        return "-"
+    if name in ("accuracy", "mean_iou") or name.startswith(("val_accuracy", "val_mean_iou")):
+        return f"{value:.1%}"
+    if name.endswith("_ms"):
+        return f"{value:.3f} ms"
+    if name.endswith("bytes"):
+        return f"{value / 1000:,.1f} kB"
+    if name == "flops":
+        return f"{value / 1e6:,.2f} M"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration: 42 s, 3 min 05 s, 2 h 10 min."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Make a table whose columns of numbers are to the right."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for place, column in enumerate(columns):
+        numeric = all(row[place][:1].isdigit() or row[place] in ("-", "") for row in rows)
+        made.add_column(column, justify="right" if numeric and rows else "left", no_wrap=place == 0)
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON, and nothing else, on standard output."""
+    print(json.dumps(data, indent=2))
+
+
+class SearchView:
+    """Shows a running search: live in a terminal, a line for each ended trial elsewhere."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._objectives = objectives
+        self._shown: dict[int, int] = {}  # the epochs at which each trial was last shown
+        self._live: Live | None = None
+
+    def __enter__(self) -> SearchView:
+        if errors.is_terminal:
+            self._live = Live(Text("starting the workers ..."), console=errors, refresh_per_second=4)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, status: Status) -> None:
+        """Show where the search stands."""
+        if self._live is not None:
+            self._live.update(self._screen(status))
+            return
+        for trial in status.trials.values():
+            if trial.run_id == "" and self._shown.get(trial.number) != trial.epochs:
+                self._shown[trial.number] = trial.epochs
+                errors.print(self._line(trial), soft_wrap=True)
+
+    def _line(self, trial: Trial) -> str:
+        if trial.state == "failed":
+            return f"trial {trial.number} failed: {trial.reason}"
+        values = ", ".join(
+            f"{objective.name} {number(objective.name, trial.values.get(objective.name))}"
+            for objective in self._objectives
+        )
+        return f"trial {trial.number} {trial.state} at {trial.epochs} epochs: {values}"
+
+    def _screen(self, status: Status) -> RenderableType:
+        found = front(list(status.trials.values()), self._objectives)
+        return Group(
+            self._bar(status), self._counts(status, len(found)), *self._running(status), self._best(found)
+        )
+
+    def _bar(self, status: Status) -> RenderableType:
+        ended = len(status.trials)
+        total = max(status.budget.trials, ended)
+        text = "{task.completed:.0f} of {task.total:.0f} trials"
+        bar = Progress(BarColumn(30), TextColumn(text), TextColumn("{task.description}"))
+        bar.add_task(f"{duration(status.elapsed)} gone, {self._left(status)}", total=total, completed=ended)
+        return bar
+
+    def _left(self, status: Status) -> str:
+        done = len([trial for trial in status.trials.values() if trial.run_id == ""])
+        left = None
+        if done >= 2:
+            left = max(0.0, (status.budget.trials - len(status.trials)) * status.elapsed / done)
+        if status.budget.seconds is not None:
+            over = max(0.0, status.budget.seconds - status.elapsed)
+            left = over if left is None else min(left, over)
+        return "" if left is None else f"about {duration(left)} left"
+
+    def _counts(self, status: Status, on_front: int) -> Text:
+        states = [trial.state for trial in status.trials.values()]
+        parts = [f"{on_front} on the front"]
+        for state, word in (
+            ("complete", "trained in full"),
+            ("stopped", "stopped early"),
+            ("failed", "failed"),
+        ):
+            if states.count(state):  # type: ignore[arg-type]
+                parts.append(f"{states.count(state)} {word}")  # type: ignore[arg-type]
+        if status.over_limit:
+            parts.append(f"{status.over_limit} over a limit, never trained")
+        if status.flatness is not None:
+            parts.append(f"one more trial is expected to gain {status.flatness:.2%}")
+        return Text(", ".join(parts), style="dim")
+
+    def _running(self, status: Status) -> list[Text]:
+        now = time.monotonic()
+        lines = []
+        for trial, since in list(status.running.values())[:8]:
+            costs = [
+                f"{objective.name} {number(objective.name, trial.values.get(objective.name))}"
+                for objective in self._objectives
+                if not objective.trained
+            ]
+            going = f"from epoch {trial.epochs}" if trial.epochs else "new"
+            lines.append(
+                Text(f"  trial {trial.number}, {going}, {duration(now - since)}: {', '.join(costs)}")
+            )
+        return lines
+
+    def _best(self, found: Sequence[Trial]) -> RenderableType:
+        if not found:
+            return Text("no trial trained in full yet", style="dim")
+        quality = next(objective.name for objective in self._objectives if objective.trained)
+        best = max(found, key=lambda trial: trial.values[quality])
+        values = ", ".join(
+            f"{objective.name} {number(objective.name, best.values.get(objective.name))}"
+            for objective in self._objectives
+        )
+        return Text(f"best so far: trial {best.number}, {values}", style="bold")

@@ -1,0 +1,107 @@
+"""`nas space list` and `nas space show`: what there is to search."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["add_to"]
+
+spaces = typer.Typer(help="List and explain search spaces.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.add_typer(spaces, name="space")
+
+
+@spaces.command(name="list")
+def list_spaces(
+    json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
+) -> None:
+    """List the spaces and the closed networks that ship.
+
+    Examples:
+
+        nas space list
+    """
+    from nas.cli.show import output, print_json, table
+    from nas.space import shipped
+
+    rows = []
+    for kind, folder in (("space", ""), ("network", "models")):
+        for name, path in shipped(folder).items():
+            opening = path.read_text(encoding="utf-8").splitlines()
+            text = " ".join(line.lstrip("# ") for line in opening if line.startswith("#"))
+            rows.append([name, kind, text.split(". ")[0].rstrip(".") + "."])
+    if json:
+        print_json([{"name": name, "kind": kind, "about": about} for name, kind, about in rows])
+    else:
+        output.print(table("", ["name", "kind", "what it is"], rows))
+
+
+@spaces.command(name="show")
+def show_space(
+    space: Annotated[str, typer.Argument(help="A shipped space or a YAML file.")],
+    data: Annotated[str, typer.Option(help="The data that sets the input and the classes.")] = "digits",
+    image_size: Annotated[
+        int | None, typer.Option(help="Resize every image to a square of this side.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
+) -> None:
+    """Show a space: its open values, how many settings and networks it has, and how small and large they are.
+
+    Examples:
+
+        nas space show xception_like
+
+        nas space show mine.yaml --data photos.npz
+    """
+    from nas.cli.show import number, output, print_json, table
+    from nas.datasets import DataOptions, load
+    from nas.screening import counted_costs
+    from nas.space import SearchSpace
+    from nas.space_facts import distinct, extreme
+
+    loaded = SearchSpace.load(space)
+    if "input_shape" in loaded.data and "classes" in loaded.data:
+        bound = loaded.bind(
+            tuple(loaded.data["input_shape"]),
+            loaded.data["classes"],
+            loaded.data.get("task", "classification"),
+        )
+        source = "the file's own input"
+    else:
+        dataset = load(data, DataOptions(image_size=image_size))
+        bound = loaded.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale)
+        source = f"the data set {data}"
+    count, exact = distinct(bound)
+    sizes = [
+        extreme(bound, lambda design: counted_costs(design.architecture)["params"], greatest)[1]
+        for greatest in (False, True)
+    ]
+    if json:
+        print_json({
+            "name": bound.name, "settings": bound.settings_count(), "architectures": count, "exact": exact,
+            "params": [int(size) for size in sizes],
+            "open_values": [{"name": value.name, "choices": list(value.choices)} for value in bound.open_values],
+        })  # fmt: skip
+        return
+    rows = []
+    for value in bound.open_values:
+        when = ""
+        if value.when is not None:
+            when = f"only where {value.when[0]} is {', '.join(str(choice) for choice in sorted(value.when[1], key=str))}"
+        rows.append([value.name, ", ".join(str(choice) for choice in value.choices), when])
+    output.print(table(f"Open values of {bound.name}", ["name", "choices", ""], rows))
+    shape = "x".join(str(size) for size in bound.data["input_shape"])
+    output.print()
+    output.print(f"settings                {bound.settings_count():,}")
+    output.print(f"distinct architectures  {_count(count, exact)}")
+    output.print(f"parameters              {number('params', sizes[0])} to {number('params', sizes[1])}")
+    output.print(f"input                   {shape}, {bound.data['classes']} classes, from {source}")
+
+
+def _count(count: float, exact: bool) -> str:
+    return f"{count:,.0f}" if exact else f"about {count:.2g} (estimated from samples)"

@@ -1,0 +1,120 @@
+"""From an architecture to a program: functions for what repeats, and the statements of `build_model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from nas.architecture import Architecture
+from nas.export import _calls
+from nas.export._calls import Block, DecoderBlock, Excitation
+from nas.export._families import Function, functions
+from nas.export._statements import Call, Code, Repeat, Statement, calls, rolled, substituted
+from nas.layers import Layer
+from nas.parts import Decoder
+
+__all__ = ["Program", "program"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What `build_model` does between its input and its output, and the functions it needs."""
+
+    functions: tuple[Function, ...]
+    body: tuple[Statement, ...]
+    output: Call | None  # the last layer, where there is a head
+    excitations: frozenset[Excitation]
+    skips: bool  # whether the encoder's maps are kept for the decoder
+
+
+def program(architecture: Architecture) -> Program:
+    """Write an architecture, which should be canonical, as a program of the same layers in the same order."""
+    layers = architecture.layers
+    sections = _calls.sections(layers)
+    blocks: dict[str, Block | DecoderBlock] = {}
+    for name, places in sections:
+        if name.startswith("stage") and not name.endswith("dropout"):
+            part = architecture.stages[int(name.split("_")[0].removeprefix("stage")) - 1]
+            blocks[name] = _calls.block(layers, name, places, part)
+        elif name.startswith("decoder") and name != "decoder":
+            assert architecture.decoder is not None or architecture.task == "segmentation"
+            decoder = architecture.decoder or Decoder()
+            blocks[name] = _calls.decoder_block(layers, name, places, decoder)
+    unit_functions, block_functions, statements = functions(list(blocks.values()))
+    of_block = dict(zip(blocks, statements, strict=True))
+    skips = _skip_places(layers, blocks, sections)
+    body: list[Statement] = []
+    for name, places in sections[1:]:
+        if name in blocks:
+            body.extend(of_block[name])
+        elif name not in ("head", "output"):
+            body.extend(_calls.calls_of(layers, places))
+        if places[-1] in skips:
+            body.append(Call("skips.append", output="", layer=False))
+    head = _calls.calls_of(layers, [p for name, places in sections if name in ("head", "output") for p in places])
+    output = replace(head[-1], output="outputs") if head else None
+    rows = rolled([*body, *head[:-1]])
+    kept, bodies = _inlined(unit_functions, [*(function.body for function in block_functions), rows])
+    block_functions = [
+        replace(function, body=inner) for function, inner in zip(block_functions, bodies[:-1], strict=True)
+    ]
+    excitations = {
+        block.excitation for block in blocks.values() if isinstance(block, Block) and block.excitation
+    }
+    return Program((*kept, *block_functions), bodies[-1], output, frozenset(excitations), bool(skips))
+
+
+def _skip_places(
+    layers: Sequence[Layer], blocks: Mapping[str, Block | DecoderBlock], sections: list[tuple[str, list[int]]]
+) -> set[int]:
+    """Find the layers whose output the decoder joins later."""
+    found: set[int] = set()
+    for name, places in sections:
+        found_block = blocks.get(name)
+        if isinstance(found_block, DecoderBlock) and found_block.merge:
+            inner = set(places)
+            found.update(source for place in places for source in layers[place].inputs
+                         if source not in inner and source != min(inner) - 1)
+    return found
+
+
+def _inlined(
+    functions: list[Function], bodies: list[tuple[Statement, ...]]
+) -> tuple[list[Function], list[tuple[Statement, ...]]]:
+    """Write units of one layer, and those called at one place only, where they are called."""
+    sites = [call.function for body in bodies for call in calls(body)]
+    passed = {value for body in bodies for value in _values(body)}
+    inline = {
+        function.name: function
+        for function in functions
+        if function.name not in passed and (len(function.body) == 1 or sites.count(function.name) == 1)
+    }
+    kept = [function for function in functions if function.name not in inline]
+    return kept, [_expanded(body, inline) for body in bodies]
+
+
+def _values(body: Sequence[Statement]) -> set[str]:
+    """Give the names of functions that are passed on as values."""
+    found: set[str] = set()
+    for statement in body:
+        if isinstance(statement, Call):
+            found.update(value for _, value in statement.arguments if isinstance(value, Code))
+        elif isinstance(statement, Repeat):
+            found.update(value for _, row in statement.columns for value in row if isinstance(value, Code))
+        if not isinstance(statement, Call):
+            found |= _values(statement.body)
+    return found
+
+
+def _expanded(body: Sequence[Statement], inline: Mapping[str, Function]) -> tuple[Statement, ...]:
+    """Put a function's body in the place of its call."""
+    found: list[Statement] = []
+    for statement in body:
+        if not isinstance(statement, Call):
+            found.append(replace(statement, body=_expanded(statement.body, inline)))
+        elif statement.function in inline:
+            values = dict(statement.arguments)
+            found.extend(substituted(step, values) for step in inline[statement.function].body)
+        else:
+            found.append(statement)
+    return tuple(found)

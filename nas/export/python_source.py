@@ -1,0 +1,197 @@
+"""An architecture as one readable Python file that needs only Keras."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from nas.architecture import Architecture, Design
+from nas.cost import cost
+from nas.export._calls import Excitation
+from nas.export._families import REQUIRED
+from nas.export._program import Program, program
+from nas.export._render import LINE, body_lines, function_text, value_text
+from nas.export._statements import Call, Statement
+from nas.parts import Training
+
+__all__ = ["export_python", "python_source"]
+
+WEIGHTS = "model.weights.h5"
+"""The file of weights beside the source."""
+
+
+def python_source(design: Design, weights_file: str = "") -> str:
+    """Write a design as the source of a module that builds and compiles the network with Keras alone.
+
+    Its `build_model()` has the weights of `nas.model.build` in the same order. `weights_file` is named in
+    the docstring as what to load.
+    """
+    architecture = design.architecture.canonical()
+    written = program(architecture)
+    known: dict[str, Mapping[str, Any]] = {one.name: one.parameters for one in written.functions}
+    ratios = {found.ratio for found in written.excitations}
+    known["squeeze_excitation"] = {"ratio": ratios.pop() if len(ratios) == 1 else REQUIRED}
+    parts = [
+        _about(design, weights_file),
+        "import keras\nfrom keras import layers",
+        *_excitation(written.excitations, len(architecture.input_shape) - 1),
+        *(function_text(function, known) for function in written.functions),
+        _build_model(design, architecture, written, known),
+    ]
+    if architecture.head is not None:
+        parts.append(_compile_model(architecture, design.training))
+    parts.append('if __name__ == "__main__":\n    build_model().summary()')
+    return "\n\n".join(parts[:2]) + "\n\n\n" + "\n\n\n".join(parts[2:]) + "\n"
+
+
+def _excitation(found: frozenset[Excitation], rank: int) -> list[str]:
+    """Write squeeze-and-excitation, with the share of channels that it keeps as simply as it can be said."""
+    if not found:
+        return []
+    single = len({one.ratio for one in found}) == 1
+    channels = _inner_channels(found) if single else "max(1, round(ratio * x.shape[-1]))"
+    return [
+        f'''def squeeze_excitation({"x" if single else "x, ratio"}):
+    """Weigh the channels by what the whole map holds."""
+    y = layers.GlobalAveragePooling{rank}D(keepdims=True)(x)
+    y = layers.Conv{rank}D({channels}, 1, activation="relu")(y)
+    y = layers.Conv{rank}D(x.shape[-1], 1, activation="sigmoid")(y)
+    return layers.Multiply()([x, y])'''
+    ]
+
+
+def _inner_channels(found: frozenset[Excitation]) -> str:
+    ratio = next(iter(found)).ratio
+    divisor = round(1 / ratio)
+    if abs(divisor * ratio - 1) < 1e-9 and all(one.outer // divisor == one.inner for one in found):
+        return "x.shape[-1]" if divisor == 1 else f"x.shape[-1] // {divisor}"
+    rounded = f"round({ratio!r} * x.shape[-1])"
+    return rounded if all(round(one.ratio * one.outer) for one in found) else f"max(1, {rounded})"
+
+
+def _build_model(
+    design: Design, architecture: Architecture, written: Program, known: Mapping[str, Mapping[str, Any]]
+) -> str:
+    indent = "    "
+    body = [*_augmentation(design.training), *written.body]
+    if written.output:
+        body.append(written.output)
+    if body and isinstance(body[0], Call):
+        body[0] = replace(body[0], inputs=("inputs",))
+    elif body:
+        body.insert(0, Call("", inputs=("inputs",), layer=False))
+    end = "outputs" if written.output else "x"
+    return "\n".join(
+        [
+            "def build_model():",
+            f'{indent}"""Build the network, not yet compiled."""',
+            f"{indent}inputs = keras.Input({value_text(tuple(architecture.input_shape))})",
+            *([f"{indent}skips = []"] if written.skips else []),
+            *body_lines(body, known, indent),
+            f'{indent}return keras.Model(inputs, {end}, name="{_model_name(architecture)}")',
+        ]
+    )
+
+
+def _model_name(architecture: Architecture) -> str:
+    return architecture.name if architecture.name.isidentifier() else "network"
+
+
+def _augmentation(training: Training) -> list[Statement]:
+    """Give the layers that change images at random in training only."""
+    made: list[Statement] = []
+    if training.flip:
+        made.append(Call("layers.RandomFlip", (("mode", "horizontal"),)))
+    if training.rotation:
+        made.append(Call("layers.RandomRotation", (("factor", training.rotation),)))
+    if training.zoom:
+        made.append(Call("layers.RandomZoom", (("factor", training.zoom),)))
+    return made
+
+
+def _compile_model(architecture: Architecture, training: Training) -> str:
+    cosine = training.schedule == "cosine"
+    rate = "learning_rate" if cosine else repr(training.learning_rate)
+    loss = "binary_crossentropy" if architecture.task == "binary" else "sparse_categorical_crossentropy"
+    about = "Compile with the optimizer and the loss of the search"
+    about += ", the learning rate falling to zero over `steps` batches." if cosine else "."
+    schedule = f"    learning_rate = keras.optimizers.schedules.CosineDecay({training.learning_rate!r}, steps)"
+    return "\n".join(
+        [
+            f"def compile_model(model{', steps' if cosine else ''}):",
+            f'    """{about}"""',
+            *([schedule] if cosine else []),
+            "    model.compile(",
+            f"        optimizer=keras.optimizers.{_optimizer(training, rate)},",
+            f'        loss="{loss}",',
+            '        metrics=["accuracy"],',
+            "    )",
+            "    return model",
+        ]
+    )
+
+
+def _optimizer(training: Training, rate: str) -> str:
+    """Write the optimizer as `nas.model.optimizer` makes it."""
+    decay = training.weight_decay
+    match training.optimizer:
+        case "adam":
+            return f"Adam({rate})"
+        case "adamw":
+            return f"AdamW({rate}, weight_decay={decay!r})"
+        case "sgd":
+            decayed = f", weight_decay={decay!r}" if decay else ""
+            return f"SGD({rate}, momentum=0.9, nesterov=True{decayed})"
+        case "rmsprop":
+            return f"RMSprop({rate})"
+
+
+def _about(design: Design, weights_file: str) -> str:
+    """Write the module's docstring: what the network is, its costs, and how to use it."""
+    architecture, training = design.architecture, design.training
+    costs = cost(architecture)
+    title = f"{architecture.name}: a" if architecture.name else "A"
+    what = f"{title} convolutional network of {costs.params:,} parameters"
+    if costs.trainable_params != costs.params:
+        what += f", {costs.trainable_params:,} of them trainable"
+    what += f", and {_short(costs.flops)} FLOPs for one example (2 x multiply-adds)."
+    shape = ", ".join(map(str, architecture.input_shape))
+    values = "values from 0 to 255" if architecture.rescale else "values scaled as in training"
+    output = ", ".join(map(str, architecture.layers[-1].shape))
+    kind = "features" if architecture.head is None else "probabilities"
+    paragraphs = [
+        what,
+        *(text for text in (architecture.about, architecture.source and f"Source: {architecture.source}") if text),
+        f"Input: (batch, {shape}), {values}. Output: (batch, {output}), {kind}.",
+    ]
+    wrapped = [textwrap.fill(_plain(text), LINE - 4, break_long_words=False) for text in paragraphs]
+    wrapped[0] = textwrap.fill(f'"""{_plain(what)}', LINE - 4, break_long_words=False)
+    return "\n\n".join([*wrapped, _usage(architecture, training, weights_file)]) + '\n"""'
+
+
+def _usage(architecture: Architecture, training: Training, weights_file: str) -> str:
+    build, usage = "build_model()", []
+    if architecture.head is not None:
+        steps = ", steps=epochs * len(x_train) // batch_size" if training.schedule == "cosine" else ""
+        build = f"compile_model({build}{steps})"
+    usage.append(f"    model = {build}")
+    if weights_file:
+        usage.append(f'    model.load_weights("{weights_file}")')
+    if architecture.head is not None:
+        usage.append(f"    model.fit(x_train, y_train, batch_size={training.batch_size}, epochs=20)")
+    return "\n".join(usage)
+
+
+def _plain(text: str) -> str:
+    """Make a text safe within a docstring."""
+    return " ".join(text.replace("\\", "/").replace('"', "'").split())
+
+
+def _short(number: int) -> str:
+    """Write a number with three digits and its size: 1.25 million."""
+    for size, word in ((10**9, "billion"), (10**6, "million"), (10**3, "thousand")):
+        if number >= size:
+            return f"{number / size:.3g} {word}"
+    return str(number)

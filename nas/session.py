@@ -1,0 +1,252 @@
+"""From a plan to a running search and back: what `nas search` does, for Python and the command line."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from nas import pareto, report
+from nas.datasets import Dataset, load
+from nas.engines import Engine
+from nas.errors import DataError
+from nas.executors import Executor, InProcess, LocalProcesses
+from nas.halving import Halving, rungs
+from nas.latency import LatencyOptions
+from nas.meter import FileMeter
+from nas.plan import Plan, bound_space, starting_settings
+from nas.screening import MEASURED, Screen
+from nas.loop import Budget, Search, Status, TrialTraining
+from nas.space import SearchSpace
+from nas.space_facts import extreme
+from nas.tracking import Record
+from nas.trial import Trial
+
+__all__ = ["DEFAULT_COSTS", "Result", "Session", "begin", "hypervolume", "reopen"]
+
+Show = Callable[[Status], None]
+
+DEFAULT_COSTS = ("params", "latency")
+"""What is improved beside the quality unless the user says otherwise."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search found: its name, all trials, the front's, and how it went."""
+
+    name: str
+    plan: Plan
+    trials: tuple[Trial, ...]
+    front: tuple[Trial, ...]
+    status: Status
+
+
+def begin(
+    space: str | Path | Mapping[str, Any],
+    asked: Mapping[str, Any],
+    name: str | None = None,
+    start_from: Sequence[str] = (),
+) -> Session:
+    """Prepare a new search of a space: a shipped name, a file, or a file's content.
+
+    `asked` are values of Plan. Raises InputError and its kinds: a space or data that breaks a rule, a
+    limit that nothing in the space can meet, a name in use.
+    """
+    loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
+    given = dict(asked)
+    options = Plan.of({**given, "space": {}, "objectives": given.get("objectives") or ("accuracy",)})
+    dataset = load(options.data, options.data_options)
+    quality = "mean_iou" if dataset.task == "segmentation" else "accuracy"
+    given["objectives"] = tuple(given.get("objectives") or (quality, *DEFAULT_COSTS))
+    plan = Plan.of({**given, "space": {}, "fingerprint": dataset.fingerprint})
+    bound = bound_space(loaded, dataset, plan.parsed_objectives())
+    plan = plan.model_copy(update={"space": bound.data, "start": tuple(starting_settings(bound, start_from))})
+    meter = _meter(plan, bound, dataset)
+    screen = Screen(bound, plan.parsed_objectives(), plan.parsed_limits(), meter)
+    screen.check_limits()
+    update = {"bounds": _bounds(plan, screen), "device": meter.device if meter else ""}
+    plan = plan.model_copy(update=update)
+    name = name or f"{bound.name or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
+    record = Record.create(name, plan.model_dump(mode="json"), dataset)
+    return Session(record, plan, dataset, screen, [])
+
+
+def reopen(name: str | None, changes: Mapping[str, Any]) -> Session:
+    """Prepare to go on with a search, the latest by default, from its record alone.
+
+    `changes` are values of its plan to change, such as trials. Raises InputError for an unknown name,
+    DataError where the data is no longer what it was.
+    """
+    record = Record.resume(name)
+    try:
+        plan = Plan.of({**record.config, **changes})
+        dataset = load(plan.data, plan.data_options)
+        if dataset.fingerprint != plan.fingerprint:
+            raise DataError(
+                f"a search must go on with the data it began with, got '{plan.data}' with other content; "
+                "bring the old data back, or begin a new search"
+            )
+        space = SearchSpace(plan.space)
+        meter = _meter(plan, space, dataset)
+        screen = Screen(space, plan.parsed_objectives(), plan.parsed_limits(), meter)
+        session = Session(record, plan, dataset, screen, record.trials())
+        if meter and meter.device != plan.device:
+            session.measure_again(meter.device)
+        record.amend(session.plan.model_dump(mode="json"))
+    except BaseException:
+        record.close()
+        raise
+    return session
+
+
+@dataclass
+class Session:
+    """A search that is ready to run: its record is open for writing until `run` ends."""
+
+    record: Record
+    plan: Plan
+    dataset: Dataset
+    screen: Screen
+    trials: list[Trial]
+    notes: list[str] = field(default_factory=list)  # what a user should know before it runs
+
+    def measure_again(self, device: str) -> None:
+        """Measure every trial's network on this device, whose figures cannot stand beside another's."""
+        self.notes.append(
+            f"The latencies in the record are of another device ({self.plan.device}); "
+            f"all {len(self.trials)} networks are measured again on {device}."
+        )
+        for place, trial in enumerate(self.trials):
+            if trial.state != "over_limit" and trial.architecture is not None:
+                measured = self.screen.measure(self.screen.screen(trial.setting))
+                self.trials[place] = replace(trial, values={**trial.values, **measured.values})
+                self.record.log(self.trials[place])
+        self.plan = self.plan.model_copy(update={"device": device})
+
+    def run(self, workers: int, show: Show) -> Result:
+        """Search until the budget is used or Ctrl-C is pressed; `workers` 0 trains in this process."""
+        plan, record = self.plan, self.record
+        scratch = Path("mlruns/scratch").absolute() / record.name
+        shutil.rmtree(scratch, ignore_errors=True)
+        log = _RecordLog(record, plan, self.trials)
+        executor: Executor | None = None
+        state: Literal["complete", "interrupted", "failed"] = "failed"
+        status = Status(Budget(plan.trials, plan.seconds, plan.flat))
+        try:
+            training = TrialTraining(self.dataset.save(scratch / "data"), scratch, plan.seed, plan.repeats)
+            executor = LocalProcesses(workers, plan.trial_seconds) if workers else InProcess()
+            steps = rungs(plan.epochs, plan.reduction) if plan.halving else (plan.epochs,)
+            halving = Halving(steps, plan.reduction, plan.parsed_objectives(), len(self.dataset.validation))
+            engine = _engine(plan, self.screen)
+            search = Search(self.screen, engine, executor, halving, log, training, status)
+            search.replay(self.trials)
+            search.start_from([] if self.trials else plan.start)
+            search.run(show)
+            state = "interrupted" if status.interrupted else "complete"
+        finally:
+            if executor is not None:
+                executor.close()
+            try:
+                ended = log.close()
+                front = report.front(ended, plan.parsed_objectives())
+                record.attach(report.files(ended, plan.parsed_objectives(), record.link))
+            finally:
+                record.finish(state)
+                shutil.rmtree(scratch, ignore_errors=True)
+        return Result(record.name, plan, tuple(ended), tuple(front), status)
+
+
+def _meter(plan: Plan, space: SearchSpace, dataset: Dataset) -> FileMeter | None:
+    wanted = {objective.name for objective in plan.parsed_objectives()} | set(plan.limits)
+    if not wanted & set(MEASURED):
+        return None
+    options = LatencyOptions(precision=plan.precision, threads=plan.latency_threads, runtime=plan.runtime)
+    return FileMeter(space, options, dataset.train.x[:100])
+
+
+def _bounds(plan: Plan, screen: Screen) -> dict[str, tuple[float, float]]:
+    """Give each cheap objective's least and greatest value in the space: the scale of the hypervolume."""
+    bounds = {}
+    for objective in plan.parsed_objectives():
+        if not objective.trained:
+            read = screen.reader(objective.name)
+            least, most = (extreme(screen.space, read, greatest)[1] for greatest in (False, True))
+            bounds[objective.name] = (least, max(most, least * 1.001))
+    return bounds
+
+
+def hypervolume(trials: Sequence[Trial], plan: Plan) -> float:
+    """Give the share of the space of outcomes that the trials dominate: errors 0..1, costs on log axes."""
+    points = []
+    for trial in trials:
+        row = []
+        for objective in plan.parsed_objectives():
+            value = trial.values[objective.name]
+            if objective.trained:
+                row.append(1.0 - value)
+            else:
+                least, most = plan.bounds[objective.name]
+                row.append(math.log(max(value, 1e-12) / least) / math.log(most / least))
+        points.append(row)
+    axes = len(plan.objectives)
+    return pareto.hypervolume(np.clip(np.array(points).reshape(-1, axes), 0.0, 1.0), np.ones(axes))
+
+
+class _RecordLog:
+    """Writes to the record in a thread of its own, so that no worker waits for MLflow."""
+
+    def __init__(self, record: Record, plan: Plan, trials: Sequence[Trial]) -> None:
+        self._record, self._plan = record, plan
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="record")
+        self._written: list[Future[None]] = []
+        self._trials = {trial.number: trial for trial in trials if trial.state != "over_limit"}
+
+    def trial(self, trial: Trial, files: Mapping[str, Path]) -> None:
+        self._later(lambda: self._write(trial, files))
+
+    def over_limit(self, trial: Trial) -> None:
+        self._later(lambda: self._record.log_over_limit([trial]))
+
+    def checkpoint(self, number: int) -> Path:
+        return self._record.file(self._trials[number])
+
+    def _write(self, trial: Trial, files: Mapping[str, Path]) -> None:
+        self._trials[trial.number] = self._record.log(trial, files)
+        if trial.state == "complete":
+            found = report.front(list(self._trials.values()), self._plan.parsed_objectives())
+            numbers = [member.number for member in found]
+            self._record.mark_front(numbers, hypervolume(found, self._plan), len(self._trials))
+
+    def _later(self, write: Callable[[], None]) -> None:
+        while self._written and self._written[0].done():
+            self._written.pop(0).result()
+        self._written.append(self._thread.submit(write))
+
+    def close(self) -> list[Trial]:
+        """Wait until all is written; give the trials as they stand in the record."""
+        self._thread.shutdown(wait=True)
+        for future in self._written:
+            future.result()
+        return list(self._trials.values())
+
+
+def _engine(plan: Plan, screen: Screen) -> Engine:
+    values, objectives, limits = screen.space.open_values, plan.parsed_objectives(), plan.parsed_limits()
+    if plan.engine == "optuna":
+        from nas.engines.optuna_engine import OptunaEngine
+
+        return OptunaEngine(values, objectives, limits, plan.sampler or "tpe", plan.seed)
+    if plan.engine == "keras-tuner":
+        from nas.engines.keras_tuner_engine import KerasTunerEngine
+
+        return KerasTunerEngine(values, objectives, limits, plan.sampler or "bayesian", plan.seed)
+    from nas.engines.cheap_aware import CheapAware
+
+    return CheapAware(values, objectives, screen.describe, limits, plan.seed)

@@ -1,0 +1,209 @@
+"""The loop: a real space, engine and screen; a made-up training whose accuracy follows the cost."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.errors import EvaluationError, LimitError
+from nas.evaluate import Evaluation, Job
+from nas.executors import InProcess
+from nas.halving import Halving, rungs
+from nas.screening import Screen
+from nas.loop import Budget, Search, Status, TrialTraining
+from nas.space import SearchSpace, sample
+from nas.trial import OBJECTIVES, Limit
+
+SPACE = {
+    "name": "small",
+    "stages": {"count": {"choice": [1, 2, 3]}, "width": {"choice": [4, 8, 16]}, "growth": {"choice": [1, 2]}},
+    "block": {"conv": {"choice": ["standard", "separable"]}, "residual": {"choice": ["none", "identity"]}},
+}
+OBJECTIVE = (OBJECTIVES["accuracy"], OBJECTIVES["params"])
+
+
+class Random:
+    """An engine that learns nothing and remembers what it was told."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space, self.rng, self.told = space, np.random.default_rng(0), []
+
+    def ask(self):
+        return sample(self.space.open_values, self.rng)
+
+    def tell(self, trial):
+        self.told.append(trial)
+
+    def flatness(self):
+        return None
+
+
+class Kept:
+    """A log in memory."""
+
+    def __init__(self) -> None:
+        self.trials, self.refused, self.writes = {}, [], Counter()
+
+    def trial(self, trial, files):
+        self.trials[trial.number] = trial
+        self.writes[trial.number] += 1
+
+    def over_limit(self, trial):
+        self.refused.append(trial)
+
+    def checkpoint(self, number):
+        return Path(f"kept/{number}")
+
+
+class Trainer:
+    """Gives an accuracy that grows with the parameters and the epochs."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def __call__(self, job: Job) -> Evaluation:
+        self.jobs.append(job)
+        size = sum(stage.width for stage in job.design.architecture.stages)
+        if size == 7777:
+            raise EvaluationError("the loss is not finite")
+        past = 0 if job.resume is None else int(job.resume.name.split("@")[-1]) if "@" in job.resume.name else 1
+        accuracy = [1 - math.exp(-size / 40) * (0.5 + 0.5 / epoch) for epoch in range(1, job.epochs + 1)]
+        curve = [{"epoch": float(e + 1), "val_accuracy": a} for e, a in enumerate(accuracy)][past:]
+        values = {"accuracy": accuracy[-1] + 0.001 * (job.seed // 1000)}
+        return Evaluation(values, job.epochs, tuple(curve), {"train": 1.0}, job.folder / f"c@{job.epochs}", 1.0)
+
+
+def made(tmp_path, trials=10, limits=(), repeats=1, steps=(1, 3, 9), data=SPACE):
+    space = SearchSpace(data).bind((8, 8, 1), 10)
+    screen = Screen(space, OBJECTIVE, limits)
+    screen.check_limits()
+    trainer, log, engine, status = Trainer(), Kept(), Random(space), Status(Budget(trials))
+    search = Search(
+        screen, engine, InProcess(trainer), Halving(steps, 3, OBJECTIVE), log,
+        TrialTraining(tmp_path, tmp_path, repeats=repeats), status,
+    )  # fmt: skip
+    return search, trainer, log, engine
+
+
+def show(_: Status) -> None:
+    pass
+
+
+def test_every_trial_is_another_network_and_is_told_and_kept(tmp_path):
+    search, trainer, log, engine = made(tmp_path, trials=12)
+    search.run(show)
+    ids = [trial.id for trial in log.trials.values()]
+    assert len(ids) == len(set(ids)) == 12
+    assert search.status.ended_by == "12 trials"
+    assert {trial.number for trial in engine.told} == set(range(12))
+    assert search.status.trials == log.trials
+    assert search.status.duplicates > 0
+
+
+def test_halving_trains_few_in_full_and_goes_on_from_checkpoints(tmp_path):
+    search, trainer, log, _ = made(tmp_path, trials=18)
+    search.run(show)
+    states = Counter(trial.state for trial in log.trials.values())
+    assert 1 <= states["complete"] <= 6
+    assert states["stopped"] >= 9
+    per_trial: dict[int, list[Job]] = {}
+    for job in trainer.jobs:
+        per_trial.setdefault(job.number, []).append(job)
+    for number, jobs in per_trial.items():
+        assert [job.epochs for job in jobs] == list((1, 3, 9)[: len(jobs)])
+        assert jobs[0].resume is None
+        for before, after in zip(jobs, jobs[1:], strict=False):
+            assert after.resume == before.folder / f"c@{before.epochs}"
+        assert log.trials[number].epochs == jobs[-1].epochs
+        assert len(log.trials[number].curve) == jobs[-1].epochs
+        assert log.trials[number].seconds["train"] == len(jobs)
+
+
+def test_nothing_over_a_limit_is_trained(tmp_path):
+    search, trainer, log, engine = made(tmp_path, trials=6, limits=(Limit("params", 1500),))
+    search.run(show)
+    assert all(trial.values["params"] <= 1500 for trial in log.trials.values())
+    assert log.refused
+    assert all(trial.values["params"] > 1500 for trial in log.refused)
+    assert all("params" in trial.reason and "over 1,500" in trial.reason for trial in log.refused)
+    assert len({trial.number for trial in log.refused}) == len(log.refused)
+    assert [trial for trial in engine.told if trial.state == "over_limit"] == log.refused
+
+
+def test_a_limit_that_nothing_meets_is_found_at_the_start(tmp_path):
+    with pytest.raises(LimitError, match=r"params must be at most 10, but the least in the space small is about 9\d"):
+        made(tmp_path, limits=(Limit("params", 10),))
+
+
+def test_a_search_ends_when_the_space_is_exhausted(tmp_path):
+    data = {"name": "tiny", "stages": [{"width": {"choice": [4, 8]}}]}
+    search, trainer, log, _ = made(tmp_path, trials=50, data=data, steps=(1,))
+    search.run(show)
+    assert len(log.trials) == 2
+    assert "every network of the space" in search.status.ended_by
+
+
+def test_repeats_train_each_network_with_several_seeds(tmp_path):
+    search, trainer, log, _ = made(tmp_path, trials=3, repeats=3, steps=(2,))
+    search.run(show)
+    assert Counter(job.number for job in trainer.jobs) == {0: 3, 1: 3, 2: 3}
+    assert len({job.seed for job in trainer.jobs}) == 3
+    assert len({job.folder for job in trainer.jobs}) == 9
+    for trial in log.trials.values():
+        assert trial.values["accuracy_std"] == pytest.approx(0.001 * np.std([0, 1, 2]))
+
+
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path):
+    data = {"name": "odd", "stages": [{"width": {"choice": [4, 7777, 8]}}]}
+    search, trainer, log, engine = made(tmp_path, trials=3, data=data, steps=(1,))
+    search.run(show)
+    states = {trial.architecture.stages[0].width: trial for trial in log.trials.values()}
+    assert states[7777].state == "failed"
+    assert states[7777].reason == "the loss is not finite"
+    assert states[4].state == states[8].state == "complete"
+
+
+def test_a_resumed_search_trains_nothing_twice_and_its_engine_knows_the_record(tmp_path):
+    first, trainer, log, _ = made(tmp_path, trials=8)
+    first.run(show)
+    recorded = [*log.trials.values(), *log.refused]
+    second, again, more, engine = made(tmp_path, trials=14)
+    second.replay(recorded)
+    second.run(show)
+    assert engine.told[: len(recorded)] == recorded
+    new = [job.number for job in again.jobs if job.resume is None]
+    assert sorted(new) == list(range(8, 14))
+    promoted = [job for job in again.jobs if job.number < 8]
+    assert all(job.resume == Path(f"kept/{job.number}") for job in promoted if job.epochs == 3)
+    ids = [trial.id for trial in second.status.trials.values()]
+    assert len(ids) == len(set(ids)) == 14
+
+
+def test_ctrl_c_ends_cleanly_with_what_has_ended(tmp_path):
+    search, trainer, log, _ = made(tmp_path, trials=50)
+
+    def press(status: Status) -> None:
+        if len(status.trials) >= 4 and not status.interrupted:
+            raise KeyboardInterrupt
+
+    search.run(press)
+    assert search.status.interrupted
+    assert 4 <= len(log.trials) < 50
+    assert search.status.trials == log.trials
+    assert not search.status.running
+
+
+def test_starting_settings_come_first(tmp_path):
+    search, trainer, log, _ = made(tmp_path, trials=3)
+    start = [
+        {"stages.count": 3, "stages.width": 16, "stages.growth": 2, "block.conv": "standard", "block.residual": "none"},
+        {"stages.count": 1, "stages.width": 4, "stages.growth": 1, "block.conv": "separable", "block.residual": "none"},
+    ]
+    search.start_from(start)
+    search.run(show)
+    assert [log.trials[number].setting for number in (0, 1)] == start
+    assert rungs(9, 3) == (1, 3, 9)
