@@ -11,9 +11,7 @@ from nas.parts import Training
 __all__ = ["augmented", "transforms"]
 
 
-def transforms(
-    training: Training, count: int, size: tuple[int, int], rng: np.random.Generator
-) -> np.ndarray:
+def transforms(training: Training, count: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Draw a transform for each image: float32 (count, 8), from places in the result to places in the image.
 
     The ranges are those of Keras' RandomFlip, RandomRotation and RandomZoom, which `nas.model` stands for

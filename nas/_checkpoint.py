@@ -51,7 +51,7 @@ def write_state(path: Path, state: State) -> None:
 def read_state(path: Path) -> State:
     """Read a checkpoint; raises EvaluationError where there is none or it is none."""
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             arrays = {name: file[name] for name in file.files}
         epochs, steps = (int(value) for value in arrays.pop("progress"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -14,12 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nas.layers import Layer, Shape
+from nas.layers import NORM_MOMENTUM, Layer, Shape
 
-__all__ = ["EPSILON", "MOMENTUM", "Pass", "Weight", "forward", "initial", "weights"]
+__all__ = ["EPSILON", "Pass", "Weight", "forward", "initial", "weights"]
 
 EPSILON = 1e-3  # of Keras' batch normalization
-MOMENTUM = 0.99  # of its moving mean and variance
 
 Role = Literal["kernel", "zeros", "gamma", "beta", "moving_mean", "moving_variance"]
 
@@ -45,9 +44,7 @@ class Weight:
 
 def weights(layers: Sequence[Layer]) -> tuple[Weight, ...]:
     """List a network's variables in the order of Keras' `model.weights`."""
-    return tuple(
-        weight for place in _keras_order(layers) for weight in _layer_weights(layers[place], layers)
-    )
+    return tuple(weight for place in _keras_order(layers) for weight in _layer_weights(layers[place], layers))
 
 
 def initial(listed: Sequence[Weight], seed: int) -> list[np.ndarray]:
@@ -142,7 +139,8 @@ def forward(
                 x = raw.MatMul(a=x, b=values[f"{layer.name}/kernel"])
             case "batch_norm":
                 gamma, beta, mean, variance = (
-                    values[f"{layer.name}/{role}"] for role in ("gamma", "beta", "moving_mean", "moving_variance")
+                    values[f"{layer.name}/{role}"]
+                    for role in ("gamma", "beta", "moving_mean", "moving_variance")
                 )
                 trained = how.training and not how.frozen_norm
                 known = () if trained else (mean, variance)

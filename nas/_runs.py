@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Run
 
 __all__ = [
+    "amend",
     "begin",
     "children",
     "config_of",
@@ -151,6 +152,14 @@ def begin(store: Store, name: str, config: Mapping[str, Any]) -> Run:
     for some in _pieces(short, PARAMS):
         store.client.log_batch(run.info.run_id, params=list(some))
     return run
+
+
+def amend(store: Store, run_id: str, config: Mapping[str, Any]) -> None:
+    """Replace the config of a search's run, all of it at once."""
+    from mlflow.entities import RunTag
+
+    tags = [RunTag(key, value) for key, value in split("nas.config", json.dumps(config)).items()]
+    store.client.log_batch(run_id, tags=tags)
 
 
 def name_of(run: Run) -> str:

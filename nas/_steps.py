@@ -15,10 +15,10 @@ import numpy as np
 from nas import _forward
 from nas._augment import augmented
 from nas._checkpoint import State
-from nas._forward import MOMENTUM, Pass, Weight, forward
+from nas._forward import Pass, Weight, forward
 from nas.architecture import Design
 from nas.errors import EvaluationError
-from nas.layers import Layer
+from nas.layers import NORM_MOMENTUM, Layer
 from nas.parts import Training
 
 __all__ = ["Trainer"]
@@ -267,4 +267,4 @@ class Trainer:
             for weight, size in zip(self._fixed.listed, self._fixed.sizes, strict=True)
         ]
         seen = seen * (1.0 - np.concatenate(shares) / batch)
-        self._fixed.variable.assign(fixed * np.float32(MOMENTUM) + seen * np.float32(1 - MOMENTUM))
+        self._fixed.variable.assign(fixed * np.float32(NORM_MOMENTUM) + seen * np.float32(1 - NORM_MOMENTUM))

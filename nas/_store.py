@@ -21,6 +21,9 @@ __all__ = ["DEFAULT_URI", "EXPERIMENT", "Store", "connect", "page", "telling", "
 EXPERIMENT = "nas"
 """All searches live in one MLflow experiment, each a run with its trials beneath it."""
 
+KIND = "custom_model_development"
+"""Which of its faces MLflow's user interface shows: that for trained models."""
+
 DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
 
 ENVIRONMENT = {
@@ -92,7 +95,8 @@ def connect(make: bool) -> Store | None:
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None and make:
             location = None if uri.startswith("http") else str(Path("mlruns/artifacts").absolute())
-            return Store(client, str(client.create_experiment(EXPERIMENT, artifact_location=location)))
+            made = client.create_experiment(EXPERIMENT, location, {"mlflow.experimentKind": KIND})
+            return Store(client, str(made))
     if found is None:
         return None
     if found.lifecycle_stage != "active":

@@ -21,7 +21,7 @@ from nas.parts import Stage, Stem
 __all__ = ["canonical_stages", "nameless", "simpler"]
 
 KEYS = ("width", "conv", "kernel_size", "normalization", "activation")
-"""Values of a stage that always have an effect, but for an inverted bottleneck without activation."""
+"""Values of a stage that always have an effect where there is an activation."""
 
 Join = Callable[[Stage, Stage], Stage | None]
 
@@ -68,7 +68,9 @@ def canonical_stages(
     found.extend(stages)
     found = walk.simplified([block for stage in found for block in _blocks(stage)])
     found = walk.simplified([piece for block in found for piece in _convolutions(block)])
-    found = walk.joined(walk.joined(found, _one_block), _one_stage)
+    decoded = any(layer.kind in ("transposed_conv", "upsample") for layer in layers)
+    found = walk.joined(_normalized_before(found, decoded), _one_block)
+    found = walk.joined(found, _one_stage)
     if found and _is_stem(found[0]):
         return _as_stem(found[0]), tuple(found[1:])
     return None, tuple(found)
@@ -134,9 +136,7 @@ def _simplified(stage: Stage, shape: Shape, normalized: bool) -> Stage:
 
 
 def _stage_values(stage: Stage, field: str) -> list[Any]:
-    if field in ("blocks", "convs") or (field in KEYS and field != "conv"):
-        return []
-    if field == "conv" and (stage.conv, stage.activation) != ("inverted_bottleneck", "none"):
+    if field in ("blocks", "convs") or (field in KEYS and stage.activation != "none"):
         return []
     values = simpler(stage, field)
     if field == "squeeze_excitation" and stage.squeeze_excitation:
@@ -163,6 +163,30 @@ def _convolutions(block: Stage) -> list[Stage]:
         first, last = {**plain, "shrink": "strided"}, {**last, "shrink": "none"}
     middle = [block.model_copy(update=plain)] * (block.convs - 2)
     return [block.model_copy(update=first), *middle, block.model_copy(update=last)]
+
+
+def _normalized_before(pieces: Sequence[Stage], decoded: bool) -> list[Stage]:
+    """Write what stands between a convolution and a bare one behind it with the second.
+
+    Not where the second is strided and a decoder may read what stands before it.
+    """
+    result = list(pieces)
+    for place in range(len(result) - 1, 0, -1):
+        first, second = result[place - 1 : place + 1]
+        bare = (second.normalization, second.activation) == ("none", "none")
+        single = all(
+            piece.convs == 1 and piece.conv in ("standard", "separable") for piece in (first, second)
+        )
+        ended = first.dropout or first.squeeze_excitation or first.shrink in ("max_pool", "average_pool")
+        joined = first.residual != "none" or second.residual != "none"
+        read = decoded and second.shrink == "strided"
+        if not bare or not single or ended or joined or read or first.normalization not in ("between", "after"):
+            continue
+        moved = first.activation if first.normalization == "between" else "none"
+        kept = "none" if first.normalization == "between" else first.activation
+        result[place - 1] = first.model_copy(update={"normalization": "none", "activation": kept})
+        result[place] = second.model_copy(update={"normalization": "before", "activation": moved})
+    return result
 
 
 def _one_block(first: Stage, second: Stage) -> Stage | None:

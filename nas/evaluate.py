@@ -131,7 +131,9 @@ def evaluate(job: Job) -> Evaluation:
         judged = _judge(trainer, dataset.validation, clock)
         row |= {f"val_{name}": value for name, value in judged.items()}
         curve.append({**row, "seconds": time.perf_counter() - begun})
-    last = curve[-1] if curve else {f"val_{k}": v for k, v in _judge(trainer, dataset.validation, clock).items()}
+    last = (
+        curve[-1] if curve else {f"val_{k}": v for k, v in _judge(trainer, dataset.validation, clock).items()}
+    )
     values = {name: last[f"val_{name}"] for name in ("accuracy", "mean_iou") if f"val_{name}" in last}
     values |= {name: last[name] for name in ("loss", "val_loss") if name in last}
     with clock.measured("save"):
@@ -257,7 +259,9 @@ def _check(design: Design, dataset: Dataset) -> None:
             f"for data of {list(given[0])} and {given[1]}; change the file or the data"
         )
     if len(dataset.shape) == 2 and (training.flip or training.rotation or training.zoom):
-        raise SpaceError("augmentation needs images, got signals; leave flip, rotation and zoom out of training")
+        raise SpaceError(
+            "augmentation needs images, got signals; leave flip, rotation and zoom out of training"
+        )
 
 
 def _memory_mb() -> float:
@@ -283,14 +287,18 @@ def load_weights(model: keras.Model, checkpoint: Path) -> None:
 
 def predict(model: keras.Model, x: np.ndarray, batch: int = 64) -> np.ndarray:
     """Give a Keras model's outputs for examples, in batches: float32 (n, *output)."""
-    outputs = [np.asarray(model(x[start : start + batch], training=False)) for start in range(0, len(x), batch)]
+    outputs = [
+        np.asarray(model(x[start : start + batch], training=False)) for start in range(0, len(x), batch)
+    ]
     return np.concatenate(outputs)
 
 
 def test_values(design: Design, checkpoint: Path, dataset: Dataset) -> dict[str, float]:
     """Give test_loss, test_accuracy and for segmentation test_mean_iou; raises EvaluationError without a test split."""
     if dataset.test is None:
-        raise EvaluationError(f"a data set must have a test split, got '{dataset.name}' without; add x_test, y_test")
+        raise EvaluationError(
+            f"a data set must have a test split, got '{dataset.name}' without; add x_test, y_test"
+        )
     prepare()
     trainer = _trainer(design, dataset)
     trainer.restore(read_state(checkpoint), seed=0)

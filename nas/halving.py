@@ -3,7 +3,8 @@
 Successive halving (ASHA, arXiv:1810.05934) keeps the best of those trained equally long. With several
 objectives "best" needs care: networks are compared with networks of like cost, so that a small one is
 not ended by a large one's accuracy; and one that something no dearer beats at equal epochs is not
-promoted, so that tiny ones don't go on just for being tiny.
+promoted, so that tiny ones don't go on just for being tiny. Once no new candidates come, the front at each
+rung is trained on to the full length, so that what is handed over was trained in full.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nas.pareto import non_dominated
 from nas.trial import Objective, Trial
 
 __all__ = ["Halving", "rungs"]
 
 
-def rungs(epochs: int, reduction: int) -> tuple[int, ...]:
-    """Give the epochs after which trials are compared, ascending; the last is the full length.
+def rungs(epochs: int, reduction: int, least: int = 1) -> tuple[int, ...]:
+    """Give the epochs after which trials are compared, ascending, none under `least`, up to the full length.
 
     >>> rungs(27, 3)
     (1, 3, 9, 27)
     """
     found = [epochs]
-    while found[0] // reduction >= 1 and reduction > 1:
+    while found[0] // reduction >= max(1, least):
         found.insert(0, found[0] // reduction)
     return tuple(found)
 
@@ -43,28 +45,33 @@ class Halving:
         """Give the rung after so many epochs; the last where there is none."""
         return next((rung for rung in self.rungs if rung > epochs), self.rungs[-1])
 
-    def promotable(self, trials: Sequence[Trial], busy: frozenset[int] = frozenset()) -> list[int]:
+    def promotable(
+        self, trials: Sequence[Trial], busy: frozenset[int] = frozenset(), last: bool = False
+    ) -> list[int]:
         """Give the numbers of stopped trials to train up to the next rung, furthest first.
 
         trials: all that ended, in their latest state; busy: those that are being trained further now,
-        which count as promoted.
+        which count as promoted; last: no new candidates will come, so the front of each rung goes on.
         """
         chosen: list[int] = []
         for place in range(len(self.rungs) - 2, -1, -1):
-            chosen += self._at(trials, self.rungs[place], busy)
+            chosen += self._at(trials, self.rungs[place], busy, last)
         return chosen
 
-    def _at(self, trials: Sequence[Trial], rung: int, busy: frozenset[int]) -> list[int]:
+    def _at(self, trials: Sequence[Trial], rung: int, busy: frozenset[int], last: bool) -> list[int]:
         reached = [
             (trial, quality)
             for trial in trials
             if trial.state in ("stopped", "complete") and (quality := self._quality(trial, rung)) is not None
         ]
-        if len(reached) < self.reduction:
+        if not reached:
             return []
         qualities = np.array([quality for _, quality in reached])
         costs = self._costs([trial for trial, _ in reached])
         gone = np.array([trial.epochs > rung or trial.number in busy for trial, _ in reached])
+        if last:
+            front = non_dominated(np.column_stack([-qualities, costs]))
+            return [trial.number for row, (trial, _) in enumerate(reached) if front[row] and not gone[row]]
         chosen: list[int] = []
         for stratum in self._strata(costs):
             allowed = len(stratum) // self.reduction

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Literal, NamedTuple
 
-__all__ = ["BIASED", "Graph", "Kind", "Layer", "Shape"]
+__all__ = ["BIASED", "NORM_MOMENTUM", "Graph", "Kind", "Layer", "Shape"]
 
 Shape = tuple[int, ...]
 """A tensor's shape without the batch: (height, width, channels), (length, channels) or (units,)."""
@@ -41,6 +41,10 @@ Kind = Literal[
 
 BIASED = frozenset({"conv", "depthwise_conv", "separable_conv", "transposed_conv", "dense"})
 """Kinds that have weights and may have a bias."""
+
+NORM_MOMENTUM = 0.9
+"""Of batch normalization's moving statistics. Keras' default of 0.99 needs hundreds of steps to forget its
+start, so that a network trained for a few epochs on a small data set is judged by statistics not its own."""
 
 
 class Layer(NamedTuple):

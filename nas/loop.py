@@ -160,14 +160,15 @@ class Search:
     def _fill(self) -> None:
         """Give the executor jobs until each worker has one that runs and one that waits."""
         while len(self._pending) < QUEUED * self._executor.workers:
-            if not self._promote() and not self._begin():
+            if not self._promote() and not self._begin() and not self._promote(last=True):
                 return
 
-    def _promote(self) -> bool:
+    def _promote(self, last: bool = False) -> bool:
         """Submit the stopped trial that most deserves it; say whether there was one."""
         if self._out_of_time():
             return False
-        numbers = self._halving.promotable(list(self.status.trials.values()), frozenset(self.status.running))
+        trials, busy = list(self.status.trials.values()), frozenset(self.status.running)
+        numbers = self._halving.promotable(trials, busy, last)
         if not numbers:
             return False
         trial = self.status.trials[numbers[0]]

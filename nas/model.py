@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Architecture
 from nas.errors import SpaceError
-from nas.layers import Layer
+from nas.layers import NORM_MOMENTUM, Layer
 from nas.parts import Training
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def apply_layer(inputs: list[Any], layer: Layer) -> Any:
         case "dense":
             return layers.Dense(layer.filters, name=name)(x)
         case "batch_norm":
-            return layers.BatchNormalization(name=name)(x)
+            return layers.BatchNormalization(momentum=NORM_MOMENTUM, name=name)(x)
         case "activation":
             return layers.Activation(layer.function, name=name)(x)
         case "max_pool" | "average_pool":

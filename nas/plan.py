@@ -40,8 +40,9 @@ class Plan(Part):
     trials: Positive = 30
     seconds: Annotated[float, Field(gt=0)] | None = None
     flat: Annotated[float, Field(gt=0, lt=1)] | None = None
-    epochs: Positive = 9
+    epochs: Positive = 27
     reduction: Annotated[int, Field(ge=2)] = 3
+    min_epochs: Positive | None = None  # None: a trial is compared twice before its full length
     halving: bool = True
     repeats: Positive = 1
     seed: Annotated[int, Field(ge=0)] = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,25 +10,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from nas import pareto, report
+from nas import report
 from nas.datasets import Dataset, load
 from nas.engines import Engine
 from nas.errors import DataError
 from nas.executors import Executor, InProcess, LocalProcesses
 from nas.halving import Halving, rungs
 from nas.latency import LatencyOptions
+from nas.loop import Budget, Search, Status, TrialTraining
 from nas.meter import FileMeter
 from nas.plan import Plan, bound_space, starting_settings
 from nas.screening import MEASURED, Screen
-from nas.loop import Budget, Search, Status, TrialTraining
 from nas.space import SearchSpace
 from nas.space_facts import extreme
 from nas.tracking import Record
 from nas.trial import Trial
 
-__all__ = ["DEFAULT_COSTS", "Result", "Session", "begin", "hypervolume", "reopen"]
+__all__ = ["DEFAULT_COSTS", "Result", "Session", "begin", "reopen"]
 
 Show = Callable[[Status], None]
 
@@ -117,6 +114,31 @@ class Session:
     trials: list[Trial]
     notes: list[str] = field(default_factory=list)  # what a user should know before it runs
 
+    def introduction(self, workers: int) -> str:
+        """Say in a few lines what will run."""
+        plan, data = self.plan, self.dataset
+        shape = "x".join(str(size) for size in data.shape)
+        steps = " or ".join(str(step) for step in self._rungs())
+        engine = f"{plan.engine} {plan.sampler}".strip()
+        lines = [
+            f"Search {self.record.name}: space {self.screen.space.name}, engine {engine}",
+            f"  data     {data.name}: {len(data.train):,} training and {len(data.validation):,} validation "
+            f"examples of {shape}, {len(data.classes)} classes",
+            f"  goals    {', '.join(plan.objectives)}",
+            f"  limits   {', '.join(f'{name} <= {most:,g}' for name, most in plan.limits.items()) or 'none'}",
+            f"  trials   up to {plan.trials}, of {steps} epochs, {workers or 'no'} worker processes",
+            *(f"  {note}" for note in self.notes),
+        ]
+        if self.trials:
+            lines.append(f"  resumed  with {len(self.trials)} trials in the record")
+        return "\n".join(lines)
+
+    def _rungs(self) -> tuple[int, ...]:
+        plan = self.plan
+        if not plan.halving:
+            return (plan.epochs,)
+        return rungs(plan.epochs, plan.reduction, plan.min_epochs or plan.epochs // plan.reduction**2)
+
     def measure_again(self, device: str) -> None:
         """Measure every trial's network on this device, whose figures cannot stand beside another's."""
         self.notes.append(
@@ -142,8 +164,8 @@ class Session:
         try:
             training = TrialTraining(self.dataset.save(scratch / "data"), scratch, plan.seed, plan.repeats)
             executor = LocalProcesses(workers, plan.trial_seconds) if workers else InProcess()
-            steps = rungs(plan.epochs, plan.reduction) if plan.halving else (plan.epochs,)
-            halving = Halving(steps, plan.reduction, plan.parsed_objectives(), len(self.dataset.validation))
+            examples = len(self.dataset.validation)
+            halving = Halving(self._rungs(), plan.reduction, plan.parsed_objectives(), examples)
             engine = _engine(plan, self.screen)
             search = Search(self.screen, engine, executor, halving, log, training, status)
             search.replay(self.trials)
@@ -156,7 +178,7 @@ class Session:
             try:
                 ended = log.close()
                 front = report.front(ended, plan.parsed_objectives())
-                record.attach(report.files(ended, plan.parsed_objectives(), record.link))
+                record.attach(_files(ended, plan, record))
             finally:
                 record.finish(state)
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -182,23 +204,6 @@ def _bounds(plan: Plan, screen: Screen) -> dict[str, tuple[float, float]]:
     return bounds
 
 
-def hypervolume(trials: Sequence[Trial], plan: Plan) -> float:
-    """Give the share of the space of outcomes that the trials dominate: errors 0..1, costs on log axes."""
-    points = []
-    for trial in trials:
-        row = []
-        for objective in plan.parsed_objectives():
-            value = trial.values[objective.name]
-            if objective.trained:
-                row.append(1.0 - value)
-            else:
-                least, most = plan.bounds[objective.name]
-                row.append(math.log(max(value, 1e-12) / least) / math.log(most / least))
-        points.append(row)
-    axes = len(plan.objectives)
-    return pareto.hypervolume(np.clip(np.array(points).reshape(-1, axes), 0.0, 1.0), np.ones(axes))
-
-
 class _RecordLog:
     """Writes to the record in a thread of its own, so that no worker waits for MLflow."""
 
@@ -220,9 +225,10 @@ class _RecordLog:
     def _write(self, trial: Trial, files: Mapping[str, Path]) -> None:
         self._trials[trial.number] = self._record.log(trial, files)
         if trial.state == "complete":
-            found = report.front(list(self._trials.values()), self._plan.parsed_objectives())
-            numbers = [member.number for member in found]
-            self._record.mark_front(numbers, hypervolume(found, self._plan), len(self._trials))
+            objectives = self._plan.parsed_objectives()
+            found = report.front(list(self._trials.values()), objectives)
+            volume = report.hypervolume_curve(found, objectives, self._plan.bounds)[-1]
+            self._record.mark_front([member.number for member in found], volume, len(self._trials))
 
     def _later(self, write: Callable[[], None]) -> None:
         while self._written and self._written[0].done():
@@ -235,6 +241,18 @@ class _RecordLog:
         for future in self._written:
             future.result()
         return list(self._trials.values())
+
+
+def _files(trials: Sequence[Trial], plan: Plan, record: Record) -> dict[str, str]:
+    """Make the figures and the table that stand on the search's run."""
+    objectives = plan.parsed_objectives()
+    links = {trial.number: record.link(trial.run_id) for trial in trials if trial.run_id}
+    curve = report.hypervolume_curve(trials, objectives, plan.bounds)
+    return {
+        "front.html": report.figure_html(report.pareto_figure(trials, objectives, links)),
+        "front.csv": report.front_csv(trials, objectives),
+        "hypervolume.html": report.figure_html(report.hypervolume_figure(curve)),
+    }
 
 
 def _engine(plan: Plan, screen: Screen) -> Engine:

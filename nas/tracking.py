@@ -130,6 +130,12 @@ class Record:
             raise
         return record
 
+    def amend(self, config: Mapping[str, Any]) -> None:
+        """Replace the config from which the search can go on; raises RecordError."""
+        with self._mutex, telling("written"):
+            runs.amend(self._store, self.run_id, config)
+            self.config = dict(config)
+
     @staticmethod
     def names() -> list[str]:
         """Give the names of all searches, the latest first; raises RecordError."""

@@ -117,7 +117,8 @@ def _drawn(rng, kind):
 def _randomized(listed, rng):
     """Give weights of which none has the value that it starts with."""
     return [
-        value + rng.uniform(0.0, 0.5, value.shape).astype(np.float32) for value in _forward.initial(listed, 0)
+        value + rng.uniform(0.0 if weight.is_statistic else -0.1, 0.2, value.shape).astype(np.float32)
+        for weight, value in zip(listed, _forward.initial(listed, 0), strict=True)
     ]
 
 
@@ -155,11 +156,17 @@ def test_a_hundred_networks_compute_what_their_keras_models_compute(keras):
         x = (rng.random((3, *architecture.input_shape)) * scale).astype(np.float32)
         logits, _ = forward(architecture.layers, _tensors(listed, values), x, Pass(training=False))
         np.testing.assert_allclose(
-            _outputs(architecture, logits), model(x, training=False), atol=2e-5, err_msg=architecture.to_yaml()
+            _outputs(architecture, logits),
+            model(x, training=False),
+            rtol=1e-3,
+            atol=1e-4,
+            err_msg=architecture.to_yaml(),
         )
     missing = {"input", *_KINDS} - set(kinds)
     assert not missing
-    assert {"relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "hard_silu", "tanh"} <= set(functions)
+    assert {"relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "hard_silu", "tanh"} <= set(
+        functions
+    )
 
 
 _KINDS = (
@@ -313,7 +320,7 @@ def test_going_on_from_a_checkpoint_is_as_if_never_interrupted(digits, tmp_path,
 def test_equal_seeds_give_equal_results_and_others_do_not(digits, tmp_path):
     chosen = design({**NOISY, "schedule": "constant"}, head={"dropout": 0.3})
     losses = [
-        evaluate(job(tmp_path / str(number), digits, chosen, epochs=1, seed=seed)).values["val_loss"]
+        evaluate(job(tmp_path / str(number), digits, chosen, epochs=1, seed=seed)).values["loss"]
         for number, seed in enumerate((5, 5, 6))
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
@@ -455,7 +462,9 @@ while True:
 def test_a_checkpoint_of_a_killed_process_is_whole(tmp_path):
     path = tmp_path / "checkpoint.npz"
     for delay in (0.0, 0.013, 0.04):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
         assert writer.stdout.readline().strip() == "1"
         time.sleep(delay)
         writer.send_signal(signal.SIGKILL)
@@ -476,8 +485,12 @@ def test_what_is_no_checkpoint_is_refused(digits, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_the_trial(digits, tmp_path):
-    wild = design({"optimizer": "sgd", "learning_rate": 10.0}, stages=[{"width": 16, "convs": 4}], rescale=False)
-    with pytest.raises(EvaluationError, match=r"the loss must stay finite, got .* lower learning_rate \(10.0\)"):
+    wild = design(
+        {"optimizer": "sgd", "learning_rate": 10.0}, stages=[{"width": 16, "convs": 4, "activation": "none"}], rescale=False
+    )
+    with pytest.raises(
+        EvaluationError, match=r"the loss must stay finite, got .* lower learning_rate \(10.0\)"
+    ):
         evaluate(job(tmp_path, digits, wild, epochs=5))
 
 
@@ -498,7 +511,9 @@ def test_signals_train_and_take_no_augmentation(tmp_path):
     y = (np.arange(60) % 3).astype(np.int32)
     x = np.sin(np.arange(20)[None, :, None] * (y[:, None, None] + 1.0)).astype(np.float32)
     split = Split(x, y)
-    saved = Dataset("s", "s", "classification", (20, 1), ("0", "1", "2"), split, split, None).save(tmp_path / "d")
+    saved = Dataset("s", "s", "classification", (20, 1), ("0", "1", "2"), split, split, None).save(
+        tmp_path / "d"
+    )
     chosen = design({"batch_size": 8, "learning_rate": 0.01}, input_shape=[20, 1], classes=3, rescale=False)
     curve = evaluate(job(tmp_path, saved, chosen, epochs=6)).curve
     assert curve[-1]["accuracy"] > 0.9

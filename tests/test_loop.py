@@ -60,15 +60,16 @@ class Kept:
 
 
 class Trainer:
-    """Gives an accuracy that grows with the parameters and the epochs."""
+    """Gives an accuracy that grows with the widths and the epochs, better for some networks than for others."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
 
     def __call__(self, job: Job) -> Evaluation:
         self.jobs.append(job)
-        size = sum(stage.width for stage in job.design.architecture.stages)
-        if size == 7777:
+        architecture = job.design.architecture
+        size = sum(stage.width for stage in architecture.stages) * (0.1 + int(architecture.id, 16) / 16**12)
+        if architecture.stages[0].width == 7777:
             raise EvaluationError("the loss is not finite")
         past = 0 if job.resume is None else int(job.resume.name.split("@")[-1]) if "@" in job.resume.name else 1
         accuracy = [1 - math.exp(-size / 40) * (0.5 + 0.5 / epoch) for epoch in range(1, job.epochs + 1)]
@@ -108,7 +109,7 @@ def test_halving_trains_few_in_full_and_goes_on_from_checkpoints(tmp_path):
     search, trainer, log, _ = made(tmp_path, trials=18)
     search.run(show)
     states = Counter(trial.state for trial in log.trials.values())
-    assert 1 <= states["complete"] <= 6
+    assert 2 <= states["complete"] <= 9
     assert states["stopped"] >= 9
     per_trial: dict[int, list[Job]] = {}
     for job in trainer.jobs:
@@ -135,7 +136,7 @@ def test_nothing_over_a_limit_is_trained(tmp_path):
 
 
 def test_a_limit_that_nothing_meets_is_found_at_the_start(tmp_path):
-    with pytest.raises(LimitError, match=r"params must be at most 10, but the least in the space small is about 9\d"):
+    with pytest.raises(LimitError, match=r"params must be at most 10, but the least in the space small is about 67;"):
         made(tmp_path, limits=(Limit("params", 10),))
 
 

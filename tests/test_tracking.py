@@ -118,6 +118,11 @@ def test_trials_come_back_exactly(record: Record) -> None:
     assert len({each.run_id for each in logged}) == 6
 
 
+def test_the_config_can_be_amended(record: Record) -> None:
+    record.amend({"epochs": 27})
+    assert Record.open(record.name).config == record.config == {"epochs": 27}
+
+
 def test_a_value_that_is_no_number_comes_back_as_such(record: Record) -> None:
     record.log(trial(0, values={"accuracy": math.nan, "params": math.inf}))
     (back,) = Record.open(record.name).trials()
@@ -234,8 +239,10 @@ def test_names(record: Record) -> None:
     assert Record.names()[:2] == [later.name, record.name]
     assert Record.open().name == later.name
     later.close()
-    with pytest.raises(InputError, match=f"in use; go on with --resume {record.name}, or choose another"):
-        Record.create(later.name, {}).close() or Record.create(record.name, {})
+    with pytest.raises(
+        InputError, match=f"in use; go on with --resume {later.name}, or choose another --name"
+    ):
+        Record.create(later.name, {})
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,10 @@ def search(
     stop_when_flat: Annotated[
         bool, _panel("Budget", "End when another trial is expected to gain under 0.1 % of hypervolume.")
     ] = False,
-    epochs: Annotated[int, _panel("Training", "A trial's full length.")] = 9,
+    epochs: Annotated[int, _panel("Training", "A trial's full length.")] = 27,
+    min_epochs: Annotated[
+        int | None, _panel("Training", "Compare trials from here on.  [default: a ninth of --epochs]")
+    ] = None,
     reduction: Annotated[
         int, _panel("Training", "Of so many trials of like cost one is trained further.")
     ] = 3,
@@ -141,6 +144,7 @@ def search(
             "limits": {key: value for key, value in limits.items() if value is not None},
             "epochs": epochs,
             "reduction": reduction,
+            "min_epochs": min_epochs,
             "halving": halving,
             "repeats": repeats,
             "trial_seconds": seconds(trial_time),

@@ -82,17 +82,19 @@ def show_space(
         for greatest in (False, True)
     ]
     if json:
+        open_values = [{"name": value.name, "choices": list(value.choices)} for value in bound.open_values]
         print_json({
             "name": bound.name, "settings": bound.settings_count(), "architectures": count, "exact": exact,
             "params": [int(size) for size in sizes],
-            "open_values": [{"name": value.name, "choices": list(value.choices)} for value in bound.open_values],
+            "open_values": open_values,
         })  # fmt: skip
         return
     rows = []
     for value in bound.open_values:
         when = ""
         if value.when is not None:
-            when = f"only where {value.when[0]} is {', '.join(str(choice) for choice in sorted(value.when[1], key=str))}"
+            counts = ", ".join(str(choice) for choice in sorted(value.when[1], key=str))
+            when = f"only where {value.when[0]} is {counts}"
         rows.append([value.name, ", ".join(str(choice) for choice in value.choices), when])
     output.print(table(f"Open values of {bound.name}", ["name", "choices", ""], rows))
     shape = "x".join(str(size) for size in bound.data["input_shape"])

@@ -96,7 +96,8 @@ class Pool:
         return x
 
     def cheapest(self, axis: int, rng) -> int:
-        order = lambda p: (self._costs[p][axis], sum(self._costs[p]))
+        tie = {}
+        order = lambda p: (self._costs[p][axis], tie.setdefault(p, rng.random()))
         ok = [p for p in range(len(self.ids)) if self._usable[p]] or list(range(len(self.ids)))
         best = min(ok, key=order)
         while True:

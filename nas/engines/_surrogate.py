@@ -229,7 +229,7 @@ class ErrorModel:
             near = near * (self._lags[: self._near] == 0)
             deviation = deviation * np.sqrt((self.LOO + near @ self._surprise) / (self.LOO + near.sum(axis=1)))
         high, low = self._unwarp(mean + deviation), self._unwarp(mean - deviation)
-        return (high + low) / 2.0, (high - low) / 2.0
+        return (high + low) / 2.0, np.maximum((high - low) / 2.0, 1e-6)
 
     POWER = 0.0
     RESTART = True
@@ -237,12 +237,26 @@ class ErrorModel:
     LOO = False
     WSD = 1.5
 
+    TOP = None
+    LAM = 1.0
+    def _table(self, logs):
+        m = float(np.median(logs))
+        g = np.linspace(min(-5.4, logs.min()), np.log(1 + SHIFT), 4000)
+        r = g - m
+        z = (r if not self.LAM else -np.expm1(-self.LAM * r) * -1 / self.LAM * -1) - self.TOP * np.log(1 + 2 * SHIFT - np.exp(g))
+        self._g = g, z
+        return np.interp(logs, g, z)
+
     def _warp(self, logs: Array) -> Array:
+        if self.TOP is not None:
+            return self._table(logs)
         if self.LOGIT:
             return logs - np.log(1.0 + 2 * SHIFT - np.minimum(np.exp(logs), 1.0 + SHIFT))
         return logs if not self.POWER else -np.expm1(-self.POWER * (logs - CENTRE)) / self.POWER
 
     def _unwarp(self, warped: Array) -> Array:
+        if self.TOP is not None:
+            return np.interp(warped, self._g[1], self._g[0])
         if self.LOGIT:
             return np.log(1.0 + 2 * SHIFT) - np.logaddexp(0.0, -warped)
         if not self.POWER:

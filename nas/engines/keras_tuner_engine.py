@@ -86,6 +86,10 @@ class KerasTunerEngine:
         self._book.ask(key_of(found), self._trial(found, "RUNNING"))
         return setting
 
+    def flatness(self) -> float | None:
+        """Not known to this engine."""
+        return None
+
     def tell(self, trial: Trial) -> None:
         """Learn from a trial that has ended: complete, stopped, over_limit or failed."""
         found = places(self._values, trial.setting)

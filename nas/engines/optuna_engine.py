@@ -87,6 +87,10 @@ class OptunaEngine:
             self._book.ask(key, trial.number)
         return setting
 
+    def flatness(self) -> float | None:
+        """Not known to this engine."""
+        return None
+
     def tell(self, trial: Trial) -> None:
         """Learn from a trial that has ended: complete, stopped, over_limit or failed."""
         from optuna.trial import TrialState

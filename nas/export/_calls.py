@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nas.export._statements import ANY, Call, Code, Fixed, Scaled
-from nas.layers import BIASED, Layer
+from nas.layers import BIASED, NORM_MOMENTUM, Layer
 from nas.parts import Decoder, Stage
 
 __all__ = ["Block", "DecoderBlock", "Excitation", "Unit", "block", "calls_of", "decoder_block", "sections"]
@@ -35,6 +35,7 @@ class Block:
     units: tuple[Unit, ...]
     excitation: Excitation | None
     pool: Call | None
+    keeps: bool  # whether the decoder joins the map before the pooling
     projection: Call | None
     add: Call | None
 
@@ -63,8 +64,10 @@ def sections(layers: Sequence[Layer]) -> list[tuple[str, list[int]]]:
     return found
 
 
-def block(layers: Sequence[Layer], name: str, places: Sequence[int], part: Stage) -> Block:
-    """Sort the layers of a block."""
+def block(
+    layers: Sequence[Layer], name: str, places: Sequence[int], part: Stage, kept: Container[int] = ()
+) -> Block:
+    """Sort the layers of a block; `kept` are the places of the maps that the decoder joins."""
     convs = _starting(layers, f"{name}_conv", places)
     units: dict[str, list[int]] = {}
     for place in convs:
@@ -80,6 +83,7 @@ def block(layers: Sequence[Layer], name: str, places: Sequence[int], part: Stage
         units=tuple(calls_of(layers, unit) for unit in units.values()),
         excitation=excitation,
         pool=pool and Call(pool.function, pool.arguments, role="pool"),
+        keeps=any(layers[p].name == f"{name}_pool" and layers[p].inputs[0] in kept for p in places),
         projection=_single(layers, f"{name}_shortcut", places, "shortcut"),
         add=_single(layers, f"{name}_add", places, ("x", "shortcut")),
     )
@@ -148,13 +152,14 @@ def _call(layers: Sequence[Layer], place: int) -> Call:
     match layer.kind:
         case "conv" | "separable_conv" | "depthwise_conv" | "transposed_conv":
             return Call(function, tuple(_convolution(layer, before).items()))
+        case "batch_norm":
+            arguments = {"momentum": NORM_MOMENTUM}
         case "dense":
             arguments = {"units": layer.filters, "activation": None}
         case "activation":
             arguments = {"function": layer.function}
         case "max_pool" | "average_pool":
-            strides = None if layer.kernel_size == 2 else 2
-            arguments = {"pool_size": layer.kernel_size, "strides": strides, "padding": layer.padding}
+            arguments = _pooling(layer, before)
         case "global_average" | "global_max":
             arguments = {"keepdims": layer.keep_dims}
         case "dropout":
@@ -167,6 +172,17 @@ def _call(layers: Sequence[Layer], place: int) -> Call:
             cut = tuple((0, old - new) for old, new in zip(before[:-1], layer.shape[:-1], strict=True))
             arguments = {"cropping": cut}
     return Call(function, tuple(arguments.items()))
+
+
+def _pooling(layer: Layer, before: tuple[int, ...]) -> dict[str, Any]:
+    """Give the arguments of a pooling; those that make no difference on a map of this size are ANY."""
+    tiny = layer.kernel_size == 2 and max(before[:-1]) <= 2  # a window of 3 sees no more
+    even = layer.kernel_size == 2 and not any(size % 2 for size in before[:-1])
+    return {
+        "pool_size": ANY if tiny else layer.kernel_size,
+        "strides": ANY if layer.kernel_size == 2 else 2,
+        "padding": ANY if even and not tiny else layer.padding,
+    }
 
 
 def _convolution(layer: Layer, before: tuple[int, ...]) -> dict[str, Any]:

@@ -7,101 +7,65 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nas.export import _words
-from nas.export._calls import Block, DecoderBlock, Unit
+from nas.export._calls import Block, DecoderBlock
 from nas.export._statements import (
     ANY,
     Call,
     Code,
+    Fixed,
     Statement,
     When,
-    calls,
     filled,
-    form,
     generalized,
     leaves,
     repeated,
 )
+from nas.export._units import Function, forms, made_function, unit_functions, with_open_classes
 
-__all__ = ["REQUIRED", "Function", "functions"]
+__all__ = ["KEEP", "functions"]
 
-REQUIRED = object()
-"""In the place of a parameter's default: there is none."""
+KEEP = Call("skips.append", output="", layer=False)
+"""Keeps the encoder's map for the decoder."""
 
-NEUTRAL: Mapping[str, Any] = {
-    "stride": 1, "dilation": 1, "groups": 1, "depth_multiplier": 1, "use_bias": True,
-    "padding": "valid", "pool": False, "crop": None, "skip": None,
-}  # fmt: skip
-"""Parameters that get this default, where some call can leave them out."""
-
-ORDER = ("conv", "skip", "width", "kernel_size", "convs", "expansion", "stride", "pool")
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of the program, of which x is the first parameter."""
-
-    name: str
-    about: str
-    parameters: Mapping[str, Any]  # name -> default or REQUIRED
-    body: tuple[Statement, ...]
-
-
-def _function(
-    name: str, about: str, template: tuple[Statement, ...], variables: Mapping[str, tuple[Any, ...]]
-) -> tuple[Function, tuple[Call, ...]]:
-    """Make a function of a template, and the call of it that stands for each instance."""
-    places = {parameter: place for place, parameter in enumerate(ORDER)}
-    order = sorted(variables, key=lambda variable: (places.get(variable, len(ORDER)), variable))
-    defaults = {
-        variable: NEUTRAL[variable]
-        if variable in NEUTRAL and any(value in (NEUTRAL[variable], None) for value in variables[variable])
-        else REQUIRED
-        for variable in order
-    }
-    if None in variables.get("pool", ()):
-        defaults["pool"] = None
-    parameters = dict(sorted(defaults.items(), key=lambda item: item[1] is not REQUIRED))
-    count = len(next(iter(variables.values())))
-    made = [
-        Call(name, tuple((variable, variables[variable][place]) for variable in parameters), layer=False)
-        for place in range(count)
-    ]
-    return Function(name, about, parameters, template), tuple(made)
+Steps = tuple[Statement, ...]
+Template = tuple[Steps, dict[str, tuple[Any, ...]]]
+"""Statements with variables, and each variable's value in each member of a group."""
 
 
 def functions(
     blocks: Sequence[Block | DecoderBlock],
-) -> tuple[list[Function], list[Function], list[tuple[Statement, ...]]]:
+) -> tuple[list[Function], list[Function], list[Steps]]:
     """Give the units' functions, the blocks' functions, and the statements that each block becomes."""
-    opened = _with_open_classes(blocks)
-    units = [unit for block in opened for unit in block.units]
-    every = {_forms(unit) for unit in units}
-    unit_functions, unit_calls = _unit_functions(opened, {key: every for key in every})
-    steps = [_steps(block, opened, unit_calls) for block in opened]
+    opened = with_open_classes(blocks)
+    every = {forms(unit) for block in opened for unit in block.units}
+    unit_calls = unit_functions(opened, dict.fromkeys(every, every))[1]
     partners = {key: {key} for key in every}
-    for places in _groups(opened, steps):
-        together = {_forms(unit) for place in places for unit in opened[place].units}
+    for group in _groups(opened, [_steps(block, opened, unit_calls) for block in opened]):
+        together = {forms(unit) for place in group for unit in opened[place].units}
         for key in together:
             partners[key] |= together
-    unit_functions, unit_calls = _unit_functions(opened, partners)
-    steps = [_steps(block, opened, unit_calls) for block in opened]
-    block_functions: list[Function] = []
-    statements: list[tuple[Statement, ...]] = [()] * len(opened)
-    flat = all(isinstance(block, Block) and _flat(block) for block in opened)
-    for places in _groups(opened, steps):
-        if flat:
-            for place in places:
-                pool = opened[place].pool
-                statements[place] = (*steps[place], pool) if pool else steps[place]
-            continue
-        members = [opened[place] for place in places]
-        template, variables = _template(members, [steps[place] for place in places])
-        name, about = _described(members, variables, [made.name for made in block_functions])
-        function, made = _function(name, about, template, variables)
-        block_functions.append(function)
-        for place, call in zip(places, made, strict=True):
-            statements[place] = (call,)
-    return unit_functions, block_functions, statements
+    units, unit_calls = unit_functions(opened, partners)
+    split = [_steps(block, opened, unit_calls) for block in opened]
+    flat = all(_flat(block) for block in opened if isinstance(block, Block))
+    made: list[Function] = []
+    statements: list[Steps] = [()] * len(opened)
+    for group in _groups(opened, split):
+        members = [opened[place] for place in group]
+        steps = _unsplit([split[place] for place in group], members, unit_calls)
+        if (flat and isinstance(members[0], Block)) or _single(members, steps):
+            groups = [(*one, *_pooling(member)) for one, member in zip(steps, members, strict=True)]
+        else:
+            template, variables = _template(members, steps)
+            name, about = _described(members, variables, [function.name for function in made])
+            function, function_calls = made_function(name, about, template, variables)
+            made.append(function)
+            groups = [
+                (call, *(_pooling(member) if _pools_outside(member) else ()))
+                for call, member in zip(function_calls, members, strict=True)
+            ]
+        for place, found in zip(group, groups, strict=True):
+            statements[place] = found
+    return units, made, statements
 
 
 def _flat(block: Block) -> bool:
@@ -109,59 +73,24 @@ def _flat(block: Block) -> bool:
     return not block.add and not block.excitation and len(block.units) == 1
 
 
-def _forms(unit: Sequence[Statement]) -> Hashable:
-    return tuple(form(call) for call in unit)
-
-
-def _with_open_classes(blocks: Sequence[Block | DecoderBlock]) -> list[Block | DecoderBlock]:
-    """Let one function take Conv2D or SeparableConv2D, where they take the same arguments."""
-    every = [call for block in blocks for unit in block.units for call in unit]
-    plain = all(
-        dict(call.arguments).get(name, ANY) in (1, ANY)
-        for call in every
-        for name in ("groups", "depth_multiplier")
+def _single(members: Sequence[Block | DecoderBlock], steps: Sequence[Steps]) -> bool:
+    """Say whether each member of a group is one unit and nothing else."""
+    return all(
+        isinstance(member, Block) and _flat(member) and (not member.pool or member.keeps) and len(one) == 1
+        for member, one in zip(members, steps, strict=True)
     )
-    if not plain or any("Depthwise" in call.function for call in every):
-        return list(blocks)
-
-    def opened(call: Call) -> Call:
-        return replace(call, role="conv") if call.function in OPEN_CLASSES else call
-
-    return [replace(block, units=tuple(tuple(map(opened, unit)) for unit in block.units)) for block in blocks]
 
 
-OPEN_CLASSES = frozenset(
-    f"layers.{kind}Conv{rank}D" for kind in ("", "Separable") for rank in (1, 2)
-)
+def _pools_outside(block: Block | DecoderBlock) -> bool:
+    """Say whether a block's function ends before the pooling, so that the map can be kept."""
+    return isinstance(block, Block) and block.keeps and not block.add
 
 
-def _unit_functions(
-    blocks: Sequence[Block | DecoderBlock], partners: Mapping[Hashable, set[Hashable]]
-) -> tuple[list[Function], dict[int, Call]]:
-    """Make a function of each form of unit; those that stand for one another get the same parameters."""
-    members: dict[Hashable, list[tuple[str, Unit]]] = {}
-    for block in blocks:
-        for unit in block.units:
-            members.setdefault(_forms(unit), []).append((block.kind, unit))
-    made: list[Function] = []
-    found: dict[int, Call] = {}
-    for key, instances in members.items():
-        values: dict[str, set[Any]] = {}
-        for partner in partners[key]:
-            for _, unit in members[partner]:
-                for name, value in (leaf for call in unit for leaf in leaves(call)):
-                    values.setdefault(name, set()).update(() if value is ANY else (value,))
-        varying = {name for name, known in values.items() if len(known) > 1 and name != "conv"}
-        units = [unit for _, unit in instances]
-        template, variables = generalized(units, frozenset({"width", *varying}))
-        name = _words.unit_name((kind for kind, _ in instances), (function.name for function in made))
-        called = _function(name, _words.unit_about(template), template, variables)
-        made.append(called[0])
-        for unit, call in zip(units, called[1], strict=True):
-            found[id(unit)] = call
-    if len(made) > 1 and not any(call.role for function in made for call in calls(function.body)):
-        found = {key: replace(call, role="conv") for key, call in found.items()}
-    return made, found
+def _pooling(block: Block | DecoderBlock) -> Steps:
+    """Give the pooling of a block, behind the keeping of its map."""
+    if not isinstance(block, Block) or not block.pool:
+        return ()
+    return (KEEP, block.pool) if block.keeps else (block.pool,)
 
 
 def _strided(block: Block | DecoderBlock) -> bool:
@@ -170,7 +99,7 @@ def _strided(block: Block | DecoderBlock) -> bool:
 
 def _steps(
     block: Block | DecoderBlock, blocks: Sequence[Block | DecoderBlock], unit_calls: Mapping[int, Call]
-) -> tuple[Statement, ...]:
+) -> Steps:
     """Give the statements of a block up to where its units end."""
     made = [unit_calls[id(unit)] for unit in block.units]
     if isinstance(block, DecoderBlock):
@@ -181,17 +110,26 @@ def _steps(
     return repeated(made)
 
 
-def _groups(
-    blocks: Sequence[Block | DecoderBlock], steps: Sequence[tuple[Statement, ...]]
-) -> list[list[int]]:
+def _unsplit(
+    split: list[Steps], members: Sequence[Block | DecoderBlock], unit_calls: Mapping[int, Call]
+) -> list[Steps]:
+    """Join the first unit with those after it again, where in no member of a group it is strided."""
+    if isinstance(members[0], DecoderBlock):
+        return split
+    joined: list[Steps] = [repeated([unit_calls[id(unit)] for unit in member.units]) for member in members]
+    shorter = len(joined[0]) < len(split[0]) and len({forms(steps) for steps in joined}) == 1
+    return joined if shorter else split
+
+
+def _groups(blocks: Sequence[Block | DecoderBlock], steps: Sequence[Steps]) -> list[list[int]]:
     """Put together the blocks that one function can stand for."""
     found: dict[Hashable, list[int]] = {}
     for place, block in enumerate(blocks):
+        key: Hashable = ()
         if isinstance(block, Block):
-            key: Hashable = (bool(block.excitation), bool(block.add))
-        else:
-            key = block.merge.function if block.merge else ""
-        found.setdefault((type(block), key, _forms(steps[place])), []).append(place)
+            outside = _pools_outside(block)
+            key = (bool(block.excitation), bool(block.add), block.keeps and not outside)
+        found.setdefault((type(block), key, forms(steps[place])), []).append(place)
     return list(found.values())
 
 
@@ -204,9 +142,9 @@ class _Slot:
 
     @property
     def mixed(self) -> bool:
-        return None in self.statements
+        return None in self.statements and any(self.statements)
 
-    def of(self, place: int) -> tuple[Statement, ...]:
+    def of(self, place: int) -> Steps:
         """Give a member's statement, in its condition where only some have one."""
         example = next((one for one in self.statements if one is not None), None)
         if example is None:
@@ -216,9 +154,7 @@ class _Slot:
         return (When(self.condition, (one,)),) if self.mixed else (one,)
 
 
-def _template(
-    members: Sequence[Block | DecoderBlock], steps: Sequence[tuple[Statement, ...]]
-) -> tuple[tuple[Statement, ...], dict[str, tuple[Any, ...]]]:
+def _template(members: Sequence[Block | DecoderBlock], steps: Sequence[Steps]) -> Template:
     """Write the members of a group as one body with variables."""
     blocks = [member for member in members if isinstance(member, Block)]
     if blocks:
@@ -226,63 +162,64 @@ def _template(
     return _decoder_template([member for member in members if isinstance(member, DecoderBlock)], steps)
 
 
-def _block_template(
-    members: Sequence[Block], steps: Sequence[tuple[Statement, ...]]
-) -> tuple[tuple[Statement, ...], dict[str, tuple[Any, ...]]]:
-    pool = _Slot(tuple(member.pool for member in members), "pool")
-    project = _Slot(tuple(map(_projection, members)), "shortcut.shape != x.shape")
-    if pool.mixed and any(pool.statements):
-        project = replace(project, statements=tuple(map(_pooled_projection, members)))
-    bodies: list[tuple[Statement, ...]] = []
+def _block_template(members: Sequence[Block], steps: Sequence[Steps]) -> Template:
+    pool = _Slot(tuple(None if _pools_outside(member) else member.pool for member in members), "pool")
+    projections = tuple(_projection(member, pool.mixed) for member in members)
+    project = _Slot(projections, "shortcut.shape != x.shape")
+    bodies: list[Steps] = []
     for place, member in enumerate(members):
-        keep = (Call("", output="shortcut", layer=False),) if member.add else ()
-        excite = (Call("squeeze_excitation", (("ratio", member.excitation.ratio),), layer=False),
-                  ) if member.excitation else ()
+        start = (Call("", output="shortcut", layer=False),) if member.add else ()
+        excite: Steps = ()
+        if member.excitation:
+            excite = (Call("squeeze_excitation", (("ratio", member.excitation.ratio),), layer=False),)
+        keep = (KEEP,) if member.keeps and member.add else ()
         add = (member.add,) if member.add else ()
-        bodies.append((*keep, *steps[place], *excite, *pool.of(place), *project.of(place), *add))
+        end = (*keep, *pool.of(place), *project.of(place), *add)
+        bodies.append((*start, *steps[place], *excite, *end))
     template, variables = generalized(bodies, frozenset({"width"}))
-    if pool.mixed and any(pool.statements):
+    if pool.mixed:
         classes = variables.get("pool")
         variables["pool"] = tuple(
             (classes[place] if classes else True) if one else (None if classes else False)
             for place, one in enumerate(pool.statements)
         )
+    if members[0].keeps and members[0].add:
+        variables["skips"] = tuple(Fixed(Code("skips")) for _ in members)
     return template, variables
 
 
-def _projection(member: Block) -> Call | None:
-    return member.projection
-
-
-def _pooled_projection(member: Block) -> Call | None:
-    """Let the stride of a projection follow from whether the block pools."""
+def _projection(member: Block, pool_varies: bool) -> Call | None:
+    """Give a block's projection; its stride follows from whether the block pools, where that varies."""
     call = member.projection
     if call is None:
         return None
     arguments = dict(call.arguments)
-    if arguments["strides"] == (2 if member.pool else 1):
+    if pool_varies and arguments["strides"] == (2 if member.pool else 1):
         arguments["strides"] = Code("2 if pool else 1")
     return replace(call, arguments=tuple(arguments.items()))
 
 
-def _decoder_template(
-    members: Sequence[DecoderBlock], steps: Sequence[tuple[Statement, ...]]
-) -> tuple[tuple[Statement, ...], dict[str, tuple[Any, ...]]]:
+def _decoder_template(members: Sequence[DecoderBlock], steps: Sequence[Steps]) -> Template:
     crop = _Slot(tuple(member.crop for member in members), "crop")
-    project = _Slot(tuple(member.projection for member in members), "skip.shape[-1] != x.shape[-1]")
-    bodies = [
-        (*steps[place], *crop.of(place), *project.of(place), *((member.merge,) if member.merge else ()))
-        for place, member in enumerate(members)
-    ]
-    always = {"width", "crop"} if crop.mixed else {"width"}
-    template, variables = generalized(bodies, frozenset(always))
-    if "crop" in variables:
-        variables["crop"] = tuple(
-            value if member.crop else None
-            for value, member in zip(variables["crop"], members, strict=True)
-        )
-    if members[0].merge:
-        variables["skip"] = tuple(Code("skips.pop()") for _ in members)
+    joining = [member for member in members if member.merge]
+    needed = _Slot(tuple(member.projection for member in joining), "skip.shape[-1] != x.shape[-1]")
+    places = {id(member): place for place, member in enumerate(joining)}
+    bodies: list[Steps] = []
+    for place, member in enumerate(members):
+        at = places.get(id(member), 0)
+        merge = joining[at].merge if joining else None
+        join: Steps = (*needed.of(at), merge) if merge else ()
+        if merge and len(joining) < len(members):
+            join = (When("skip is not None", join),)
+        bodies.append((*steps[place], *crop.of(place), *join))
+    always = frozenset({"width", "crop"} if crop.mixed else {"width"})
+    template, variables = generalized(bodies, always)
+    if crop.mixed:
+        cropped = zip(variables["crop"], members, strict=True)
+        variables["crop"] = tuple(value if member.crop else None for value, member in cropped)
+    if joining:
+        taken = Fixed(Code("skips.pop()"))
+        variables["skip"] = tuple(taken if member.merge else None for member in members)
     return template, variables
 
 
@@ -300,6 +237,7 @@ def _described(
     shortcut = ""
     if blocks[0].add:
         shortcut = "mixed" if len(projected) == 2 else "projected" if projected == {True} else "identity"
-    shrink = "strided" if any(map(_strided, blocks)) else "pooled" if any(b.pool for b in blocks) else ""
+    pools = {block.pool.function if block.pool else "" for block in blocks if not _pools_outside(block)}
+    shrink = "strided" if any(map(_strided, blocks)) else _words.pooling(pools)
     name = _words.block_name(kinds, shrink, bool(blocks[0].add), taken)
     return name, _words.block_about(kinds, count, shrink, shortcut, bool(blocks[0].excitation))

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from nas.architecture import Architecture
 from nas.export import _calls
 from nas.export._calls import Block, DecoderBlock, Excitation
-from nas.export._families import Function, functions
-from nas.export._statements import Call, Code, Repeat, Statement, calls, rolled, substituted
+from nas.export._families import KEEP, functions
+from nas.export._statements import Call, Code, Repeat, Statement, calls, renamed, rolled, substituted
+from nas.export._units import Function
 from nas.layers import Layer
 from nas.parts import Decoder
 
@@ -25,56 +26,64 @@ class Program:
     output: Call | None  # the last layer, where there is a head
     excitations: frozenset[Excitation]
     skips: bool  # whether the encoder's maps are kept for the decoder
+    passed: frozenset[str] = frozenset()  # functions that are passed to others
 
 
 def program(architecture: Architecture) -> Program:
     """Write an architecture, which should be canonical, as a program of the same layers in the same order."""
     layers = architecture.layers
     sections = _calls.sections(layers)
+    kept = _kept_maps(layers, sections)
     blocks: dict[str, Block | DecoderBlock] = {}
     for name, places in sections:
         if name.startswith("stage") and not name.endswith("dropout"):
             part = architecture.stages[int(name.split("_")[0].removeprefix("stage")) - 1]
-            blocks[name] = _calls.block(layers, name, places, part)
-        elif name.startswith("decoder") and name != "decoder":
-            assert architecture.decoder is not None or architecture.task == "segmentation"
+            blocks[name] = _calls.block(layers, name, places, part, kept)
+        elif _is_decoder(name):
             decoder = architecture.decoder or Decoder()
             blocks[name] = _calls.decoder_block(layers, name, places, decoder)
     unit_functions, block_functions, statements = functions(list(blocks.values()))
     of_block = dict(zip(blocks, statements, strict=True))
-    skips = _skip_places(layers, blocks, sections)
     body: list[Statement] = []
     for name, places in sections[1:]:
         if name in blocks:
             body.extend(of_block[name])
         elif name not in ("head", "output"):
             body.extend(_calls.calls_of(layers, places))
-        if places[-1] in skips:
-            body.append(Call("skips.append", output="", layer=False))
-    head = _calls.calls_of(layers, [p for name, places in sections if name in ("head", "output") for p in places])
+        if places[-1] in kept:
+            body.append(KEEP)
+    last = [place for name, places in sections if name in ("head", "output") for place in places]
+    head = _calls.calls_of(layers, last)
     output = replace(head[-1], output="outputs") if head else None
     rows = rolled([*body, *head[:-1]])
-    kept, bodies = _inlined(unit_functions, [*(function.body for function in block_functions), rows])
+    kept_units, bodies = _inlined(unit_functions, [*(function.body for function in block_functions), rows])
     block_functions = [
         replace(function, body=inner) for function, inner in zip(block_functions, bodies[:-1], strict=True)
     ]
     excitations = {
         block.excitation for block in blocks.values() if isinstance(block, Block) and block.excitation
     }
-    return Program((*kept, *block_functions), bodies[-1], output, frozenset(excitations), bool(skips))
+    return Program(
+        functions=(*kept_units, *block_functions),
+        body=bodies[-1],
+        output=output,
+        excitations=frozenset(excitations),
+        skips=bool(kept),
+        passed=frozenset(function.name for function in kept_units if function.name in _values(rows)),
+    )
 
 
-def _skip_places(
-    layers: Sequence[Layer], blocks: Mapping[str, Block | DecoderBlock], sections: list[tuple[str, list[int]]]
-) -> set[int]:
-    """Find the layers whose output the decoder joins later."""
+def _is_decoder(name: str) -> bool:
+    return name.startswith("decoder") and name != "decoder"
+
+
+def _kept_maps(layers: Sequence[Layer], sections: Sequence[tuple[str, list[int]]]) -> set[int]:
+    """Find the layers of the encoder whose output the decoder joins."""
     found: set[int] = set()
     for name, places in sections:
-        found_block = blocks.get(name)
-        if isinstance(found_block, DecoderBlock) and found_block.merge:
-            inner = set(places)
-            found.update(source for place in places for source in layers[place].inputs
-                         if source not in inner and source != min(inner) - 1)
+        if _is_decoder(name):
+            sources = {source for place in places for source in layers[place].inputs}
+            found |= sources - set(places) - {places[0] - 1}
     return found
 
 
@@ -90,7 +99,22 @@ def _inlined(
         if function.name not in passed and (len(function.body) == 1 or sites.count(function.name) == 1)
     }
     kept = [function for function in functions if function.name not in inline]
-    return kept, [_expanded(body, inline) for body in bodies]
+    names = _renumbered([function.name for function in kept])
+    return (
+        [replace(function, name=names[function.name]) for function in kept],
+        [tuple(renamed(step, names) for step in _expanded(body, inline)) for body in bodies],
+    )
+
+
+def _renumbered(names: Sequence[str]) -> dict[str, str]:
+    """Number names of one stem anew, now that some are gone."""
+    found: dict[str, str] = {}
+    for name in names:
+        stem = name.rstrip("0123456789").removesuffix("_")
+        used = list(found.values())
+        number = next(n for n in range(1, len(names) + 1) if (f"{stem}_{n}" if n > 1 else stem) not in used)
+        found[name] = f"{stem}_{number}" if number > 1 else stem
+    return found
 
 
 def _values(body: Sequence[Statement]) -> set[str]:
@@ -111,7 +135,9 @@ def _expanded(body: Sequence[Statement], inline: Mapping[str, Function]) -> tupl
     found: list[Statement] = []
     for statement in body:
         if not isinstance(statement, Call):
-            found.append(replace(statement, body=_expanded(statement.body, inline)))
+            inner = _expanded(statement.body, inline)
+            once = isinstance(statement, Repeat) and statement.count == 1 and not statement.columns
+            found.extend(inner if once else [replace(statement, body=inner)])
         elif statement.function in inline:
             values = dict(statement.arguments)
             found.extend(substituted(step, values) for step in inline[statement.function].body)

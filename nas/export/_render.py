@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nas.export._families import REQUIRED, Function
 from nas.export._statements import ANY, Call, Code, Fixed, Repeat, Scaled, Statement, When
+from nas.export._units import REQUIRED, Function
 
-__all__ = ["call_text", "docstring", "function_text", "statement_lines", "wrapped_call"]
+__all__ = ["LINE", "body_lines", "function_text", "statement_lines", "value_text"]
 
 LINE = 100
 INDENT = "    "
@@ -23,14 +23,20 @@ KERAS_DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "activation": (None,),
     "use_bias": (True,),
     "keepdims": (False,),
-    "pool_size": (2,),
+    "momentum": (0.99,),
 }
 """Arguments that are left out at these values."""
 
 POSITIONAL = frozenset(
-    {"filters", "kernel_size", "units", "rate", "pool_size", "function", "scale", "cropping", "mode", "factor"}
+    {
+        "cropping", "factor", "filters", "function", "kernel_size", "mode", "pool_size", "rate", "scale",
+        "units",
+    }
 )  # fmt: skip
 """Arguments of Keras' layers that are written without their name."""
+
+PLAIN = frozenset({"conv", "skip", "skips", "width", "ratio"})
+"""Arguments of the program's own functions that are written without their name."""
 
 
 def value_text(value: Any) -> str:
@@ -51,6 +57,8 @@ def value_text(value: Any) -> str:
 def _layer_arguments(call: Call) -> list[str]:
     found: list[str] = []
     for name, value in call.arguments:
+        if value is ANY and name == "pool_size":
+            value = 2
         if value is ANY or (not isinstance(value, Code) and value in KERAS_DEFAULTS.get(name, ())):
             continue
         text = value_text(value)
@@ -61,29 +69,35 @@ def _layer_arguments(call: Call) -> list[str]:
 def _own_arguments(call: Call, functions: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Write the arguments of one of the program's functions, those at their default left out."""
     parameters = functions.get(call.function, {})
-    found = list(call.inputs)
+    found, named = list(call.inputs), False
     for name, value in call.arguments:
         default = parameters.get(name, REQUIRED)
         if default is not REQUIRED and not isinstance(value, Code) and value == default:
             continue
         text = value_text(value)
-        clear = name in ("conv", "skip", "width", "ratio") or (name == "kernel_size" and text == name)
-        found.append(text if clear else f"{name}={text}")
+        plain = name in PLAIN or (name == "kernel_size" and text == name)
+        found.append(text if plain and not named else f"{name}={text}")
+        named = named or not plain
     return found
 
 
-def call_text(call: Call, functions: Mapping[str, Mapping[str, Any]], indent: str, start: str) -> list[str]:
+def call_lines(call: Call, functions: Mapping[str, Mapping[str, Any]], indent: str, start: str) -> list[str]:
     """Write a call, over several lines where it is too long for one."""
     if not call.layer:
         return wrapped_call(f"{start}{call.function}", _own_arguments(call, functions), "", indent)
     inputs = call.inputs[0] if len(call.inputs) == 1 else f"[{', '.join(call.inputs)}]"
-    return wrapped_call(f"{start}{call.function}", _layer_arguments(call), f"({inputs})", indent)
+    arguments = _layer_arguments(call)
+    line = f"{indent}{start}{call.function}({', '.join(arguments)})({inputs})"
+    if len(line) <= LINE:
+        return [line]
+    made = wrapped_call(f"layer = {call.function}", arguments, "", indent)
+    return [*made, f"{indent}{start}layer({inputs})"]
 
 
 def wrapped_call(start: str, arguments: Sequence[str], end: str, indent: str) -> list[str]:
     """Write `start(arguments)end` in as few lines as the line's length allows."""
     inner = ", ".join(arguments)
-    if len(indent + start + inner + end) + 2 <= LINE:
+    if len(f"{indent}{start}({inner}){end}") <= LINE:
         return [f"{indent}{start}({inner}){end}"]
     if len(indent + INDENT + inner) <= LINE:
         body = [f"{indent}{INDENT}{inner}"]
@@ -101,7 +115,7 @@ def statement_lines(
             return [f"{indent}{statement.output} = {statement.inputs[0]}"]
         case Call():
             start = "return " if last else f"{statement.output} = " if statement.output else ""
-            return call_text(statement, functions, indent, start)
+            return call_lines(statement, functions, indent, start)
         case Repeat(count=1, columns=()):
             return body_lines(statement.body, functions, indent, last)
         case Repeat():
@@ -149,8 +163,11 @@ def docstring(text: str, indent: str) -> list[str]:
     """Write a docstring of one sentence, on one line if it fits."""
     if len(indent + text) + 6 <= LINE:
         return [f'{indent}"""{text}"""']
-    first, *rest = textwrap.wrap(f'"""{text}', LINE - len(indent), break_long_words=False)
-    return [indent + first, *(indent + line for line in rest), f'{indent}"""']
+    width = LINE - len(indent)
+    lines = textwrap.wrap(f'"""{text}', width, break_long_words=False)
+    if len(lines) == 1:
+        lines = textwrap.wrap(f'"""{text}', width - 10, break_long_words=False)
+    return [*(indent + line for line in lines), f'{indent}"""']
 
 
 def function_text(function: Function, functions: Mapping[str, Mapping[str, Any]]) -> str:

@@ -6,7 +6,7 @@ width, a kernel's size, a count. `generalized` finds what differs; `rolled` find
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ __all__ = [
     "When",
     "calls",
     "generalized",
+    "renamed",
     "repeated",
     "rolled",
     "substituted",
@@ -90,6 +91,7 @@ PARAMETER = {
     "strides": "stride",
     "dilation_rate": "dilation",
     "cropping": "crop",
+    "function": "activation",
 }
 """What a leaf is called as a parameter, where Keras' own name is not used."""
 
@@ -105,8 +107,8 @@ def form(statement: Statement) -> Hashable:
             function = "" if statement.role else statement.function
             return (function, statement.role, names, statement.inputs, statement.output)
         case Repeat():
-            names = tuple(name for name, _ in statement.columns)
-            return ("for", names, *map(form, statement.body))
+            variables = tuple(name for name, _ in statement.columns)
+            return ("for", variables, *map(form, statement.body))
         case When():
             return ("if", statement.condition, *map(form, statement.body))
 
@@ -159,10 +161,27 @@ def _filled_value(value: Any, values: Iterator[Any]) -> Any:
 
 def substituted(statement: Statement, values: dict[str, Any]) -> Statement:
     """Put values in the place of variables."""
-    found = (
-        values.get(value, value) if isinstance(value, Code) else value for _, value in leaves(statement)
-    )
+    found = (values.get(value, value) if isinstance(value, Code) else value for _, value in leaves(statement))
     return filled(statement, iter(list(found)))
+
+
+def renamed(statement: Statement, names: Mapping[str, str]) -> Statement:
+    """Give functions other names, where they are called and where they are passed."""
+    if isinstance(statement, Call):
+        arguments = tuple((name, _renamed(value, names)) for name, value in statement.arguments)
+        function = names.get(statement.function, statement.function)
+        return replace(statement, function=function, arguments=arguments)
+    body = tuple(renamed(inner, names) for inner in statement.body)
+    if isinstance(statement, When):
+        return replace(statement, body=body)
+    columns = tuple(
+        (name, tuple(_renamed(value, names) for value in values)) for name, values in statement.columns
+    )
+    return replace(statement, body=body, columns=columns)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    return Code(names.get(value, value)) if isinstance(value, Code) else value
 
 
 def calls(statements: Sequence[Statement]) -> Iterator[Call]:
@@ -252,7 +271,7 @@ def repeated(statements: Sequence[Statement]) -> tuple[Repeat, ...]:
 
 def lines(statement: Statement) -> int:
     if isinstance(statement, Call):
-        return 1
+        return 2 if len(statement.arguments) > 4 and not statement.layer else 1
     plain = isinstance(statement, Repeat) and statement.count == 1
     return sum(map(lines, statement.body)) + (not plain)
 
@@ -286,5 +305,5 @@ def _loop(instances: list[list[Statement]]) -> tuple[Repeat, float]:
     """Write sequences of the same forms as one loop; its cost grows with what differs between them."""
     body, variables = generalized(instances)
     columns = tuple(variables.items())
-    cells = len(columns) * len(instances)
-    return Repeat(len(instances), body, columns), 1 + sum(map(lines, body)) + 0.3 * len(columns) + 0.05 * cells
+    cost = 1 + sum(map(lines, body)) + len(columns) * (0.3 + 0.05 * len(instances))
+    return Repeat(len(instances), body, columns), cost

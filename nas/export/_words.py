@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nas.export._statements import Call, Code, Statement, calls
+from nas.export._statements import Call, Code, Scaled, Statement, calls
 
-__all__ = ["block_about", "block_name", "capitalized", "counted", "decoder_about", "decoder_name", "unit_about", "unit_name"]
+__all__ = ["block_about", "block_name", "decoder_about", "decoder_name", "pooling", "unit_about", "unit_name"]
 
 UNITS = {
     "standard": "standard_conv",
@@ -54,8 +54,19 @@ def counted(number: object, noun: str) -> str:
     return f"{word} {noun}" + ("s" if number != 1 else "")
 
 
-def unit_name(kinds: Iterable[str], taken: Iterable[str]) -> str:
-    return _free(UNITS[_kind(kinds)], taken)
+def unit_name(kinds: Iterable[str], body: Sequence[Statement], taken: Iterable[str]) -> str:
+    """Name a unit's function after its convolutions."""
+    name = UNITS[_kind(kinds)]
+    expands = any(isinstance(value, Scaled) for call in calls(body) for _, value in call.arguments)
+    if name == "inverted_bottleneck" and not expands:
+        name = "separable_bottleneck"
+    return _free(name, taken)
+
+
+def pooling(functions: Iterable[str]) -> str:
+    """Say how a block pools, from the classes of its pooling layers, '' for none."""
+    found = {name.removeprefix("layers.").partition("Pooling")[0] for name in functions if name}
+    return f"{found.pop().lower()} pooling" if len(found) == 1 else "pooling" if found else ""
 
 
 def _kind(kinds: Iterable[str]) -> str:
@@ -81,59 +92,66 @@ def block_name(kinds: Iterable[str], shrink: str, residual: bool, taken: Iterabl
     used = set(taken)
     name = f"{words}_block"
     if name in used and shrink:
-        name = f"{shrink}_{name}"
+        name = f"{'strided' if shrink == 'strided' else 'pooled'}_{name}"
     return _free(name, used)
 
 
-def unit_about(body: Sequence[Statement]) -> str:
+def unit_about(kinds: Iterable[str], body: Sequence[Statement]) -> str:
     """Say what a unit does, layer after layer."""
-    words: list[str] = []
-    for call in calls(body):
-        arguments = dict(call.arguments)
-        name = call.function.removeprefix("layers.")
-        if name == "BatchNormalization":
-            words.append("batch normalization")
-        elif name == "Activation":
-            words.append(_activation(arguments["function"]))
-        else:
-            words.append(_convolution(call, name))
-        if arguments.get("activation") is not None:
-            words.append(_activation(arguments["activation"]))
-    return capitalized(", ".join(words)) + "."
+    kind = _kind(kinds)
+    steps = [word for call in calls(body) for word in _steps(call)]
+    places = [place for place, step in enumerate(steps) if step == CONVOLUTION]
+    before, after = steps[: places[0]], steps[places[-1] + 1 :]
+    if kind == "inverted_bottleneck":
+        first = "Expand the channels, filter each" if len(places) == 3 else "Filter each channel"
+        used = dict.fromkeys(step for step in steps if step != CONVOLUTION)
+        return f"{first} and project" + (f", with {_joined(list(used))}." if used else ".")
+    words = "depthwise and a 1x1 convolution" if kind == "depthwise_pointwise" else CONVOLUTIONS[kind]
+    each = "each " if kind == "depthwise_pointwise" else ""
+    if before:
+        return f"A {words}, {each}after {_joined(before)}."
+    return f"A {words}, {each}followed by {_joined(after)}." if after else f"A {words}."
+
+
+CONVOLUTION = "convolution"
+
+
+def _steps(call: Call) -> list[str]:
+    """Say what a layer is and which activation it has."""
+    arguments = dict(call.arguments)
+    if call.function == "layers.BatchNormalization":
+        return ["batch normalization"]
+    if call.function == "layers.Activation":
+        return [_activation(arguments["function"])]
+    used = arguments.get("activation")
+    return [CONVOLUTION] if used is None else [CONVOLUTION, _activation(used)]
 
 
 def _activation(function: object) -> str:
-    return "activation" if isinstance(function, Code) else ACTIVATIONS[str(function)]
+    return "an activation" if isinstance(function, Code) else ACTIVATIONS[str(function)]
 
 
-def _convolution(call: Call, name: str) -> str:
-    for start, word in (("Separable", "separable "), ("Depthwise", "depthwise "), ("Conv", "")):
-        if name.startswith(start):
-            point = str(dict(call.arguments).get("kernel_size")) == "Fixed(value=1)"
-            transposed = "transposed " if name.endswith("Transpose") else ""
-            return ("1x1 " if point else transposed + word) + "convolution"
-    return "convolution"
+def _joined(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def block_about(
-    kinds: Iterable[str], count: object, shrink: str, shortcut: str, excitation: bool
-) -> str:
+def block_about(kinds: Iterable[str], count: object, shrink: str, shortcut: str, excitation: bool) -> str:
     """Say what a block does in one sentence.
 
-    `shrink` is '', 'pooled' or 'strided'; `shortcut` is '', 'identity', 'projected' or 'mixed'.
+    `shrink` is '', 'strided' or the pooling; `shortcut` is '', 'identity', 'projected' or 'mixed'.
     """
     words = counted(count, CONVOLUTIONS[_kind(kinds)])
     if shrink == "strided":
-        words += ", the first of them strided" if count != 1 else " with a stride"
-    followers = ["squeeze-and-excitation"] * excitation + ["pooling"] * (shrink == "pooled")
+        words += ", the first of them strided," if count != 1 else " with a stride"
+    followers = ["squeeze-and-excitation"] * excitation + [shrink] * ("pooling" in shrink)
     if followers:
-        words += " and " + " and ".join(followers)
+        words = words.removesuffix(",") + " and " + " and ".join(followers)
     around = {
         "identity": " around a shortcut",
         "projected": " around a projected shortcut",
         "mixed": " around a shortcut, projected where its shape differs",
     }
-    return words + around.get(shortcut, "") + "."
+    return (words + around.get(shortcut, "")).removesuffix(",") + "."
 
 
 def decoder_name(taken: Iterable[str]) -> str:
@@ -144,5 +162,5 @@ def decoder_about(kinds: Iterable[str], count: object, skip: bool) -> str:
     """Say what a step of a decoder does in one sentence."""
     words = counted(count, CONVOLUTIONS[_kind(kinds)])
     last = "the last of them doubling" if count != 1 else "doubling"
-    joined = ", then the encoder's map of the same size" if skip else ""
+    joined = ", joined to the encoder's map of that size" if skip else ""
     return f"{words}, {last} the map's height and width{joined}."

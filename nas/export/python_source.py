@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Architecture, Design
 from nas.cost import cost
 from nas.export._calls import Excitation
-from nas.export._families import REQUIRED
+from nas.export._files import written
 from nas.export._program import Program, program
-from nas.export._render import LINE, body_lines, function_text, value_text
+from nas.export._render import LINE, body_lines, function_text, statement_lines, value_text
 from nas.export._statements import Call, Statement
+from nas.export._units import REQUIRED
+from nas.export.keras_file import set_weights
+from nas.model import build
 from nas.parts import Training
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["export_python", "python_source"]
 
-WEIGHTS = "model.weights.h5"
-"""The file of weights beside the source."""
+WEIGHTS = ".weights.h5"
+"""How the name of the file of weights beside the source ends."""
 
 
 def python_source(design: Design, weights_file: str = "") -> str:
@@ -29,21 +36,46 @@ def python_source(design: Design, weights_file: str = "") -> str:
     the docstring as what to load.
     """
     architecture = design.architecture.canonical()
-    written = program(architecture)
-    known: dict[str, Mapping[str, Any]] = {one.name: one.parameters for one in written.functions}
-    ratios = {found.ratio for found in written.excitations}
+    made = program(architecture)
+    known: dict[str, Mapping[str, Any]] = {one.name: one.parameters for one in made.functions}
+    ratios = {found.ratio for found in made.excitations}
     known["squeeze_excitation"] = {"ratio": ratios.pop() if len(ratios) == 1 else REQUIRED}
+    passed = [one.parameters for one in made.functions if one.name in made.passed]
+    if passed:
+        known["conv"] = {
+            name: default if all(other.get(name) == default for other in passed) else REQUIRED
+            for name, default in passed[0].items()
+        }
     parts = [
         _about(design, weights_file),
         "import keras\nfrom keras import layers",
-        *_excitation(written.excitations, len(architecture.input_shape) - 1),
-        *(function_text(function, known) for function in written.functions),
-        _build_model(design, architecture, written, known),
+        *_excitation(made.excitations, len(architecture.input_shape) - 1),
+        *(function_text(function, known) for function in made.functions),
+        _build_model(design.training, architecture, made, known),
     ]
     if architecture.head is not None:
         parts.append(_compile_model(architecture, design.training))
     parts.append('if __name__ == "__main__":\n    build_model().summary()')
     return "\n\n".join(parts[:2]) + "\n\n\n" + "\n\n\n".join(parts[2:]) + "\n"
+
+
+def export_python(design: Design, weights: Sequence[np.ndarray] | None, path: Path) -> Path:
+    """Write the source to `path`, and the weights if given to `<stem>.weights.h5` beside it.
+
+    `weights` are in the order of `nas.model.build`. Raises InputError where they are another network's
+    or the files can't be written.
+    """
+    weights_file = ""
+    if weights is not None:
+        model = build(design.architecture, design.training)
+        set_weights(model, weights, design.architecture)
+        beside = path.with_suffix(WEIGHTS)
+        weights_file = beside.name
+        with written(beside) as unfinished:
+            model.save_weights(unfinished)
+    with written(path) as unfinished:
+        unfinished.write_text(python_source(design, weights_file), encoding="utf-8")
+    return path
 
 
 def _excitation(found: frozenset[Excitation], rank: int) -> list[str]:
@@ -72,23 +104,23 @@ def _inner_channels(found: frozenset[Excitation]) -> str:
 
 
 def _build_model(
-    design: Design, architecture: Architecture, written: Program, known: Mapping[str, Mapping[str, Any]]
+    training: Training, architecture: Architecture, made: Program, known: Mapping[str, Mapping[str, Any]]
 ) -> str:
     indent = "    "
-    body = [*_augmentation(design.training), *written.body]
-    if written.output:
-        body.append(written.output)
-    if body and isinstance(body[0], Call):
+    body = [*_augmentation(training), *made.body]
+    if made.output:
+        body.append(made.output)
+    if body and isinstance(body[0], Call) and "x.shape" not in "".join(statement_lines(body[0], known, "")):
         body[0] = replace(body[0], inputs=("inputs",))
     elif body:
         body.insert(0, Call("", inputs=("inputs",), layer=False))
-    end = "outputs" if written.output else "x"
+    end = "outputs" if made.output else "x"
     return "\n".join(
         [
             "def build_model():",
             f'{indent}"""Build the network, not yet compiled."""',
             f"{indent}inputs = keras.Input({value_text(tuple(architecture.input_shape))})",
-            *([f"{indent}skips = []"] if written.skips else []),
+            *([f"{indent}skips = []"] if made.skips else []),
             *body_lines(body, known, indent),
             f'{indent}return keras.Model(inputs, {end}, name="{_model_name(architecture)}")',
         ]
@@ -113,11 +145,12 @@ def _augmentation(training: Training) -> list[Statement]:
 
 def _compile_model(architecture: Architecture, training: Training) -> str:
     cosine = training.schedule == "cosine"
-    rate = "learning_rate" if cosine else repr(training.learning_rate)
+    rate_text = repr(training.learning_rate)
+    rate = "learning_rate" if cosine else rate_text
     loss = "binary_crossentropy" if architecture.task == "binary" else "sparse_categorical_crossentropy"
-    about = "Compile with the optimizer and the loss of the search"
-    about += ", the learning rate falling to zero over `steps` batches." if cosine else "."
-    schedule = f"    learning_rate = keras.optimizers.schedules.CosineDecay({training.learning_rate!r}, steps)"
+    about = "Compile the network for training"
+    about += "; the learning rate falls to zero over so many batches." if cosine else "."
+    schedule = f"    learning_rate = keras.optimizers.schedules.CosineDecay({rate_text}, steps)"
     return "\n".join(
         [
             f"def compile_model(model{', steps' if cosine else ''}):",
@@ -163,7 +196,8 @@ def _about(design: Design, weights_file: str) -> str:
     kind = "features" if architecture.head is None else "probabilities"
     paragraphs = [
         what,
-        *(text for text in (architecture.about, architecture.source and f"Source: {architecture.source}") if text),
+        *([architecture.about] if architecture.about else []),
+        *([f"Source: {architecture.source}"] if architecture.source else []),
         f"Input: (batch, {shape}), {values}. Output: (batch, {output}), {kind}.",
     ]
     wrapped = [textwrap.fill(_plain(text), LINE - 4, break_long_words=False) for text in paragraphs]

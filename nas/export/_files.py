@@ -1,0 +1,37 @@
+"""Files that are either there in full or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nas.errors import InputError, RunError
+
+__all__ = ["written"]
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`, with its suffix, and rename it to `path` at the end.
+
+    Raises InputError where the folder is not writable, RunError where the disk is full.
+    """
+    unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunError(
+                f"'{path}' could not be written: the disk is full; make room or name another folder"
+            ) from None
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"the output must be writable, got '{path.parent}': {reason}; name another folder"
+        ) from None
+    finally:
+        unfinished.unlink(missing_ok=True)

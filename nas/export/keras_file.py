@@ -1,0 +1,50 @@
+"""A design as a compiled `.keras` file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.architecture import Architecture, Design
+from nas.errors import InputError
+from nas.export._files import written
+from nas.model import build, compiled
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+__all__ = ["export_keras", "set_weights"]
+
+
+def export_keras(design: Design, weights: Sequence[np.ndarray] | None, path: Path) -> Path:
+    """Write a `.keras` file that is compiled and ready for `fit`; fresh weights where `weights` is None.
+
+    `weights` are in the order of `nas.model.build`. A network without a head cannot be trained and is
+    saved uncompiled. Raises InputError where the weights are another network's or the file can't be
+    written.
+    """
+    architecture = design.architecture
+    if architecture.head is None:
+        model = build(architecture, design.training)
+    else:
+        model = compiled(architecture, design.training)
+    set_weights(model, weights, architecture)
+    with written(path) as unfinished:
+        model.save(unfinished)
+    return path
+
+
+def set_weights(model: keras.Model, weights: Sequence[np.ndarray] | None, architecture: Architecture) -> None:
+    """Give a model its weights, if there are any; raises InputError where they don't fit."""
+    if weights is None:
+        return
+    expected = [tuple(weight.shape) for weight in model.weights]
+    given = [tuple(weight.shape) for weight in weights]
+    if expected != given:
+        raise InputError(
+            f"the weights must be those of architecture {architecture.id} ({len(expected)} arrays), "
+            f"got {len(given)} arrays of other shapes; export with fresh weights instead"
+        )
+    model.set_weights(list(weights))

@@ -1,0 +1,313 @@
+"""Model file -> Latency: how long one inference takes, measured so that a second measurement agrees.
+
+A measurement is many short rounds. Each opens the file anew (where memory comes to lie changes the time by
+some percent), waits a moment so that the system lets it run undisturbed, and times runs for some
+milliseconds. A round that another process disturbed is slower, never faster: the figure is the lower
+quartile of the rounds' medians.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+
+from nas._arena import arena_bytes
+from nas._litert_file import litert_bytes
+from nas._machine import one_at_a_time, processor
+from nas.architecture import Architecture
+from nas.errors import ConversionError, InputError, nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Device", "Latency", "LatencyOptions", "Precision", "measure", "measure_file", "this_device"]
+
+Precision = Literal["float32", "float16", "dynamic_int8", "int8"]
+Runtime = Literal["litert", "onnx"]
+Opener = Callable[[], Callable[[], object]]
+"""Opens a model anew and gives the function that runs it once."""
+
+ROUND_SECONDS = 0.02  # timing in a round
+BURST_MS = 0.25  # runs shorter than this are timed several at once
+PAUSE_SECONDS = 0.002  # before a round: a process that slept is let run at once, for longer
+FEWEST_ROUNDS = 8  # before an estimate is called tight
+LEAST_ROUNDS = 3  # however small the budget
+RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a latency is true for."""
+
+    processor: str
+    cores: int
+    threads: int
+    runtime: str  # litert or onnx
+    version: str  # of the runtime
+    precision: str
+
+    @property
+    def fingerprint(self) -> str:
+        """One line that differs wherever latencies must not be compared."""
+        return (
+            f"{self.processor}, {self.cores} cores, {self.threads} threads, "
+            f"{self.runtime} {self.version}, {self.precision}"
+        )
+
+    @property
+    def key(self) -> str:
+        """Twelve hexadecimal digits of the fingerprint, for a file's name."""
+        return hashlib.sha256(self.fingerprint.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one inference at batch 1 takes, and what the model's file needs."""
+
+    p50_ms: float  # median of the runs that no other process disturbed
+    p95_ms: float  # 95th percentile of all runs, disturbed or not
+    cv: float  # the estimate's own noise: standard error of p50_ms over p50_ms
+    runs: int  # that were timed
+    size_bytes: int  # of the file
+    arena_bytes: int | None  # for activations, computed from the file's tensors; None where it cannot be
+    device: Device
+
+
+@dataclass(frozen=True)
+class LatencyOptions:
+    """How to measure."""
+
+    precision: Precision = "float32"
+    threads: int = 1
+    runtime: Runtime = "litert"
+    budget_seconds: float = 1.0  # timing stops then, tight or not
+    target_cv: float = 0.005  # timing stops when the estimate's noise is below
+
+    def __post_init__(self) -> None:
+        for name, known in (("precision", Precision.__args__), ("runtime", Runtime.__args__)):  # type: ignore[attr-defined]  # typing's own
+            if (value := getattr(self, name)) not in known:
+                raise InputError(f"{name} must be known, got '{value}'; {nearest(value, known)}")
+        if self.threads < 1:
+            raise InputError(f"threads must be at least 1, got {self.threads}; use 1")
+        if self.budget_seconds <= 0:
+            raise InputError(f"budget_seconds must be over 0, got {self.budget_seconds}; use 1")
+        if self.runtime == "onnx" and self.precision != "float32":
+            raise InputError(f"runtime onnx measures precision float32, got {self.precision}; use float32")
+
+
+def this_device(options: LatencyOptions) -> Device:
+    """Say what latencies measured here with these options are true for."""
+    packages = {"litert": "ai-edge-litert", "onnx": "onnxruntime"}
+    if options.runtime == "onnx":
+        _require_onnxruntime()
+    return Device(
+        processor(),
+        os.cpu_count() or 1,
+        options.threads,
+        options.runtime,
+        version(packages[options.runtime]),
+        options.precision,
+    )
+
+
+def measure_file(path: Path | str, options: LatencyOptions | None = None) -> Latency:
+    """Measure a `.tflite` or `.onnx` file, whose suffix decides the runtime, on random input.
+
+    Raises InputError where there is no such file, ConversionError where the runtime cannot run it.
+    """
+    path = Path(path)
+    options = options or LatencyOptions()
+    runtimes = {".tflite": "litert", ".onnx": "onnx"}
+    if path.suffix not in runtimes:
+        raise InputError(f"a model file must end in .tflite or .onnx, got '{path}'; export the network first")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"a model file must be readable, got '{path}': {error.strerror}") from None
+    runtime = cast(Runtime, runtimes[path.suffix])
+    return _measure_bytes(content, options if options.runtime == runtime else _with_runtime(options, runtime))
+
+
+def measure(
+    architecture: Architecture,
+    options: LatencyOptions | None = None,
+    calibration: NDArray[np.float32] | None = None,
+) -> Latency:
+    """Write an untrained network as a file and measure that; weights do not change the time.
+
+    `calibration`: images (number, *input_shape) as the network takes them, for precision int8 alone.
+    Raises InputError for int8 without them, ConversionError with the reason where a runtime refuses.
+    """
+    options = options or LatencyOptions()
+    return _measure_bytes(_file(architecture, options, calibration), options)
+
+
+def _file(
+    architecture: Architecture, options: LatencyOptions, calibration: NDArray[np.float32] | None
+) -> bytes:
+    """Give the bytes of the file that the network would ship as, but for its weights' values."""
+    if options.runtime == "litert" and options.precision != "int8":
+        return litert_bytes(architecture, None, options.precision)
+    if options.runtime == "litert" and calibration is None:
+        raise InputError(
+            "precision int8 must be calibrated on images, got none; give a data set, or use dynamic_int8"
+        )
+    with tempfile.TemporaryDirectory(prefix="nas-") as folder:
+        if options.runtime == "onnx":
+            from nas.export.onnx import export_onnx
+
+            _require_onnxruntime()
+            return Path(export_onnx(architecture, None, Path(folder) / "network.onnx")).read_bytes()
+        from nas.export.litert import export_litert
+
+        target = Path(folder) / "network.tflite"
+        return Path(export_litert(architecture, None, target, "int8", calibration)).read_bytes()
+
+
+def _with_runtime(options: LatencyOptions, runtime: Runtime) -> LatencyOptions:
+    return LatencyOptions(
+        options.precision, options.threads, runtime, options.budget_seconds, options.target_cv
+    )
+
+
+def _measure_bytes(content: bytes, options: LatencyOptions) -> Latency:
+    litert = options.runtime == "litert"
+    opener = (_litert if litert else _onnx)(content, options.threads)
+    with one_at_a_time():
+        rounds = _timed(opener, options)
+    figure, noise = estimate([float(np.median(times)) for times in rounds])
+    every = np.concatenate(rounds)
+    return Latency(
+        p50_ms=figure,
+        p95_ms=max(figure, float(np.percentile(every, 95))),
+        cv=noise,
+        runs=every.size,
+        size_bytes=len(content),
+        arena_bytes=arena_bytes(content) if litert else None,
+        device=this_device(options),
+    )
+
+
+def estimate(medians: Sequence[float]) -> tuple[float, float]:
+    """Give the lower quartile of rounds' medians and its relative standard error (bootstrap)."""
+    values = np.asarray(medians)
+    figure = float(np.percentile(values, 25))
+    drawn = np.random.default_rng(0).choice(values, (RESAMPLES, values.size))
+    return figure, float(np.percentile(drawn, 25, axis=1).std() / figure)
+
+
+def _timed(opener: Opener, options: LatencyOptions) -> list[NDArray[np.float64]]:
+    """Time rounds until the estimate is tight or the budget is out; milliseconds of each run."""
+    rounds: list[NDArray[np.float64]] = []
+    end = time.perf_counter() + options.budget_seconds
+    while len(rounds) < LEAST_ROUNDS or time.perf_counter() < end:
+        rounds.append(_round(opener))
+        if len(rounds) >= FEWEST_ROUNDS:
+            noise = estimate([float(np.median(times)) for times in rounds])[1]
+            if noise <= options.target_cv:
+                break
+    return rounds
+
+
+def _round(opener: Opener) -> NDArray[np.float64]:
+    """Open the model and time its runs for some milliseconds, in bursts where they are short."""
+    run = opener()
+    time.sleep(PAUSE_SECONDS)
+    clock = time.perf_counter_ns
+
+    def timed(count: int) -> float:
+        begin = clock()
+        for _ in range(count):
+            run()
+        return (clock() - begin) / count / 1e6
+
+    first = timed(1)
+    if first >= 1e3 * ROUND_SECONDS:
+        return np.array([first])
+    burst = 1 if first >= BURST_MS else max(1, round(BURST_MS / timed(3)))
+    times: list[float] = []
+    end = clock() + ROUND_SECONDS * 1e9
+    while not times or clock() < end:
+        times.append(timed(burst))
+    return np.array(times)
+
+
+def _litert(content: bytes, threads: int) -> Opener:
+    from ai_edge_litert.interpreter import Interpreter
+
+    def opener() -> Callable[[], object]:
+        try:
+            interpreter = Interpreter(model_content=content, num_threads=threads)
+            interpreter.allocate_tensors()
+            for details in interpreter.get_input_details():
+                interpreter.set_tensor(details["index"], _input(details["shape"], details["dtype"]))
+            interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise ConversionError(f"LiteRT must be able to run the file, but: {_reason(error)}") from None
+        invoke: Callable[[], object] = interpreter.invoke
+        return invoke
+
+    return opener
+
+
+def _require_onnxruntime() -> None:
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "runtime onnx needs onnxruntime, which is not installed; run: pip install 'nas[onnx]'"
+        ) from None
+
+
+def _onnx(content: bytes, threads: int) -> Opener:
+    _require_onnxruntime()
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
+    settings.log_severity_level = 4
+
+    def opener() -> Callable[[], object]:
+        try:
+            session = onnxruntime.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
+            feed = {
+                entry.name: _input(_sizes(entry.shape), _dtype(entry.type)) for entry in session.get_inputs()
+            }
+            session.run(None, feed)
+        except Exception as error:  # the runtime's exceptions have no common type
+            raise ConversionError(
+                f"ONNX Runtime must be able to run the file, but: {_reason(error)}"
+            ) from None
+        return lambda: session.run(None, feed)
+
+    return opener
+
+
+def _sizes(shape: Sequence[object]) -> list[int]:
+    return [size if isinstance(size, int) and size > 0 else 1 for size in shape]
+
+
+def _dtype(kind: str) -> type[np.generic]:
+    """Give the NumPy type of an ONNX one such as 'tensor(float)'."""
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    return np.dtype({"float": "float32", "double": "float64"}.get(name, name)).type
+
+
+def _input(shape: Sequence[int], dtype: type[np.generic]) -> NDArray[np.generic]:
+    """Give random values in the range of an image's pixels, so that no number is denormal."""
+    values = np.random.default_rng(0).integers(0, 127, np.array(shape, int))
+    return values.astype(dtype)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
