@@ -168,6 +168,7 @@ class Courier:
 
         With set_aside, runs that a killed process left unfinished are marked as such.
         """
+        entries, (noted, self.points) = self.spool.entries(), self.spool.noted()
         found: dict[int, Trial] = {}
         marked = set()
         for run in runs.children(self.store, self.run_id):
@@ -183,14 +184,14 @@ class Courier:
                 self.store.client.set_terminated(run.info.run_id, "KILLED")
         self.front = self.wanted = frozenset(marked)
         found.update((trial.number, trial) for trial in self._load_tables())
-        noted, self.points = self.spool.noted()
         fresh = [trial for trial in noted if trial.number not in found]
         self.rows += fresh
         self.rows_fresh = bool(fresh)
         found.update((trial.number, trial) for trial in fresh)
-        for entry in self.spool.entries():
-            run_id = self.runs.get(entry.trial.number, "")
-            found[entry.trial.number] = replace(entry.trial, run_id=run_id)
+        for entry in entries:
+            number = entry.trial.number
+            if number not in found or (entry.folder and entry.folder.exists()):  # else delivered meanwhile
+                found[number] = replace(entry.trial, run_id=self.runs.get(number, ""))
         return [found[number] for number in sorted(found)]
 
     def _load_tables(self) -> list[Trial]:

@@ -234,7 +234,7 @@ def _activation(function: str, x: Any) -> Any:
         case "gelu":
             return tf.nn.gelu(x, approximate=False)
         case "silu":
-            return tf.nn.silu(x)
+            return tf.raw_ops.Mul(x=x, y=tf.raw_ops.Sigmoid(x=x))
         case "hard_silu":
             return x * (tf.raw_ops.Relu6(features=x + 3.0) / 6.0)
         case "tanh":

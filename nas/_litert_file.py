@@ -39,22 +39,22 @@ def litert_bytes(
     Input (1, *input_shape) float32; output as the Keras model's.
     """
     buffer = FlatBuffer(half=precision == "float16", int8=precision == "dynamic_int8")
-    return _Lowering(architecture, weights, buffer).bytes()
+    return _Lowering(architecture.layers, weights, buffer).bytes()
 
 
 class _Lowering:
     """Goes through the layers once and writes each with what can be folded into it."""
 
-    def __init__(self, architecture: Architecture, weights: Weights | None, buffer: FlatBuffer) -> None:
+    def __init__(self, layers: Sequence[Layer], weights: Weights | None, buffer: FlatBuffer) -> None:
         self.buffer = buffer
         self._weights = weights
         self._random = np.random.default_rng(0)
-        self._layers = _without_dropout(architecture.layers)
+        self._layers = _without_dropout(layers)
         self._readers: dict[int, list[int]] = {place: [] for place in range(len(self._layers))}
         for number, layer in enumerate(self._layers):
             for place in layer.inputs:
                 self._readers[place].append(number)
-        self._flat = len(architecture.input_shape) == 2  # (length, channels): run as images of height 1
+        self._flat = len(layers[0].shape) == 2  # (length, channels): run as images of height 1
         self._at: dict[int, int] = {}  # the tensor of each layer's output
 
     def bytes(self) -> bytes:

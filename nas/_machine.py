@@ -6,11 +6,12 @@ import contextlib
 import getpass
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["one_at_a_time", "processor"]
+__all__ = ["one_at_a_time", "processor", "without_stderr"]
 
 
 def processor() -> str:
@@ -37,3 +38,18 @@ def one_at_a_time() -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def without_stderr() -> Iterator[None]:
+    """Drop what native code writes to the standard error stream, for a library that offers no setting."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

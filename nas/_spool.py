@@ -9,6 +9,7 @@ mlruns/spool/NAME/
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -98,9 +99,10 @@ class Spool:
         for folder in sorted(self.folder.glob("[0-9]*")):
             if folder.suffix == ".part":
                 continue
-            content = json.loads((folder / TRIAL_FILE).read_text(encoding="utf-8"))
-            files = {path.name: path for path in sorted(folder.iterdir()) if path.name != TRIAL_FILE}
-            found.append(Entry(decode(content["trial"]), files, content["time_ms"], folder))
+            with contextlib.suppress(FileNotFoundError):  # delivered meanwhile by the process that writes
+                content = json.loads((folder / TRIAL_FILE).read_text(encoding="utf-8"))
+                files = {path.name: path for path in sorted(folder.iterdir()) if path.name != TRIAL_FILE}
+                found.append(Entry(decode(content["trial"]), files, content["time_ms"], folder))
         return found
 
     def add(self, entry: Entry) -> None:
@@ -140,7 +142,9 @@ class Spool:
     def noted(self) -> tuple[list[Trial], list[Point]]:
         """Read the journal; a last line that a killed process left unfinished is none."""
         trials, points = [], []
-        text = self._journal.read_text(encoding="utf-8") if self._journal.exists() else ""
+        text = ""
+        with contextlib.suppress(FileNotFoundError):
+            text = self._journal.read_text(encoding="utf-8")
         for line in text.split("\n")[:-1]:
             kind, *content = json.loads(line)
             if kind == "point":

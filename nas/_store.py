@@ -24,6 +24,9 @@ EXPERIMENT = "nas"
 KIND = "custom_model_development"
 """Which of its faces MLflow's user interface shows: that for trained models."""
 
+FACE = "workflowType=machine_learning"
+"""The same in an address; without it the page opens on MLflow's tools for language models."""
+
 DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
 
 ENVIRONMENT = {
@@ -34,6 +37,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # MLflow's own 7 retries of 120 s would hold up a search
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # processes of its user interface that nothing here needs
 }
 """What MLflow is told before it is imported, unless the user told it otherwise."""
 
@@ -44,21 +48,29 @@ def tracking_uri() -> str:
 
 
 def ui_command(port: int = 5000) -> list[str]:
-    """Give the command that shows the record in a browser; raises InputError where a server does already."""
+    """Give the command that shows the record in a browser, to be run in this process's environment.
+
+    Raises InputError where a server shows it already.
+    """
     uri = tracking_uri()
     if uri.startswith("http"):
         raise InputError(
             f"the record must be a local one to be shown here, got a server; open {uri} in a browser"
         )
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
-    return command
+    prepare()
+    served = ["--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
+    return [sys.executable, "-m", "mlflow", "ui", *served]
 
 
 def page(run_id: str, experiment_id: str) -> str:
-    """Give the address of a run's page: at the user's server, else where `nas ui` serves by default."""
+    """Give the address of a run's page: at the user's server, else where `nas ui` serves by default.
+
+    With run_id '' it is that of the table of all runs.
+    """
     uri = tracking_uri()
     base = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
-    return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+    runs = f"{base}/#/experiments/{experiment_id}/runs"
+    return f"{runs}/{run_id}?{FACE}" if run_id else f"{runs}?{FACE}"
 
 
 @dataclass(frozen=True)
@@ -76,8 +88,7 @@ def connect(make: bool) -> Store | None:
     so before worker processes exist. Raises InputError where `mlruns` cannot be written, RecordError
     where the store cannot be reached.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    prepare()
     uri = absolute(tracking_uri())
     if make:
         writable(Path("mlruns"))
@@ -105,6 +116,12 @@ def connect(make: bool) -> Store | None:
             f"'mlflow experiments restore --experiment-id {found.experiment_id}'"
         )
     return Store(client, str(found.experiment_id))
+
+
+def prepare() -> None:
+    """Set MLflow's environment, before it is imported."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def absolute(uri: str) -> str:

@@ -89,8 +89,10 @@ class Found:
 
     def model(self, trial: Trial) -> Any:
         """Give a trial's network as a compiled Keras model with the weights found."""
+        from nas.evaluate import prepare
         from nas.model import compiled
 
+        prepare()
         design = trial.design
         model = compiled(design.architecture, design.training)
         model.set_weights(self.weights(trial))

@@ -56,15 +56,19 @@ class Architecture(Part):
     def _check(self) -> None:
         if self.task == "binary" and self.classes != 2:
             raise SpaceError(f"task binary needs classes 2, got {self.classes}; write task: classification")
-        if self.task == "segmentation":
-            if len(self.input_shape) != 3:
-                raise SpaceError(
-                    f"task segmentation needs images (height, width, channels), got {self.input_shape}"
-                )
-            if any(stage.padding == "valid" for stage in self.stages):
-                raise SpaceError("task segmentation needs padding same in every stage, got valid; write same")
-        elif self.decoder is not None:
-            raise SpaceError(f"a decoder needs task segmentation, got {self.task}; leave the decoder out")
+        if self.task != "segmentation":
+            if self.decoder is not None:
+                raise SpaceError(f"a decoder needs task segmentation, got {self.task}; leave the decoder out")
+            return
+        if len(self.input_shape) != 3:
+            raise SpaceError(
+                f"task segmentation needs input_shape [height, width, channels], got {[*self.input_shape]}; "
+                f"write task: classification"
+            )
+        if any(part.padding == "valid" for part in (self.stem, *self.stages) if part):
+            raise SpaceError(
+                "task segmentation needs padding same everywhere, got valid; write padding: same"
+            )
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -144,6 +148,9 @@ class Architecture(Part):
         return written(data)
 
 
+AUGMENTATION = ("flip", "rotation", "zoom")
+
+
 class Design(Part):
     """A closed file: the architecture and how it is trained."""
 
@@ -153,11 +160,26 @@ class Design(Part):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Design:
         """Read a closed file's content; raises SpaceError."""
-        training = validated(Training, data.get("training") or {}, "training")
-        return cls.model_construct(architecture=Architecture.from_dict(data), training=training)
+        given = data.get("training")
+        training = validated(Training, {} if given is None else given, "training")
+        architecture = Architecture.from_dict(data)
+        changed = [name for name in AUGMENTATION if getattr(training, name)]
+        if changed and architecture.task == "segmentation":
+            raise SpaceError(
+                f"training.{changed[0]} must be left out where the task is segmentation, "
+                f"got {getattr(training, changed[0])}: it would move the image and not its mask"
+            )
+        if changed and len(architecture.input_shape) != 3:
+            raise SpaceError(
+                f"training.{changed[0]} needs images, got {getattr(training, changed[0])} for input_shape "
+                f"{list(architecture.input_shape)}; leave it out"
+            )
+        return cls.model_construct(architecture=architecture, training=training)
 
     @property
     def key(self) -> str:
         """The same for two designs that build the same network and train it in the same way."""
-        plain = self.training == Training()
-        return self.architecture.id if plain else f"{self.architecture.id}/{self.training!r}"
+        decays = self.training.optimizer in ("adamw", "sgd")
+        training = self.training if decays else self.training.model_copy(update={"weight_decay": 0.0})
+        plain = training == Training()
+        return self.architecture.id if plain else f"{self.architecture.id}/{training!r}"

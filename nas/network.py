@@ -51,7 +51,8 @@ def find_network(which: str, choice: DataChoice) -> Network:
     words = trial_words(which)
     if words is not None:
         return _of_trial(*words, choice)
-    space = SearchSpace.load(which)
+    closed = None if Path(which).is_file() else shipped("models").get(which)  # a space may have the same name
+    space = SearchSpace.load(closed or which)
     if space.open_values:
         raise InputError(
             f"nas train takes one network, got '{which}' with {len(space.open_values)} open values; "
@@ -59,10 +60,8 @@ def find_network(which: str, choice: DataChoice) -> Network:
         )
     seed = choice.seed or 0
     dataset = load(choice.source or "digits", _options(choice, seed))
-    ships = which in {**shipped(), **shipped("models")} and not Path(which).is_file()
-    design = _made_for(
-        _without(space.data, ("input_shape", "classes")) if ships else space.data, space, dataset
-    )
+    data = _without(space.data, ("input_shape", "classes")) if closed else space.data
+    design = _made_for(data, space, dataset)
     return Network(space.name or Path(which).stem, design, dataset, seed)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from nas.architecture import Design
 from nas.datasets import DataOptions, Dataset
 from nas.errors import InputError, SpaceError, nearest
-from nas.parts import Part, validated
+from nas.parts import Part, Scalar, validated
 from nas.space import SearchSpace, Setting, shipped
 from nas.trial import OBJECTIVES, Limit, Objective, parse_objectives
 
@@ -27,6 +28,8 @@ Positive = Annotated[int, Field(ge=1)]
 
 class Plan(Part):
     """A search's settings. `space` is the content of the space's file, bound to the data."""
+
+    model_config = ConfigDict(strict=False)  # it is read back from JSON, which has no tuples
 
     space: dict[str, Any]
     data: str = "digits"
@@ -49,7 +52,7 @@ class Plan(Part):
     precision: Literal["float32", "float16", "dynamic_int8", "int8"] = "float32"
     latency_threads: Positive = 1
     runtime: Literal["litert", "onnx"] = "litert"
-    start: tuple[dict[str, Any], ...] = ()  # settings to begin with
+    start: tuple[dict[str, Scalar], ...] = ()  # settings to begin with
     trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer has failed
     device: str = ""  # fingerprint of the device whose latencies the record holds
     fingerprint: str = ""  # of the data
@@ -103,12 +106,12 @@ def bound_space(space: SearchSpace, dataset: Dataset, objectives: tuple[Objectiv
     return bound
 
 
-def starting_settings(space: SearchSpace, names: tuple[str, ...]) -> list[Setting]:
+def starting_settings(space: SearchSpace, names: Sequence[str]) -> list[Setting]:
     """Find the settings of a bound space that build these networks, given as shipped names or files.
 
     The network takes the space's input and classes. Raises SpaceError where one is no point of the space.
     """
-    found = []
+    found: list[Setting] = []
     for name in names:
         closed = SearchSpace.load(name).data
         for key in ("task", "input_shape", "classes", "rescale"):

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from nas import report
 from nas.datasets import Dataset, load
@@ -214,12 +214,15 @@ class _RecordLog:
         self._trials = {trial.number: trial for trial in trials if trial.state != "over_limit"}
 
     def trial(self, trial: Trial, files: Mapping[str, Path]) -> None:
+        """Write a trial, soon."""
         self._later(lambda: self._write(trial, files))
 
     def over_limit(self, trial: Trial) -> None:
+        """Write a candidate that was never trained, soon."""
         self._later(lambda: self._record.log_over_limit([trial]))
 
     def checkpoint(self, number: int) -> Path:
+        """Give the checkpoint of a trial in the record."""
         return self._record.file(self._trials[number])
 
     def _write(self, trial: Trial, files: Mapping[str, Path]) -> None:
@@ -246,10 +249,9 @@ class _RecordLog:
 def _files(trials: Sequence[Trial], plan: Plan, record: Record) -> dict[str, str]:
     """Make the figures and the table that stand on the search's run."""
     objectives = plan.parsed_objectives()
-    links = {trial.number: record.link(trial.run_id) for trial in trials if trial.run_id}
     curve = report.hypervolume_curve(trials, objectives, plan.bounds)
     return {
-        "front.html": report.figure_html(report.pareto_figure(trials, objectives, links)),
+        "front.html": report.figure_html(report.pareto_figure(trials, objectives, record.links(trials))),
         "front.csv": report.front_csv(trials, objectives),
         "hypervolume.html": report.figure_html(report.hypervolume_figure(curve)),
     }
@@ -260,11 +262,13 @@ def _engine(plan: Plan, screen: Screen) -> Engine:
     if plan.engine == "optuna":
         from nas.engines.optuna_engine import OptunaEngine
 
-        return OptunaEngine(values, objectives, limits, plan.sampler or "tpe", plan.seed)
+        sampler = cast(Literal["tpe", "nsga2", "random"], plan.sampler or "tpe")
+        return OptunaEngine(values, objectives, limits, sampler, plan.seed)
     if plan.engine == "keras-tuner":
         from nas.engines.keras_tuner_engine import KerasTunerEngine
 
-        return KerasTunerEngine(values, objectives, limits, plan.sampler or "bayesian", plan.seed)
+        oracle = cast(Literal["bayesian", "random"], plan.sampler or "bayesian")
+        return KerasTunerEngine(values, objectives, limits, oracle, plan.seed)
     from nas.engines.cheap_aware import CheapAware
 
     return CheapAware(values, objectives, screen.describe, limits, plan.seed)

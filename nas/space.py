@@ -107,7 +107,8 @@ class SearchSpace:
         counts = count.choices if isinstance(count, OpenNode) else (count,)
         depths = [choice for choice in counts if isinstance(choice, int) and not isinstance(choice, bool)]
         if len(depths) < len(counts):
-            raise SpaceError(f"stages.count must be a whole number, got {counts[0]!r}; write for example 3")
+            wrong = next(choice for choice in counts if choice not in depths)
+            raise SpaceError(f"stages.count must be a whole number, got {wrong!r}; write for example 3")
         if isinstance(count, OpenNode):
             yield OpenValue(count.name, count.choices)
         for opened in self._open.values():

@@ -80,16 +80,17 @@ class Record:
                 "a search's name must be of letters, digits, '.', '_' and '-', at most 100, "
                 f"got '{name}'; choose another --name"
             )
-        lock = _own(name)
+        in_use = (
+            f"a search's name must be new, got '{name}', which is in use; go on with "
+            f"--resume {name}, or choose another --name"
+        )
+        lock = _own(name, in_use)
         try:
             with locked(_spool_folder(".lock"), "", wait=True), telling("written"):
                 store = connect(make=True)
                 assert store is not None
                 if name in _names(store):
-                    raise InputError(
-                        f"a search's name must be new, got '{name}', which is in use; go on with "
-                        f"--resume {name}, or choose another --name"
-                    )
+                    raise InputError(in_use)
                 run = runs.begin(store, name, config)
                 if data is not None:
                     given = runs.dataset_input(data.name, data.source, data.fingerprint)
@@ -119,7 +120,7 @@ class Record:
         store, run = _found(name)
         name = runs.name_of(run)
         connect(make=True)
-        record = cls(store, name, run, _own(name))
+        record = cls(store, name, run, _own(name, _busy(name)))
         try:
             with telling("written"):
                 store.client.update_run(record.run_id, status="RUNNING")
@@ -153,9 +154,18 @@ class Record:
         """Why the last delivery to MLflow failed, '' when it did not."""
         return self._courier.problem
 
+    @property
+    def home(self) -> str:
+        """The address of the table of all runs in MLflow's user interface."""
+        return page("", self._store.experiment_id)
+
     def link(self, run_id: str) -> str:
         """Give the address of a run's page in MLflow's user interface."""
         return page(run_id, self._store.experiment_id)
+
+    def links(self, trials: Iterable[Trial]) -> dict[int, str]:
+        """Give the addresses of the trials' pages by trial number, of those that are in MLflow."""
+        return {trial.number: self.link(trial.run_id) for trial in trials if trial.run_id}
 
     def log(self, trial: Trial, files: Mapping[str, Path] | None = None) -> Trial:
         """Write a trial that has ended, or that was trained further since; give it with its run_id.
@@ -237,8 +247,11 @@ def _spool_folder(name: str) -> Path:
     return Path("mlruns/spool").absolute() / name
 
 
-def _own(name: str) -> IO[str]:
-    busy = f"a search must have one process, got '{name}', which another one runs now; wait until it ends"
+def _busy(name: str) -> str:
+    return f"a search must have one process, got '{name}', which another one runs now; wait until it ends"
+
+
+def _own(name: str, busy: str) -> IO[str]:
     try:
         return locked(_spool_folder(name) / "lock", busy)
     except OSError as error:

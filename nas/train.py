@@ -14,9 +14,9 @@ from nas._training_folder import TrainingFolder
 from nas.architecture import Design
 from nas.cost import cost
 from nas.datasets import Dataset
-from nas.errors import DataError, InputError
+from nas.errors import DataError, InputError, nearest
 from nas.evaluate import Job, evaluate, prepare, test_values
-from nas.export import ExportOptions, write
+from nas.export import FORMATS, ExportOptions, write
 from nas.tracking_training import TrainingRecord, TrainingRun
 
 __all__ = ["Progress", "TrainOptions", "Trained", "train"]
@@ -41,6 +41,9 @@ class TrainOptions:
                 raise InputError(f"{name} must be at least 1, got {value}; leave it out for the default")
         if self.seed < 0:
             raise InputError(f"seed must be 0 or more, got {self.seed}; use for example 0")
+        for name in self.formats:
+            if name not in FORMATS:
+                raise InputError(f"a format must be known, got '{name}'; {nearest(name, FORMATS)}")
         if self.fine_tune and not self.weights:
             raise InputError("--fine-tune needs weights to begin with, got none; add --from WEIGHTS")
 
@@ -112,11 +115,13 @@ def train(
 
 
 def _use_all_cores() -> None:
-    """Let TensorFlow, if it is not loaded yet, train with every core, where a search's workers take one."""
+    """Load TensorFlow, if it is not loaded yet, with a thread for each core; a search's workers take one."""
     cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, cores)
+    own = [name for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS") if name not in os.environ]
+    os.environ.update(dict.fromkeys(own, cores))
     prepare()
+    for name in own:  # worker processes that are started later are not to inherit it
+        del os.environ[name]
 
 
 def _asked(design: Design, dataset: Dataset, options: TrainOptions) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from pathlib import Path
@@ -13,8 +14,8 @@ from nas.errors import EvaluationError, LimitError
 from nas.evaluate import Evaluation, Job
 from nas.executors import InProcess
 from nas.halving import Halving, rungs
-from nas.screening import Screen
 from nas.loop import Budget, Search, Status, TrialTraining
+from nas.screening import Screen
 from nas.space import SearchSpace, sample
 from nas.trial import OBJECTIVES, Limit
 
@@ -60,7 +61,7 @@ class Kept:
 
 
 class Trainer:
-    """Gives an accuracy that grows with the widths and the epochs, better for some networks than for others."""
+    """Gives an accuracy that grows with widths and epochs, for some networks faster than for others."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -71,11 +72,13 @@ class Trainer:
         size = sum(stage.width for stage in architecture.stages) * (0.1 + int(architecture.id, 16) / 16**12)
         if architecture.stages[0].width == 7777:
             raise EvaluationError("the loss is not finite")
-        past = 0 if job.resume is None else int(job.resume.name.split("@")[-1]) if "@" in job.resume.name else 1
+        known = job.resume.name.split("@") if job.resume else ["", "0"]  # kept/3 is of a first rung
+        past = int(known[1]) if len(known) == 2 else 1
         accuracy = [1 - math.exp(-size / 40) * (0.5 + 0.5 / epoch) for epoch in range(1, job.epochs + 1)]
         curve = [{"epoch": float(e + 1), "val_accuracy": a} for e, a in enumerate(accuracy)][past:]
         values = {"accuracy": accuracy[-1] + 0.001 * (job.seed // 1000)}
-        return Evaluation(values, job.epochs, tuple(curve), {"train": 1.0}, job.folder / f"c@{job.epochs}", 1.0)
+        checkpoint = job.folder / f"c@{job.epochs}"
+        return Evaluation(values, job.epochs, tuple(curve), {"train": 1.0}, checkpoint, 1.0)
 
 
 def made(tmp_path, trials=10, limits=(), repeats=1, steps=(1, 3, 9), data=SPACE):
@@ -95,7 +98,7 @@ def show(_: Status) -> None:
 
 
 def test_every_trial_is_another_network_and_is_told_and_kept(tmp_path):
-    search, trainer, log, engine = made(tmp_path, trials=12)
+    search, _trainer, log, engine = made(tmp_path, trials=12)
     search.run(show)
     ids = [trial.id for trial in log.trials.values()]
     assert len(ids) == len(set(ids)) == 12
@@ -117,7 +120,7 @@ def test_halving_trains_few_in_full_and_goes_on_from_checkpoints(tmp_path):
     for number, jobs in per_trial.items():
         assert [job.epochs for job in jobs] == list((1, 3, 9)[: len(jobs)])
         assert jobs[0].resume is None
-        for before, after in zip(jobs, jobs[1:], strict=False):
+        for before, after in itertools.pairwise(jobs):
             assert after.resume == before.folder / f"c@{before.epochs}"
         assert log.trials[number].epochs == jobs[-1].epochs
         assert len(log.trials[number].curve) == jobs[-1].epochs
@@ -125,7 +128,7 @@ def test_halving_trains_few_in_full_and_goes_on_from_checkpoints(tmp_path):
 
 
 def test_nothing_over_a_limit_is_trained(tmp_path):
-    search, trainer, log, engine = made(tmp_path, trials=6, limits=(Limit("params", 1500),))
+    search, _trainer, log, engine = made(tmp_path, trials=6, limits=(Limit("params", 1500),))
     search.run(show)
     assert all(trial.values["params"] <= 1500 for trial in log.trials.values())
     assert log.refused
@@ -136,13 +139,13 @@ def test_nothing_over_a_limit_is_trained(tmp_path):
 
 
 def test_a_limit_that_nothing_meets_is_found_at_the_start(tmp_path):
-    with pytest.raises(LimitError, match=r"params must be at most 10, but the least in the space small is about 67;"):
+    with pytest.raises(LimitError, match=r"at most 10, but the least in the space small is about 67;"):
         made(tmp_path, limits=(Limit("params", 10),))
 
 
 def test_a_search_ends_when_the_space_is_exhausted(tmp_path):
     data = {"name": "tiny", "stages": [{"width": {"choice": [4, 8]}}]}
-    search, trainer, log, _ = made(tmp_path, trials=50, data=data, steps=(1,))
+    search, _trainer, log, _ = made(tmp_path, trials=50, data=data, steps=(1,))
     search.run(show)
     assert len(log.trials) == 2
     assert "every network of the space" in search.status.ended_by
@@ -160,7 +163,7 @@ def test_repeats_train_each_network_with_several_seeds(tmp_path):
 
 def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path):
     data = {"name": "odd", "stages": [{"width": {"choice": [4, 7777, 8]}}]}
-    search, trainer, log, engine = made(tmp_path, trials=3, data=data, steps=(1,))
+    search, _trainer, log, _engine = made(tmp_path, trials=3, data=data, steps=(1,))
     search.run(show)
     states = {trial.architecture.stages[0].width: trial for trial in log.trials.values()}
     assert states[7777].state == "failed"
@@ -169,10 +172,10 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path):
 
 
 def test_a_resumed_search_trains_nothing_twice_and_its_engine_knows_the_record(tmp_path):
-    first, trainer, log, _ = made(tmp_path, trials=8)
+    first, _trainer, log, _ = made(tmp_path, trials=8)
     first.run(show)
     recorded = [*log.trials.values(), *log.refused]
-    second, again, more, engine = made(tmp_path, trials=14)
+    second, again, _more, engine = made(tmp_path, trials=14)
     second.replay(recorded)
     second.run(show)
     assert engine.told[: len(recorded)] == recorded
@@ -185,7 +188,7 @@ def test_a_resumed_search_trains_nothing_twice_and_its_engine_knows_the_record(t
 
 
 def test_ctrl_c_ends_cleanly_with_what_has_ended(tmp_path):
-    search, trainer, log, _ = made(tmp_path, trials=50)
+    search, _trainer, log, _ = made(tmp_path, trials=50)
 
     def press(status: Status) -> None:
         if len(status.trials) >= 4 and not status.interrupted:
@@ -199,10 +202,11 @@ def test_ctrl_c_ends_cleanly_with_what_has_ended(tmp_path):
 
 
 def test_starting_settings_come_first(tmp_path):
-    search, trainer, log, _ = made(tmp_path, trials=3)
+    search, _trainer, log, _ = made(tmp_path, trials=3)
+    names = ("stages.count", "stages.width", "stages.growth", "block.conv", "block.residual")
     start = [
-        {"stages.count": 3, "stages.width": 16, "stages.growth": 2, "block.conv": "standard", "block.residual": "none"},
-        {"stages.count": 1, "stages.width": 4, "stages.growth": 1, "block.conv": "separable", "block.residual": "none"},
+        dict(zip(names, values, strict=True))
+        for values in ((3, 16, 2, "standard", "none"), (1, 4, 1, "separable", "none"))
     ]
     search.start_from(start)
     search.run(show)

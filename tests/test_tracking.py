@@ -251,6 +251,7 @@ def test_names(record: Record) -> None:
         (lambda record: Record.create("a/b", {}), "must be of letters, digits.*got 'a/b'"),
         (lambda record: Record.open(record.name[:-1] + "x"), "did you mean 'search-"),
         (lambda record: Record.resume(record.name), "which another one runs now"),
+        (lambda record: Record.create(record.name, {}), "which is in use; go on with --resume search-"),
     ],
 )
 def test_bad_input(record: Record, call, said: str) -> None:
@@ -405,7 +406,7 @@ def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
     server = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=folder
     )
-    for _ in range(600):
+    for _ in range(2400):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
                 return server
@@ -433,12 +434,14 @@ def test_a_server_that_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.M
         record.flush()
         with pytest.raises(InputError, match=f"open http://127.0.0.1:{port} in a browser"):
             ui_command()
-        assert record.link(first.run_id).startswith(f"http://127.0.0.1:{port}/#/experiments/")
+        run_page = f"http://127.0.0.1:{port}/#/experiments/1/runs/{first.run_id}"
+        assert record.link(first.run_id).startswith(run_page)
         assert record.file(first).read_bytes() == b"weights"
     finally:
         stop(server)
 
-    second = record.log(trial(2, epochs=5), {"checkpoint.npz": tmp_path / "weights"})
+    wild = {"accuracy": 0.1 + 0.2, "gain": math.inf, "loss": -math.inf}
+    second = record.log(trial(2, epochs=5, values=wild), {"checkpoint.npz": tmp_path / "weights"})
     third = record.log(trial(0, epochs=9))
     record.log_over_limit([trial(3, state="over_limit", epochs=0, curve=())])
     record.mark_front([2], 0.5, 4)
@@ -476,7 +479,7 @@ def test_the_ui_command_serves_the_record(record: Record) -> None:
     try:
         address = f"http://127.0.0.1:{port}"
         path = f"/get-artifact?run_uuid={logged.run_id}&path=architecture.yaml"
-        for _ in range(600):
+        for _ in range(2400):
             try:
                 with urllib.request.urlopen(address + path, timeout=5) as answer:
                     assert Architecture.from_yaml(answer.read().decode()) == ARCHITECTURE

@@ -58,7 +58,7 @@ def front(
     else:
         _print_table(found.record.name, chosen, found.plan, every)
     if html is not None:
-        figure = report.pareto_figure(found.trials, objectives, found.record.link)
+        figure = report.pareto_figure(found.trials, objectives, found.record.links(found.trials))
         html.write_text(report.figure_html(figure), encoding="utf-8")
         errors.print(f"wrote {html}")
 
@@ -166,7 +166,7 @@ def show(
 def _name_and_trial(words: list[str]) -> tuple[str | None, str]:
     if len(words) > 2 or not words[-1].isdigit():
         raise InputError(
-            f"a trial's number must come last, got '{' '.join(words)}'; write nas show 12, or nas show NAME 12"
+            f"a trial's number must come last, got '{' '.join(words)}'; write nas show NAME 12"
         )
     return (words[0] if len(words) == 2 else None), words[-1]
 
@@ -196,6 +196,7 @@ def export(
     """
     from nas.api import find
     from nas.cli.show import number, output
+    from nas.evaluate import prepare
     from nas.export import ExportOptions, write
 
     found = find(name)
@@ -203,6 +204,7 @@ def export(
     weights = None if fresh else found.weights(trial)
     chosen = tuple(word.strip() for word in formats.split(",") if word.strip())
     calibration = _calibration(found.plan) if precision == "int8" else None
+    prepare()
     written = write(trial.design, weights, out, ExportOptions(chosen, precision, calibration))
     values = ", ".join(
         f"{objective.name} {number(objective.name, trial.values.get(objective.name))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from nas.report import front
 from nas.trial import Objective, Trial
 
 __all__ = ["Progress", "SearchView", "duration", "errors", "number", "output", "print_json", "table"]
+
+NUMBER = re.compile(r"-|([-+0-9.,e]+( ?(ms|kB|M|%))?)?")
 
 output = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 """Data goes here."""
@@ -57,7 +60,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     """Make a table whose columns of numbers are to the right."""
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for place, column in enumerate(columns):
-        numeric = all(row[place][:1].isdigit() or row[place] in ("-", "") for row in rows)
+        numeric = all(NUMBER.fullmatch(row[place]) for row in rows)
         made.add_column(column, justify="right" if numeric and rows else "left", no_wrap=place == 0)
     for row in rows:
         made.add_row(*row)

@@ -202,10 +202,8 @@ def _line(progress: Progress) -> str:
 
     row, done = progress.curve[-1], len(progress.curve)
     best = ", the best so far" if progress.best == done else ""
-    return (
-        f"epoch {done} of {progress.epochs}: loss {row['loss']:.4f}, {_shown(row, progress)}, "
-        f"{duration(row['seconds'])}{best}"
-    )
+    took = f"{row['seconds']:.1f} s" if row["seconds"] < 10 else duration(row["seconds"])
+    return f"epoch {done} of {progress.epochs}: loss {row['loss']:.4f}, {_shown(row, progress)}, {took}{best}"
 
 
 def _live(progress: Progress) -> str:
@@ -213,13 +211,13 @@ def _live(progress: Progress) -> str:
 
     if not progress.curve:
         return f"epoch 1 of {progress.epochs}"
+    if len(progress.curve) == progress.epochs:
+        return "judging on the test split, writing the files"
     mean = sum(row["seconds"] for row in progress.curve) / len(progress.curve)
     left = duration(mean * (progress.epochs - len(progress.curve)))
-    epoch = min(len(progress.curve) + 1, progress.epochs)
     best = _shown(progress.curve[progress.best - 1], progress) if progress.best else "the starting weights"
-    return (
-        f"epoch {epoch} of {progress.epochs}, best so far {best} (epoch {progress.best}), about {left} left"
-    )
+    now = f"epoch {len(progress.curve) + 1} of {progress.epochs}"
+    return f"{now}, best so far {best} (epoch {progress.best}), about {left} left"
 
 
 def _shown(row: Mapping[str, float], progress: Progress) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+XI = 0.0
 __all__ = ["Belief", "Cells", "cells", "expected_gain"]
 
 Array = NDArray[np.float64]
@@ -92,7 +93,7 @@ def expected_gain(free: Cells, beliefs: list[Belief], costs: Array) -> Array:
     The first objectives are the trained ones, one belief each, independent of one another; costs:
     (candidates, cheap objectives) are known. Returns (candidates,).
     """
-    levels, place = np.unique(free.level, return_inverse=True)
+    levels, place = np.unique(free.level * (1 - XI), return_inverse=True)
     gain: Array = beliefs[0].expected_shortfall(levels)[:, place]
     for axis, belief in enumerate(beliefs[1:]):
         bounds, ends = np.unique(np.concatenate([free.low[:, axis], free.high[:, axis]]), return_inverse=True)

@@ -238,12 +238,13 @@ class ErrorModel:
     WSD = 1.5
 
     TOP = None
+    WORST = 0.0
     LAM = 1.0
     def _table(self, logs):
         m = float(np.median(logs))
-        g = np.linspace(min(-5.4, logs.min()), np.log(1 + SHIFT), 4000)
+        g = np.linspace(min(-5.4, logs.min()), logs.max() if self.WORST else np.log(1 + SHIFT), 4000)
         r = g - m
-        z = (r if not self.LAM else -np.expm1(-self.LAM * r) * -1 / self.LAM * -1) - self.TOP * np.log(1 + 2 * SHIFT - np.exp(g))
+        z = (r if not self.LAM else -np.expm1(-self.LAM * r) * -1 / self.LAM * -1) - self.TOP * np.log(1 + (self.WORST or 2 * SHIFT) - np.exp(g) / (np.exp(logs.max()) if self.WORST else 1))
         self._g = g, z
         return np.interp(logs, g, z)
 

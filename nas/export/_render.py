@@ -90,6 +90,8 @@ def call_lines(call: Call, functions: Mapping[str, Mapping[str, Any]], indent: s
     line = f"{indent}{start}{call.function}({', '.join(arguments)})({inputs})"
     if len(line) <= LINE:
         return [line]
+    if len(line) - len(inputs) - 1 > LINE:
+        return wrapped_call(f"{start}{call.function}", arguments, f"({inputs})", indent)
     made = wrapped_call(f"layer = {call.function}", arguments, "", indent)
     return [*made, f"{indent}{start}layer({inputs})"]
 

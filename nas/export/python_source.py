@@ -208,7 +208,8 @@ def _about(design: Design, weights_file: str) -> str:
 def _usage(architecture: Architecture, training: Training, weights_file: str) -> str:
     build, usage = "build_model()", []
     if architecture.head is not None:
-        steps = ", steps=epochs * len(x_train) // batch_size" if training.schedule == "cosine" else ""
+        steps = f", steps=20 * len(x_train) // {training.batch_size}"
+        steps = steps if training.schedule == "cosine" else ""
         build = f"compile_model({build}{steps})"
     usage.append(f"    model = {build}")
     if weights_file:

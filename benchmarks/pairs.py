@@ -1,0 +1,278 @@
+"""Standard against separable convolutions on real data: the two pairs of networks that ship.
+
+    python benchmarks/pairs.py                        writes benchmarks/results/pairs.{md,json}
+    python benchmarks/pairs.py --json                 prints the figures as well
+    python benchmarks/pairs.py --work DIR             resumable: goes on where it was stopped
+
+Each network is trained by `nas.train` on the same examples in the same order and judged once on the whole
+test split. Times are taken in turns, one network after the other several times over, so that whatever else
+runs on the machine burdens both; ratios are what to read. Needs mnist.npz and cifar10.zip in
+$NAS_SHARED/data, or else downloads both with Keras' loaders.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+THREADS = os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", THREADS)
+
+from nas.architecture import Design  # noqa: E402  # threads are set before anything loads
+from nas.cost import cost  # noqa: E402
+from nas.datasets import DataOptions, Dataset, load  # noqa: E402
+from nas.evaluate import Job, evaluate, prepare  # noqa: E402
+from nas.latency import LatencyOptions, measure  # noqa: E402
+from nas.model import compiled  # noqa: E402
+from nas.network import retrained  # noqa: E402
+from nas.space import SearchSpace, shipped  # noqa: E402
+from nas.train import TrainOptions, train  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results"
+SHARED = Path(os.environ.get("NAS_SHARED", Path(__file__).parents[2] / "shared")) / "data"
+TURNS = 4  # of each timing; the first, which is traced, does not count
+
+
+@dataclass(frozen=True)
+class Pair:
+    standard: str
+    separable: str
+    file: str
+    loader: str
+    train_limit: int
+    epochs: int
+    seeds: tuple[int, ...]
+    training: dict[str, float]
+    timed: int  # examples in a timed epoch
+    claim: str
+
+    @property
+    def data(self) -> str:
+        path = SHARED / self.file
+        return str(path) if path.exists() else self.loader
+
+
+PAIRS = (
+    Pair(
+        standard="mnist_cnn",
+        separable="mnist_separable_cnn",
+        file="mnist.npz",
+        loader="mnist",
+        train_limit=20_000,
+        epochs=5,
+        seeds=(0, 1),
+        training={"batch_size": 64},
+        timed=2_000,
+        claim="98.8% against 99.3%, and separable slower to train than standard",
+    ),
+    Pair(
+        standard="vgg_small",
+        separable="vgg_small_separable",
+        file="cifar10.zip",
+        loader="cifar10",
+        train_limit=1_600,
+        epochs=8,
+        seeds=(0,),
+        training={"batch_size": 32, "learning_rate": 0.0005},
+        timed=320,
+        claim="75.8% against 75.6% with 6.8 times fewer parameters, after 10 epochs",
+    ),
+)
+
+
+def timings(pair: Pair, folder: Path) -> dict[str, dict[str, float]]:
+    """Median seconds an epoch, by this project's trainer and by Keras' `fit`, in turns."""
+    dataset = load(pair.data, DataOptions(train_limit=pair.timed))
+    saved = dataset.save(folder / "timed")
+    prepare()
+    designs = {name: _design(pair, name) for name in (pair.standard, pair.separable)}
+    models = {name: compiled(made.architecture, made.training) for name, made in designs.items()}
+    seconds: dict[str, dict[str, list[float]]] = {name: {"nas": [], "fit": []} for name in designs}
+    for epoch in range(1, TURNS + 1):
+        for name, design in designs.items():
+            own = folder / name
+            resume = own / "checkpoint.npz" if epoch > 1 else None
+            took = evaluate(Job(design, saved, epoch, TURNS, own, resume)).seconds["train"]
+            seconds[name]["nas"].append(took)
+        for name, model in models.items():
+            begun = time.perf_counter()
+            model.fit(
+                dataset.train.x, dataset.train.y, batch_size=designs[name].training.batch_size, verbose=0
+            )
+            seconds[name]["fit"].append(time.perf_counter() - begun)
+    return {
+        name: {how: statistics.median(took[1:]) for how, took in found.items()}
+        for name, found in seconds.items()
+    }
+
+
+def latencies(pair: Pair) -> dict[str, float]:
+    """Least of three medians of LiteRT, in turns, one thread: milliseconds an image."""
+    options = LatencyOptions(budget_seconds=2.0)
+    taken: dict[str, list[float]] = {pair.standard: [], pair.separable: []}
+    for _ in range(3):
+        for name, values in taken.items():
+            values.append(measure(_design(pair, name).architecture, options).p50_ms)
+    return {name: min(values) for name, values in taken.items()}
+
+
+def trained(pair: Pair, name: str, seed: int, dataset: Dataset, folder: Path) -> dict[str, float]:
+    """Train one network at full length; its test figures."""
+
+    def show(progress: object) -> None:
+        print(f"{name}, seed {seed}: {len(progress.curve)} of {pair.epochs} epochs", file=sys.stderr)
+
+    options = TrainOptions(folder / f"{name}-{seed}", pair.epochs, seed=seed, formats=("keras",))
+    result = train(_design(pair, name), dataset, options, show, name)
+    epochs = [row["seconds"] for row in result.progress.curve]
+    return {
+        "test_accuracy": result.test["test_accuracy"],
+        "validation_accuracy": result.values["accuracy"],
+        "best_epoch": result.progress.best,
+        "seconds_per_epoch": statistics.median(epochs),
+    }
+
+
+def _design(pair: Pair, name: str) -> Design:
+    closed = SearchSpace.load(shipped("models")[name]).design({})
+    return retrained(closed, dict(pair.training))
+
+
+def compare(pair: Pair, folder: Path) -> dict[str, object]:
+    dataset = load(pair.data, DataOptions(train_limit=pair.train_limit))
+    timed, latency = timings(pair, folder), latencies(pair)
+    runs: dict[str, list[dict[str, float]]] = {pair.standard: [], pair.separable: []}
+    for seed in pair.seeds:
+        for name, found in runs.items():
+            found.append(trained(pair, name, seed, dataset, folder))
+    networks = {}
+    for name, found in runs.items():
+        counted = cost(_design(pair, name).architecture)
+        networks[name] = {
+            "params": counted.params,
+            "flops": counted.flops,
+            "test_accuracy": statistics.mean(run["test_accuracy"] for run in found),
+            "runs": found,
+            "seconds_per_epoch": statistics.median(run["seconds_per_epoch"] for run in found),
+            "timed_seconds": timed[name],
+            "latency_ms": latency[name],
+        }
+    return {
+        "data": pair.loader,
+        "train_images": len(dataset.train),
+        "validation_images": len(dataset.validation),
+        "test_images": len(dataset.test or ()),
+        "timed_images": pair.timed,
+        "epochs": pair.epochs,
+        "seeds": list(pair.seeds),
+        "training": pair.training,
+        "claim": pair.claim,
+        "networks": networks,
+    }
+
+
+def markdown(results: dict[str, object]) -> str:
+    machine = results["machine"]
+    lines = [
+        "# Standard against separable convolutions",
+        "",
+        f"`python benchmarks/pairs.py` on {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['threads']} thread(s) for training and one for LiteRT. The machine was shared with other "
+        "work while this ran: read the ratios, which are taken in turns, rather than the seconds.",
+        "",
+    ]
+    for found in results["pairs"]:
+        lines += _section(found)
+    return "\n".join(lines)
+
+
+def _section(found: dict) -> list[str]:
+    (standard, one), (separable, two) = found["networks"].items()
+    fewer = one["params"] / two["params"]
+    step = two["timed_seconds"]["nas"] / one["timed_seconds"]["nas"]
+    fit = two["timed_seconds"]["fit"] / one["timed_seconds"]["fit"]
+    runs = len(found["seeds"])
+    noise = 196 * (one["test_accuracy"] * (1 - one["test_accuracy"]) * 2 / found["test_images"] / runs) ** 0.5
+    rows = [
+        ("parameters", f"{one['params']:,}", f"{two['params']:,}", two["params"] / one["params"]),
+        ("FLOPs an image", f"{one['flops']:,}", f"{two['flops']:,}", two["flops"] / one["flops"]),
+        ("test accuracy", f"{one['test_accuracy']:.2%}", f"{two['test_accuracy']:.2%}", None),
+        ("seconds an epoch, as trained", *(f"{n['seconds_per_epoch']:.1f}" for n in (one, two)), None),
+        (f"seconds for {found['timed_images']:,} images, in turns, `nas train`",
+         *(f"{n['timed_seconds']['nas']:.2f}" for n in (one, two)), step),
+        ("the same, Keras' `model.fit`", *(f"{n['timed_seconds']['fit']:.2f}" for n in (one, two)), fit),
+        ("LiteRT latency, ms an image", *(f"{n['latency_ms']:.3f}" for n in (one, two)),
+         two["latency_ms"] / one["latency_ms"]),
+    ]  # fmt: skip
+    difference = 100 * (two["test_accuracy"] - one["test_accuracy"])
+    seeds = "one seed" if runs == 1 else f"mean of {runs} seeds"
+    told = ", ".join(f"{name} {value:g}" for name, value in found["training"].items())
+    return [
+        f"## {standard} and {separable}, {found['data']}",
+        "",
+        f"{found['train_images']:,} training images (stratified, the same for both), "
+        f"{found['validation_images']:,} for validation, all {found['test_images']:,} test images; "
+        f"{found['epochs']} epochs, {told}; {seeds}.",
+        "",
+        "| | standard | separable | ratio |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {name} | {a} | {b} | {'' if ratio is None else f'{ratio:.2f}'} |"
+            for name, a, b, ratio in rows
+        ),
+        "",
+        f"The source: {found['claim']}.",
+        "",
+        f"- Parameters: {fewer:.2f} times fewer.",
+        f"- Accuracy: separable {abs(difference):.2f} points {'above' if difference >= 0 else 'below'} "
+        f"standard, {'within' if abs(difference) <= noise else 'beyond'} what chance allows between two "
+        f"networks on {found['test_images']:,} test images (±{noise:.2f} points at 95%, the spread between "
+        "seeds not counted).",
+        f"- Training: separable is {_times(step)} with `nas train` and {_times(fit)} with `model.fit`.",
+        f"- Inference: separable is {_times(two['latency_ms'] / one['latency_ms'])} with "
+        f"{one['flops'] / two['flops']:.1f} times fewer FLOPs.",
+        "",
+    ]
+
+
+def _times(ratio: float) -> str:
+    return f"{1 / ratio:.2f} times faster" if ratio < 1 else f"{ratio:.2f} times slower"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, help="where trainings go, to resume them (default: temporary)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the results are written")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    asked = parser.parse_args()
+    out = asked.out.absolute()
+    work = (asked.work or Path(tempfile.mkdtemp(prefix="pairs-"))).absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    os.chdir(work)  # MLflow's record of the trainings goes here
+    from nas.latency import this_device
+
+    machine = {
+        "processor": this_device(LatencyOptions()).processor,
+        "cores": os.cpu_count(),
+        "threads": int(THREADS),
+        "python": platform.python_version(),
+    }
+    results = {"machine": machine, "pairs": [compare(pair, work) for pair in PAIRS]}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "pairs.json").write_text(json.dumps(results, indent=1) + "\n")
+    (out / "pairs.md").write_text(markdown(results))
+    if asked.json:
+        print(json.dumps(results, indent=1))
+    print(f"wrote {out / 'pairs.md'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

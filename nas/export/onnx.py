@@ -1,0 +1,94 @@
+"""A network as an ONNX file; needs the extra `nas[onnx]`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.architecture import Architecture
+from nas.errors import ConversionError, InputError
+from nas.export._files import written
+from nas.export._quiet import quiet
+from nas.export.keras_file import set_weights
+from nas.model import build
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["export_onnx"]
+
+OPSET = 17
+
+
+def export_onnx(architecture: Architecture, weights: Sequence[np.ndarray] | None, path: Path) -> Path:
+    """Write an `.onnx` file; fresh weights where `weights` is None.
+
+    Input `input` (batch, *input_shape) float32, channels last, any batch; output as the Keras model's.
+    Raises InputError without the extra, for other weights or an unwritable file; ConversionError where the
+    converter can't convert.
+    """
+    if missing := [name for name in ("onnx", "tf2onnx") if importlib.util.find_spec(name) is None]:
+        raise InputError(
+            f"the format onnx needs the package {missing[0]}, which is missing; install nas[onnx]"
+        )
+    model = build(architecture)
+    set_weights(model, weights, architecture)
+    try:
+        with quiet():
+            content = _converted(model, architecture.input_shape)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConversionError(
+            f"ONNX cannot express architecture {architecture.id}: {lines[0][:300]}"
+        ) from error
+    with written(path) as unfinished:
+        unfinished.write_bytes(content)
+    return path
+
+
+def _converted(model: Any, input_shape: Sequence[int]) -> bytes:
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec((None, *input_shape), tf.float32, name="input")]
+    function = tf.function(lambda x: model(x, training=False), input_signature=signature)
+    with _functions_inlined():
+        function.get_concrete_function()
+    handlers: dict[str, tuple[Any, list[Any]]] = {"Erfc": (_erfc, [])}
+    proto, _ = tf2onnx.convert.from_function(function, signature, opset=OPSET, custom_op_handlers=handlers)
+    for tensor in (*proto.graph.input, *proto.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.checker.check_model(proto)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+@contextlib.contextmanager
+def _functions_inlined() -> Iterator[None]:
+    """Trace without inner functions: Keras wraps a grouped convolution in one that ONNX can't express."""
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
+    """Write erfc(x), which GELU needs and tf2onnx lacks, as 1 - erf(x)."""
+    import numpy as np
+
+    one = graph.make_const(f"{name}_one", np.float32(1.0))
+    shapes, dtypes = [graph.get_shape(node.output[0])], [graph.get_dtype(node.output[0])]
+    source, outputs = node.input[0], node.output
+    graph.remove_node(node.name)
+    erf = graph.make_node("Erf", [source], name=f"{name}_erf", shapes=shapes, dtypes=dtypes)
+    graph.make_node(
+        "Sub", [one.output[0], erf.output[0]], name=name, outputs=outputs, shapes=shapes, dtypes=dtypes
+    )
