@@ -29,16 +29,11 @@ def transforms(training: Training, count: int, size: tuple[int, int], rng: np.ra
     return np.stack(rows, axis=1).astype(np.float32)
 
 
-def augmented(x: Any, y: Any, change: Any) -> tuple[Any, Any]:
-    """Apply transforms to float images, and to the labels where these are masks (batch, height, width)."""
+def augmented(x: Any, change: Any) -> Any:
+    """Apply transforms to a batch of float images (batch, height, width, channels)."""
     import tensorflow as tf
 
-    def changed(images: Any, interpolation: str) -> Any:
-        return tf.raw_ops.ImageProjectiveTransformV3(
-            images=images, transforms=change, output_shape=images.shape[1:3], fill_value=0.0,
-            interpolation=interpolation, fill_mode="REFLECT",
-        )  # fmt: skip
-
-    if len(y.shape) == 3:
-        y = tf.squeeze(changed(y[..., None], "NEAREST"), -1)
-    return changed(x, "BILINEAR"), y
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=x, transforms=change, output_shape=x.shape[1:3], fill_value=0.0,
+        interpolation="BILINEAR", fill_mode="REFLECT",
+    )  # fmt: skip

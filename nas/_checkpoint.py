@@ -44,7 +44,8 @@ def write_state(path: Path, state: State) -> None:
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise EvaluationError(
-            f"a checkpoint must be writable, got '{path}': {error.strerror}; free space or choose another folder"
+            f"a checkpoint must be writable, got '{path}': {error.strerror}; "
+            "free space or choose another folder"
         ) from None
 
 

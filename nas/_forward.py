@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nas.layers import NORM_MOMENTUM, Layer, Shape
+from nas.layers import Layer, Shape
 
 __all__ = ["EPSILON", "Pass", "Weight", "forward", "initial", "weights"]
 

@@ -7,7 +7,8 @@ one fused optimizer operation updates, batch normalization as one operation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,26 @@ from nas.errors import EvaluationError
 from nas.layers import NORM_MOMENTUM, Layer
 from nas.parts import Training
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "graphs_as_written"]
 
 BETA_1, BETA_2, RHO, SGD_MOMENTUM, OPTIMIZER_EPSILON = 0.9, 0.999, 0.9, 0.9, 1e-7  # Keras' defaults
 SLOTS = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}
+
+
+@contextmanager
+def graphs_as_written() -> Iterator[None]:
+    """Run functions without TensorFlow's graph optimizer, which finds nothing to improve in a training step.
+
+    It would take a third of the time from the trace to the end of the first step.
+    """
+    import tensorflow as tf
+
+    options = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **options})
 
 
 class _Vector:
@@ -173,7 +190,7 @@ class Trainer:
 
         x = tf.raw_ops.Cast(x=x, DstT=tf.float32)
         if change is not None:
-            x, y = augmented(x, y, change)
+            x = augmented(x, change)
         flat = self._trained.variable.read_value()
         fixed = self._fixed.variable.read_value()
         values = {**self._trained.named(flat), **self._fixed.named(fixed)}
@@ -257,7 +274,7 @@ class Trainer:
                 )  # fmt: skip
 
     def _follow(self, fixed: Any, statistics: Mapping[str, tuple[Any, int]], x: Any) -> None:
-        """Move the moving means and variances; Keras takes the biased variance, the operation gives the other."""
+        """Move the moving means and variances; the operation's variance is unbiased, Keras' is not."""
         import tensorflow as tf
 
         batch = tf.raw_ops.Cast(x=tf.shape(x)[0], DstT=tf.float32)

@@ -158,33 +158,37 @@ class TrainingFolder:
 
 def _read(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
     record = path / "training.json"
+    new: dict[str, Any] = {"asked": asked, "key": uuid.uuid4().hex, "curve": [], "best": 0}
     if not record.exists():
         others = sorted(item.name for item in path.iterdir() if not item.name.startswith("."))
         if others:
             raise InputError(FOREIGN.format(path=path, what=f"other files ('{others[0]}')"))
-        content: dict[str, Any] = {"asked": asked, "key": uuid.uuid4().hex, "curve": [], "best": 0}
-        _write(record, content)
-        return content
+        _write(record, new)
+        return new
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-        before = content["asked"]
+        content: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+        before, trained = _flat(content["asked"]), bool(content["curve"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"training.json must be readable, got '{record}' ({type(error).__name__}); "
             "delete the folder and train from the start"
         ) from None
-    for name in sorted({*before, *asked}):
-        if before.get(name) != asked.get(name):
-            raise InputError(
-                FOREIGN.format(path=path, what=_difference(name, before.get(name), asked.get(name)))
-            )
+    now = _flat(asked)
+    for name in (*now, *before):
+        if before.get(name) != now.get(name):
+            if not trained:  # nothing is lost
+                _write(record, new)
+                return new
+            what = f"another training ({name} {before.get(name)}, not {now.get(name)})"
+            if isinstance(before.get(name, now.get(name)), dict | list):
+                what = f"another training (another {name})"
+            raise InputError(FOREIGN.format(path=path, what=what))
     return content
 
 
-def _difference(name: str, before: Any, now: Any) -> str:
-    plain = not isinstance(before, dict | list) and not isinstance(now, dict | list)
-    values = f" ({name} {before}, not {now})" if plain else f" (another {name})"
-    return f"another training{values}"
+def _flat(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Name what was asked for, the values of how it is trained one by one."""
+    return {**{key: value for key, value in asked.items() if key != "training"}, **asked.get("training", {})}
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -27,10 +27,10 @@ import numpy as np
 
 from nas._augment import transforms
 from nas._checkpoint import State, read_state, write_state
-from nas._steps import Trainer
+from nas._steps import Trainer, graphs_as_written
 from nas.architecture import Design
 from nas.cost import cost
-from nas.datasets import Dataset, Split
+from nas.datasets import RECORD, Dataset, Split
 from nas.errors import EvaluationError, SpaceError
 
 if TYPE_CHECKING:
@@ -39,9 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "Job", "evaluate", "load_weights", "predict", "prepare", "test_values"]
 
 CHECKPOINT = "checkpoint.npz"
-KEPT_TRAINERS = 4
+KEPT_BYTES = 256 * 2**20  # of the networks that a process keeps traced
+TRACED_BYTES = 10 * 2**20  # of one, its weights not counted
 VALIDATION_BYTES = 32 * 2**20  # of activations in a validation batch
-CHATTER = re.compile(rb"(WARNING: All log messages before absl|[IWE]\d{4} |[IWE]0000 )")
+CHATTER = re.compile(rb"(WARNING: All log messages before absl|[IWE]\d{4} )")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def prepare() -> None:
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Hold back what is written to standard error, and then let through what is no log line of TensorFlow's."""
+    """Hold back what goes to standard error, and then let through what is no log line of TensorFlow's."""
     with tempfile.TemporaryFile() as held:
         sys.stderr.flush()
         terminal = os.dup(2)
@@ -118,7 +119,8 @@ def evaluate(job: Job) -> Evaluation:
     SpaceError for a network that cannot be trained on the data, RunError where the data set cannot be opened.
     """
     prepare()
-    dataset = _opened(job.dataset, (job.dataset / "dataset.json").stat().st_mtime_ns)
+    record = job.dataset / RECORD
+    dataset = _opened(job.dataset, record.stat().st_mtime_ns if record.is_file() else 0)
     clock = _Clock()
     with clock.measured("build"):
         trainer = _trainer(job.design, dataset, job.freeze_norm)
@@ -173,22 +175,23 @@ def _train_epoch(trainer: Trainer, job: Job, split: Split, epoch: int, clock: _C
     total_steps = len(starts) * max(job.full_epochs, job.epochs)
     traced = not trainer.train_traced
     sums, durations = np.zeros(3), []
-    for number, start in enumerate(starts):
-        begun = time.perf_counter()
-        chosen = order[start : start + training.batch_size]
-        x, y = split.x[chosen], split.y[chosen].astype(np.int32)
-        change = transforms(training, len(x), x.shape[1:3], rng) if trainer.augments else None
-        rate = training.learning_rate
-        if training.schedule == "cosine":
-            done = min(1.0, ((epoch - 1) * len(starts) + number) / total_steps)
-            rate *= 0.5 * (1 + math.cos(math.pi * done))
-        sums += trainer.train_batch(x, y, rate, change)
-        if not math.isfinite(sums[0]):
-            raise EvaluationError(
-                f"the loss must stay finite, got {sums[0]} in epoch {epoch}, step {number + 1}; "
-                f"lower learning_rate ({training.learning_rate}) or add normalization"
-            )
-        durations.append(time.perf_counter() - begun)
+    with graphs_as_written():
+        for number, start in enumerate(starts):
+            begun = time.perf_counter()
+            chosen = order[start : start + training.batch_size]
+            x, y = split.x[chosen], split.y[chosen].astype(np.int32)
+            change = transforms(training, len(x), x.shape[1:3], rng) if trainer.augments else None
+            rate = training.learning_rate
+            if training.schedule == "cosine":
+                done = min(1.0, ((epoch - 1) * len(starts) + number) / total_steps)
+                rate *= 0.5 * (1 + math.cos(math.pi * done))
+            sums += trainer.train_batch(x, y, rate, change)
+            if not math.isfinite(sums[0]):
+                raise EvaluationError(
+                    f"the loss must stay finite, got {sums[0]} in epoch {epoch}, step {number + 1}; "
+                    f"lower learning_rate ({training.learning_rate}) or add normalization"
+                )
+            durations.append(time.perf_counter() - begun)
     clock.steps("train", durations, traced)
     return {"loss": float(sums[0] / max(sums[2], 1)), "accuracy": float(sums[1] / max(sums[2], 1))}
 
@@ -225,31 +228,45 @@ def _opened(folder: Path, saved: int) -> Dataset:  # noqa: ARG001  # another tim
     return Dataset.open(folder)
 
 
-_trainers: OrderedDict[tuple[object, ...], Trainer] = OrderedDict()
+_trainers: OrderedDict[tuple[object, ...], tuple[Trainer, int]] = OrderedDict()  # with its size in bytes
 
 
 def _trainer(design: Design, dataset: Dataset, frozen_norm: bool = False) -> Trainer:
     """Give the trainer of a design, one of those that this process still holds if it can be."""
     key = (design.key, str(dataset.train.x.dtype), dataset.ignore_label, frozen_norm)
-    trainer = _trainers.pop(key, None)
-    if trainer is None:
+    held = _trainers.pop(key, None)
+    if held is None:
         _check(design, dataset)
-        while len(_trainers) >= KEPT_TRAINERS:
-            _trainers.popitem(last=False)
-        peak = cost(design.architecture).peak_bytes
+        costs = cost(design.architecture)
+        size = TRACED_BYTES + 4 * 4 * costs.params  # the weights, the optimizer's two averages, a gradient
+        _make_room(size)
         trainer = Trainer(
             design,
             dataset.train.x.dtype,
-            validation_batch=max(1, min(256, VALIDATION_BYTES // peak)),
+            validation_batch=max(1, min(256, VALIDATION_BYTES // costs.peak_bytes)),
             ignore_label=dataset.ignore_label,
             frozen_norm=frozen_norm,
         )
-    _trainers[key] = trainer
-    return trainer
+        held = trainer, size
+    _trainers[key] = held
+    return held[0]
+
+
+def _make_room(size: int) -> None:
+    """Drop the trainers used longest ago, as many as must go for one of this size."""
+    crowded = [number for number in range(len(_trainers)) if _held_bytes(number) + size > KEPT_BYTES]
+    for _ in crowded:
+        _trainers.popitem(last=False)
+    if crowded:
+        gc.collect()  # a traced graph refers to itself
+
+
+def _held_bytes(first: int) -> int:
+    return sum(size for _, size in list(_trainers.values())[first:])
 
 
 def _check(design: Design, dataset: Dataset) -> None:
-    architecture, training = design.architecture, design.training
+    architecture = design.architecture
     if architecture.head is None:
         raise SpaceError("a network needs a head to be trained, got head: null; leave head out of the file")
     given, wanted = (dataset.shape, len(dataset.classes)), (architecture.input_shape, architecture.classes)
@@ -257,10 +274,6 @@ def _check(design: Design, dataset: Dataset) -> None:
         raise SpaceError(
             f"a network must be made for its data, got input_shape {list(wanted[0])} and classes {wanted[1]} "
             f"for data of {list(given[0])} and {given[1]}; change the file or the data"
-        )
-    if len(dataset.shape) == 2 and (training.flip or training.rotation or training.zoom):
-        raise SpaceError(
-            "augmentation needs images, got signals; leave flip, rotation and zoom out of training"
         )
 
 
@@ -279,8 +292,8 @@ def load_weights(model: keras.Model, checkpoint: Path) -> None:
     expected = [tuple(weight.shape) for weight in model.weights]
     if expected != [value.shape for value in state.weights]:
         raise EvaluationError(
-            f"a checkpoint must be of the same network, got '{checkpoint}' with {len(state.weights)} weights for "
-            f"a model with {len(expected)}; build the model from the same architecture"
+            f"a checkpoint must be of the same network, got '{checkpoint}' with {len(state.weights)} weights "
+            f"for a model with {len(expected)}; build the model from the same architecture"
         )
     model.set_weights(list(state.weights))
 
@@ -294,7 +307,10 @@ def predict(model: keras.Model, x: np.ndarray, batch: int = 64) -> np.ndarray:
 
 
 def test_values(design: Design, checkpoint: Path, dataset: Dataset) -> dict[str, float]:
-    """Give test_loss, test_accuracy and for segmentation test_mean_iou; raises EvaluationError without a test split."""
+    """Give test_loss, test_accuracy and for segmentation test_mean_iou.
+
+    Raises EvaluationError where the data has no test split or the checkpoint is another network's.
+    """
     if dataset.test is None:
         raise EvaluationError(
             f"a data set must have a test split, got '{dataset.name}' without; add x_test, y_test"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import numpy as np
 
 from nas.architecture import Architecture
 from nas.cost import cost
+from nas.errors import ConversionError
 from nas.latency import LatencyOptions, measure, this_device
-from nas.latency_model import LatencyModel, calibrate
+from nas.latency_model import LatencyModel, default_path, spread
 from nas.space import SearchSpace
 
 __all__ = ["FileMeter"]
@@ -19,6 +21,9 @@ STARTING_NETWORKS = 16
 
 REFIT_EVERY = 8
 """New measurements after which the latency model is fitted again."""
+
+BYTES_EACH = {"float32": 4.0, "float16": 2.0}
+"""Of a weight in the file; 1 for the other precisions."""
 
 
 class FileMeter:
@@ -39,31 +44,41 @@ class FileMeter:
         device = this_device(options)
         self.device = device.fingerprint
         self._measured: dict[str, dict[str, float]] = {}
-        self._sizes: list[tuple[float, float, float]] = []  # params, layers, bytes
+        self._known: list[tuple[float, float, float, float]] = []  # params, layers, bytes, ms a FLOP
         self._since_fit = 0
-        saved = LatencyModel.load(device)
-        if saved is None:
+        saved = default_path(device)
+        self._model = LatencyModel.load(saved) if saved.exists() else LatencyModel(device)
+        if not self._model.ready:
             if progress:
                 progress(f"measuring {STARTING_NETWORKS} networks to learn how fast this device is ...")
-            saved = calibrate(space, STARTING_NETWORKS, options)
-        self._model = saved
+            for architecture in spread(space, STARTING_NETWORKS, np.random.default_rng(0)):
+                with contextlib.suppress(
+                    ConversionError
+                ):  # one that is refused here is recorded when proposed
+                    self.measure(architecture)
 
     def expect(self, architecture: Architecture) -> tuple[dict[str, float], float]:
         """Give the measured costs with no error where there are some, else the expected with theirs."""
         if architecture.id in self._measured:
             return self._measured[architecture.id], 0.0
-        latency_ms, error = self._model.predict(architecture)
-        return {"latency_ms": latency_ms, "size_bytes": self._expected_bytes(architecture)}, error
+        counted = cost(architecture)
+        latency_ms, error = 1e-6 * counted.flops, 1.0
+        if self._model.ready:
+            latency_ms, error = self._model.predict(architecture)
+        elif self._known:
+            latency_ms = counted.flops * float(np.median([known[3] for known in self._known]))
+        size = self._expected_bytes(counted.params, len(architecture.layers))
+        return {"latency_ms": latency_ms, "size_bytes": size}, error
 
-    def _expected_bytes(self, architecture: Architecture) -> float:
-        params, layers = cost(architecture).params, len(architecture.layers)
-        each = {"float32": 4.0, "float16": 2.0}.get(self._options.precision, 1.0)
-        if len(self._sizes) < 8:
-            return each * params
-        known = np.array(self._sizes)
-        columns = np.column_stack([known[:, 1], np.ones(len(known))])
-        weights, *_ = np.linalg.lstsq(columns, known[:, 2] - each * known[:, 0], rcond=None)
-        return float(each * params + max(0.0, weights @ [layers, 1.0]))
+    def _expected_bytes(self, params: int, layers: int) -> float:
+        """Expect a file's size: its weights, and for each layer what such files needed so far."""
+        weights = BYTES_EACH.get(self._options.precision, 1.0) * params
+        if len(self._known) < 4:
+            return weights
+        known = np.array(self._known)
+        rest = known[:, 2] - BYTES_EACH.get(self._options.precision, 1.0) * known[:, 0]
+        slope, *_ = np.linalg.lstsq(np.column_stack([known[:, 1], np.ones(len(known))]), rest, rcond=None)
+        return weights + max(0.0, float(slope @ [layers, 1.0]))
 
     def measure(self, architecture: Architecture) -> dict[str, float]:
         """Write and time the file of the untrained network; raises ConversionError."""
@@ -75,10 +90,18 @@ class FileMeter:
                 "latency_cv": found.cv,
                 "size_bytes": float(found.size_bytes),
             }
-            self._sizes.append((cost(architecture).params, len(architecture.layers), found.size_bytes))
-            self._model.add(architecture, found.p50_ms)
+            counted = cost(architecture)
+            self._known.append(
+                (
+                    counted.params,
+                    len(architecture.layers),
+                    found.size_bytes,
+                    found.p50_ms / max(1, counted.flops),
+                )
+            )
+            self._model.add(architecture, found.p50_ms, found.cv)
             self._since_fit += 1
-            if self._since_fit >= REFIT_EVERY:
+            if self._since_fit >= REFIT_EVERY and len(self._model) >= STARTING_NETWORKS:
                 self._model.fit()
                 self._since_fit = 0
         return self._measured[architecture.id]

@@ -32,7 +32,11 @@ def build(architecture: Architecture, training: Training | None = None) -> keras
 
 
 def apply_augmentation(x: Any, training: Training) -> Any:
-    """Add random changes of the image that act in training only (batch, height, width, channels)."""
+    """Add random changes of the image (batch, height, width, channels).
+
+    They act in training, not in `predict`, `evaluate` or an exported file; Keras has them act in a bare
+    call `model(x)` too, unless it says `training=False`.
+    """
     from keras import layers
 
     if training.flip:

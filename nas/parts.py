@@ -28,14 +28,14 @@ Count = Annotated[int, Field(ge=1, le=64)]
 
 
 def _odd(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool) and value % 2 == 0:
-        raise ValueError(f"must be odd, got {value}; use {max(1, value - 1)} or {value + 1}")
+    if isinstance(value, int) and value > 0 and value % 2 == 0:
+        raise ValueError(f"must be odd, got {value}; use {value - 1} or {value + 1}")
     return value
 
 
 def _whole(value: Any) -> Any:
     if isinstance(value, bool | float):  # which equal 1 and 2 and so would pass as a literal
-        raise ValueError(f"must be a whole number, got {value!r}; use {int(value)}")
+        raise ValueError(f"must be a whole number, got {_shown(value)}; use {int(value)}")
     return value
 
 

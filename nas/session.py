@@ -50,11 +50,12 @@ def begin(
     asked: Mapping[str, Any],
     name: str | None = None,
     start_from: Sequence[str] = (),
+    tell: Callable[[str], None] | None = None,
 ) -> Session:
     """Prepare a new search of a space: a shipped name, a file, or a file's content.
 
     `asked` are values of Plan. Raises InputError and its kinds: a space or data that breaks a rule, a
-    limit that nothing in the space can meet, a name in use.
+    limit that nothing in the space can meet, a name in use. `tell` is told what takes long.
     """
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
     given = dict(asked)
@@ -65,7 +66,7 @@ def begin(
     plan = Plan.of({**given, "space": {}, "fingerprint": dataset.fingerprint})
     bound = bound_space(loaded, dataset, plan.parsed_objectives())
     plan = plan.model_copy(update={"space": bound.data, "start": tuple(starting_settings(bound, start_from))})
-    meter = _meter(plan, bound, dataset)
+    meter = _meter(plan, bound, dataset, tell)
     screen = Screen(bound, plan.parsed_objectives(), plan.parsed_limits(), meter)
     screen.check_limits()
     update = {"bounds": _bounds(plan, screen), "device": meter.device if meter else ""}
@@ -75,7 +76,9 @@ def begin(
     return Session(record, plan, dataset, screen, [])
 
 
-def reopen(name: str | None, changes: Mapping[str, Any]) -> Session:
+def reopen(
+    name: str | None, changes: Mapping[str, Any], tell: Callable[[str], None] | None = None
+) -> Session:
     """Prepare to go on with a search, the latest by default, from its record alone.
 
     `changes` are values of its plan to change, such as trials. Raises InputError for an unknown name,
@@ -91,7 +94,7 @@ def reopen(name: str | None, changes: Mapping[str, Any]) -> Session:
                 "bring the old data back, or begin a new search"
             )
         space = SearchSpace(plan.space)
-        meter = _meter(plan, space, dataset)
+        meter = _meter(plan, space, dataset, tell)
         screen = Screen(space, plan.parsed_objectives(), plan.parsed_limits(), meter)
         session = Session(record, plan, dataset, screen, record.trials())
         if meter and meter.device != plan.device:
@@ -185,12 +188,14 @@ class Session:
         return Result(record.name, plan, tuple(ended), tuple(front), status)
 
 
-def _meter(plan: Plan, space: SearchSpace, dataset: Dataset) -> FileMeter | None:
+def _meter(
+    plan: Plan, space: SearchSpace, dataset: Dataset, tell: Callable[[str], None] | None
+) -> FileMeter | None:
     wanted = {objective.name for objective in plan.parsed_objectives()} | set(plan.limits)
     if not wanted & set(MEASURED):
         return None
     options = LatencyOptions(precision=plan.precision, threads=plan.latency_threads, runtime=plan.runtime)
-    return FileMeter(space, options, dataset.train.x[:100])
+    return FileMeter(space, options, dataset.train.x[:100], tell)
 
 
 def _bounds(plan: Plan, screen: Screen) -> dict[str, tuple[float, float]]:

@@ -129,7 +129,7 @@ def _asked(design: Design, dataset: Dataset, options: TrainOptions) -> dict[str,
     return {
         "architecture": design.architecture.to_dict(),
         "training": design.training.model_dump(mode="json"),
-        "data": dataset.fingerprint,
+        "data": f"{dataset.name} {dataset.fingerprint}",
         "epochs": options.epochs,
         "patience": options.patience,
         "seed": options.seed,

@@ -75,7 +75,12 @@ SAME = {
     ),
     "a bias whose reader is the next stage's normalization": (
         {"stages": [{"width": 8, "activation": "none"}, {"width": 8, "normalization": "before"}]},
-        {"stages": [{"width": 8, "activation": "none", "bias": False}, {"width": 8, "normalization": "before"}]},
+        {
+            "stages": [
+                {"width": 8, "activation": "none", "bias": False},
+                {"width": 8, "normalization": "before"},
+            ]
+        },
     ),
     "normalization between convolutions, written with either": (
         {"stages": [{"width": 8, "normalization": "between"}, {"width": 8, "activation": "none"}]},

@@ -5,21 +5,26 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from nas import _forward, evaluate as module
+import nas.evaluate as module
+from nas import _forward
 from nas._augment import augmented, transforms
 from nas._checkpoint import State, read_state, write_state
 from nas._forward import Pass, forward
 from nas.architecture import Architecture, Design
-from nas.datasets import Dataset, DataOptions, Split, load
-from nas.errors import EvaluationError, SpaceError
-from nas.evaluate import Job, evaluate, load_weights, predict, prepare, test_values as values_on_test
+from nas.datasets import DataOptions, Dataset, Split, load
+from nas.errors import EvaluationError, RunError, SpaceError
+from nas.evaluate import Job, evaluate, load_weights, predict, prepare
+from nas.evaluate import test_values as values_on_test
+from nas.layers import NORM_MOMENTUM, Kind
 from nas.model import build, compiled
 from nas.parts import Training
 
@@ -65,7 +70,7 @@ def job(folder, dataset, chosen, **options):
 def _stage(pick):
     return {
         "width": pick(4, 6, 8),
-        "convs": pick(1, 2),
+        "convs": pick(1, 1, 2),
         "conv": pick("standard", "separable", "depthwise_pointwise", "inverted_bottleneck"),
         "kernel_size": pick(1, 3, 5),
         "dilation": pick(1, 1, 2),
@@ -162,17 +167,10 @@ def test_a_hundred_networks_compute_what_their_keras_models_compute(keras):
             atol=1e-4,
             err_msg=architecture.to_yaml(),
         )
-    missing = {"input", *_KINDS} - set(kinds)
-    assert not missing
+    assert set(kinds) == set(get_args(Kind))
     assert {"relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "hard_silu", "tanh"} <= set(
         functions
     )
-
-
-_KINDS = (
-    "rescale conv depthwise_conv separable_conv transposed_conv dense batch_norm activation max_pool "
-    "average_pool global_average global_max flatten dropout add multiply concat upsample crop"
-).split()
 
 
 def test_gradients_and_moving_statistics_are_those_of_keras(keras):
@@ -210,7 +208,7 @@ def test_gradients_and_moving_statistics_are_those_of_keras(keras):
             if weight.is_statistic:
                 seen, pixels = statistics[weight.name]
                 biased = np.array(seen) * (1 - 1 / (pixels * len(x)) if pixels else 1.0)
-                keeps = _forward.MOMENTUM
+                keeps = NORM_MOMENTUM
                 np.testing.assert_allclose(
                     value * keeps + biased * (1 - keeps), moved[weight.name], rtol=1e-4, atol=1e-5
                 )
@@ -372,7 +370,7 @@ def test_segmentation_counts_no_ignored_pixel_and_its_mean_iou_is_keras_own(kera
             "input_shape": [8, 12, 1],
             "classes": 4,
             "stages": [{"width": 8, "shrink": "strided", "normalization": "between"}],
-            "training": {"batch_size": 8, "learning_rate": 0.02, "flip": True},
+            "training": {"batch_size": 8, "learning_rate": 0.02},
         }
     )
     ours = evaluate(job(tmp_path, dataset.save(tmp_path / "data"), chosen, epochs=4, full_epochs=4))
@@ -395,16 +393,13 @@ def test_segmentation_counts_no_ignored_pixel_and_its_mean_iou_is_keras_own(kera
 # ---- augmentation
 
 
-def test_a_flip_turns_about_half_of_the_images_and_their_masks(keras):
+def test_a_flip_turns_about_half_of_the_images(keras):
     rng = np.random.default_rng(0)
     x = rng.random((40, 6, 5, 2)).astype(np.float32)
-    y = rng.integers(0, 9, (40, 6, 5)).astype(np.int32)
-    change = transforms(Training(flip=True), 40, (6, 5), rng)
-    images, masks = (np.array(tensor) for tensor in augmented(x, y, change))
+    images = np.array(augmented(x, transforms(Training(flip=True), 40, (6, 5), rng)))
     flipped = np.array([np.allclose(image, old[:, ::-1]) for image, old in zip(images, x, strict=True)])
     assert 8 < flipped.sum() < 32
     np.testing.assert_allclose(images[~flipped], x[~flipped], atol=1e-5)
-    assert np.array_equal(masks, np.where(flipped[:, None, None], y[:, :, ::-1], y))
 
 
 def test_rotation_and_zoom_are_those_of_scipy(keras):
@@ -412,7 +407,7 @@ def test_rotation_and_zoom_are_those_of_scipy(keras):
 
     x = np.random.default_rng(0).random((30, 9, 12, 1)).astype(np.float32)
     change = transforms(Training(rotation=0.2, zoom=0.3), 30, (9, 12), np.random.default_rng(1))
-    images = np.array(augmented(x, np.zeros(30, np.int32), change)[0])
+    images = np.array(augmented(x, change))
     scales, turns = [], []
     for old, new, (a0, a1, a2, b0, b1, b2, *_) in zip(x, images, change, strict=True):
         wanted = affine_transform(
@@ -454,7 +449,8 @@ from nas._checkpoint import State, write_state
 epochs = 0
 while True:
     epochs += 1
-    write_state(Path(sys.argv[1]), State(("a/kernel",), (np.full((500, 500), epochs, np.float32),), (), 0, epochs))
+    values = np.full((500, 500), epochs, np.float32)
+    write_state(Path(sys.argv[1]), State(("a/kernel",), (values,), (), 0, epochs))
     print(epochs, flush=True)
 """
 
@@ -486,7 +482,9 @@ def test_what_is_no_checkpoint_is_refused(digits, tmp_path):
 
 def test_a_loss_that_is_not_finite_ends_the_trial(digits, tmp_path):
     wild = design(
-        {"optimizer": "sgd", "learning_rate": 10.0}, stages=[{"width": 16, "convs": 4, "activation": "none"}], rescale=False
+        {"optimizer": "sgd", "learning_rate": 10.0},
+        stages=[{"width": 16, "convs": 4, "activation": "none"}],
+        rescale=False,
     )
     with pytest.raises(
         EvaluationError, match=r"the loss must stay finite, got .* lower learning_rate \(10.0\)"
@@ -507,7 +505,7 @@ def test_a_network_that_does_not_fit_the_data_is_refused(digits, tmp_path, chang
         evaluate(job(tmp_path, digits, design(**changes)))
 
 
-def test_signals_train_and_take_no_augmentation(tmp_path):
+def test_signals_train(tmp_path):
     y = (np.arange(60) % 3).astype(np.int32)
     x = np.sin(np.arange(20)[None, :, None] * (y[:, None, None] + 1.0)).astype(np.float32)
     split = Split(x, y)
@@ -517,16 +515,22 @@ def test_signals_train_and_take_no_augmentation(tmp_path):
     chosen = design({"batch_size": 8, "learning_rate": 0.01}, input_shape=[20, 1], classes=3, rescale=False)
     curve = evaluate(job(tmp_path, saved, chosen, epochs=6)).curve
     assert curve[-1]["accuracy"] > 0.9
-    with pytest.raises(SpaceError, match="augmentation needs images"):
-        evaluate(job(tmp_path, saved, design({"flip": True}, input_shape=[20, 1], classes=3)))
 
 
-def test_memory_is_given_back_with_the_trainers(digits, tmp_path):
-    held = []
-    for width in range(4, 4 + module.KEPT_TRAINERS + 2):
+def test_trainers_are_kept_within_bounds_and_given_back(digits, tmp_path, monkeypatch):
+    module._trainers.clear()
+    monkeypatch.setattr(module, "KEPT_BYTES", 3 * module.TRACED_BYTES + 2**20)
+    gone, widths = [], range(4, 9)
+    for width in widths:
         evaluate(job(tmp_path, digits, design(stem={"width": width}), epochs=0))
-        held.append(len(module._trainers))
-    assert max(held) == module.KEPT_TRAINERS
+        gone.append(weakref.ref(next(reversed(module._trainers.values()))[0]))
+    assert len(module._trainers) == 3
+    assert [reference() is None for reference in gone] == [True, True, False, False, False]
+
+
+def test_a_data_set_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(RunError, match="a saved data set must be complete"):
+        evaluate(job(tmp_path, tmp_path / "nothing", design()))
 
 
 CLEAN = """

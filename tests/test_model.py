@@ -19,7 +19,7 @@ def network(**values):
 def test_output_shapes_and_names():
     rng = np.random.default_rng(2)
     for task in ("classification", "binary", "segmentation"):
-        for _ in range(4):
+        for _ in range(3):
             architecture = random_architecture(rng, task)
             model = build(architecture)
             shape = {
@@ -69,9 +69,11 @@ def test_augmentation_acts_in_training_only_and_costs_nothing():
     assert {"augment_flip", "augment_rotation", "augment_zoom"} <= {layer.name for layer in model.layers}
     assert model.count_params() == build(network()).count_params()
     x = np.random.default_rng(0).random((4, 8, 8, 3), dtype=np.float32) * 255
-    np.testing.assert_array_equal(model(x), model(x))
-    first = model.get_layer("augment_rotation")(x, training=True)
-    assert not np.allclose(first, x)
+    plain = build(network())
+    plain.set_weights([weight.numpy() for weight in model.trainable_weights])
+    np.testing.assert_allclose(model.predict(x, verbose=0), plain(x), rtol=1e-5)
+    np.testing.assert_allclose(model(x, training=False), plain(x), rtol=1e-5)
+    assert not np.allclose(model(x, training=True), plain(x), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +100,7 @@ def test_a_network_without_a_head_is_not_trained():
         compiled(network(head=None), Training())
 
 
-@pytest.mark.parametrize(
-    ("name", "decay"), [("adam", None), ("adamw", 0.1), ("sgd", 0.1), ("rmsprop", None)]
-)
+@pytest.mark.parametrize(("name", "decay"), [("adam", None), ("adamw", 0.1), ("sgd", 0.1), ("rmsprop", None)])
 def test_the_optimizer_is_what_training_says(name, decay):
     made = optimizer(Training(optimizer=name, learning_rate=0.01, weight_decay=0.1))
     assert type(made).__name__.lower() == name

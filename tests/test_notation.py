@@ -8,10 +8,18 @@ from nas.notation import expanded, read_yaml, written
 PLAIN = {
     "numbers": {"a": 1e-3, "b": 1e-7, "c": -2, "d": 2.0, "e": 1e22},
     "text that looks like something else": {
-        "a": "no", "b": "1e3", "c": "010", "d": "~", "e": "", "f": "true", "g": "12:30", "h": "a\nb", "i": ".5",
+        "a": "no",
+        "b": "1e3",
+        "c": "010",
+        "d": "~",
+        "e": "",
+        "f": "true",
+        "g": "12:30",
+        "h": "a\nb",
+        "i": ".5",
     },
     "nested": {"a": None, "b": [{"width": 8}, {"width": 16, "bias": False}], "c": {"d": [1, 2]}},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("data", PLAIN.values(), ids=PLAIN.keys())
@@ -21,14 +29,28 @@ def test_what_is_written_is_read_again(data):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e-3", 0.001), ("no", "no"), ("on", "on"), ("true", True), ("010", 10), ("1:30", "1:30"), ("null", None)],
+    [
+        ("1e-3", 0.001),
+        ("no", "no"),
+        ("on", "on"),
+        ("true", True),
+        ("010", 10),
+        ("1:30", "1:30"),
+        ("null", None),
+    ],
 )
 def test_words_and_numbers_are_read_as_a_person_means_them(text, value):
     assert read_yaml(f"a: {text}", "it") == {"a": value}
 
 
 def test_each_stage_is_one_line():
-    stage = {"width": 128, "convs": 2, "conv": "inverted_bottleneck", "normalization": "between", "bias": False}
+    stage = {
+        "width": 128,
+        "convs": 2,
+        "conv": "inverted_bottleneck",
+        "normalization": "between",
+        "bias": False,
+    }
     text = written({"stages": [{**stage, "activation": "hard_silu", "squeeze_excitation": 0.25}] * 2})
     assert len(text.splitlines()) == 3
 
@@ -48,7 +70,7 @@ def test_each_stage_is_one_line():
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_its_line(text, said):
-    with pytest.raises(SpaceError, match="^it must be ") as error:
+    with pytest.raises(SpaceError, match=r"^it must be ") as error:
         read_yaml(text, "it")
     assert said in str(error.value)
     assert "\n" not in str(error.value)
@@ -66,7 +88,10 @@ def test_a_list_gives_each_stage_its_own():
         {"kernel_size": 3, "convs": 2, "width": 8},
         {"kernel_size": 5, "convs": 1, "width": 16},
     ]
-    assert [stage["width"] for stage in expanded({"stages": {"count": 2, "width": [4, 9]}})["stages"]] == [4, 9]
+    assert [stage["width"] for stage in expanded({"stages": {"count": 2, "width": [4, 9]}})["stages"]] == [
+        4,
+        9,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +102,10 @@ def test_a_list_gives_each_stage_its_own():
         ({"stages": {"count": 2, "width": 8, "growth": 11}}, "stages.growth must be a number from 0.1 to 10"),
         ({"stages": {"count": 2, "width": [8, 8], "growth": 2}}, "stages.growth needs one width"),
         ({"stages": {"count": 2, "width": [8]}}, "a list with one for each of 2 stages, got 1"),
-        ({"stages": [{"width": 8}], "block": {"convs": [1, 2]}}, "a list with one for each of 1 stages, got 2"),
+        (
+            {"stages": [{"width": 8}], "block": {"convs": [1, 2]}},
+            "a list with one for each of 1 stages, got 2",
+        ),
         ({"stages": [8]}, "stages.1 must be a mapping such as {width: 32}, got 8"),
         ({"stages": 8}, "stages must be a list, or a mapping"),
         ({"stages": None}, "stages must be a list, or a mapping"),

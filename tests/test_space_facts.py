@@ -33,7 +33,10 @@ head: {pooling: {choice: [global_average, flatten]}}
     "decoder": """
 task: segmentation
 stages: {count: {choice: [1, 2]}, width: {choice: [4, 6, 8]}, growth: {choice: [1, 2]}}
-block: {shrink: {choice: [none, strided, max_pool], per: stage}, kernel_size: {choice: [1, 3]}, dilation: {choice: [1, 2]}}
+block:
+  shrink: {choice: [none, strided, max_pool], per: stage}
+  kernel_size: {choice: [1, 3]}
+  dilation: {choice: [1, 2]}
 decoder:
   upsample: {choice: [transposed, interpolated]}
   conv: {choice: [standard, separable]}

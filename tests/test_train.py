@@ -156,6 +156,9 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_its_run(digits, work):
     (run,) = runs("train wild")
     assert run.info.status == "FAILED"
 
+    # nothing was trained: the same folder takes the mended training
+    assert train(design(), digits, TrainOptions(work / "wild", epochs=1)).progress.best == 1
+
 
 @pytest.mark.skipif(
     not (SHARED / "data/camvid_120x90.npz").exists(), reason="needs CamVid in the shared data"
@@ -307,8 +310,11 @@ def test_a_folder_of_another_training_is_refused(trained, digits, work, changes,
 
 
 def test_a_folder_of_another_architecture_or_of_other_files_is_refused(trained, digits, work):
-    with pytest.raises(InputError, match="another architecture"):
-        train(design(stages=[]), digits, TrainOptions(work / "plain", epochs=6))
+    options = TrainOptions(work / "plain", epochs=6)
+    with pytest.raises(InputError, match=r"another training \(another architecture\)"):
+        train(design(stages=[]), digits, options)
+    with pytest.raises(InputError, match=r"another training \(learning_rate 0.01, not 0.02\)"):
+        train(design(training={"batch_size": 32, "learning_rate": 0.02}), digits, options)
     (work / "photos").mkdir()
     (work / "photos" / "cat.jpg").touch()
     with pytest.raises(InputError, match=r"other files \('cat.jpg'\); give another --out"):

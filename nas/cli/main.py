@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from nas.cli import results, searching, spaces, training
+from nas.cli import costs, results, searching, spaces, training
 from nas.errors import NasError
 
 __all__ = ["app", "main"]
@@ -24,6 +24,7 @@ app = typer.Typer(
 searching.add_to(app)
 results.add_to(app)
 training.add_to(app)
+costs.add_to(app)
 spaces.add_to(app)
 
 

@@ -165,9 +165,7 @@ def show(
 
 def _name_and_trial(words: list[str]) -> tuple[str | None, str]:
     if len(words) > 2 or not words[-1].isdigit():
-        raise InputError(
-            f"a trial's number must come last, got '{' '.join(words)}'; write nas show NAME 12"
-        )
+        raise InputError(f"a trial's number must come last, got '{' '.join(words)}'; write nas show NAME 12")
     return (words[0] if len(words) == 2 else None), words[-1]
 
 

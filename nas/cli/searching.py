@@ -126,8 +126,12 @@ def search(
     processes = default_workers() if workers is None else workers
     if processes < 0:
         raise InputError(f"--workers must be 0 or more, got {processes}; leave it out for one a core")
+
+    def tell(text: str) -> None:
+        errors.print(text, soft_wrap=True)
+
     if resume is not None:
-        prepared = session.reopen(resume or None, changes)
+        prepared = session.reopen(resume or None, changes, tell)
     else:
         limits = {
             "params": max_params,
@@ -158,7 +162,7 @@ def search(
         }
         if objectives:
             asked["objectives"] = [word.strip() for word in objectives.split(",")]
-        prepared = session.begin(space, asked, name, tuple(start_from or ()))
+        prepared = session.begin(space, asked, name, tuple(start_from or ()), tell)
     errors.print(prepared.introduction(processes), soft_wrap=True)
     with SearchView(prepared.plan.parsed_objectives()) as view:
         result = prepared.run(processes, view)

@@ -24,7 +24,7 @@ __all__ = ["Progress", "SearchView", "duration", "errors", "number", "output", "
 
 NUMBER = re.compile(r"-|([-+0-9.,e]+( ?(ms|kB|M|%))?)?")
 
-output = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+output = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 """Data goes here."""
 
 errors = Console(stderr=True, highlight=False)
@@ -38,7 +38,7 @@ def number(name: str, value: float | None) -> str:
     if name in ("accuracy", "mean_iou") or name.startswith(("val_accuracy", "val_mean_iou")):
         return f"{value:.1%}"
     if name.endswith("_ms"):
-        return f"{value:.3f} ms"
+        return f"{value:.3g} ms"
     if name.endswith("bytes"):
         return f"{value / 1000:,.1f} kB"
     if name == "flops":

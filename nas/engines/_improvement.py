@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-XI = 0.0
 __all__ = ["Belief", "Cells", "cells", "expected_gain"]
 
 Array = NDArray[np.float64]
+
+LEAST = 0.01
+"""The least improvement of an error that counts, relative to it: what lies below can't be told from noise."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def expected_gain(free: Cells, beliefs: list[Belief], costs: Array) -> Array:
     The first objectives are the trained ones, one belief each, independent of one another; costs:
     (candidates, cheap objectives) are known. Returns (candidates,).
     """
-    levels, place = np.unique(free.level * (1 - XI), return_inverse=True)
+    levels, place = np.unique(free.level * (1.0 - LEAST), return_inverse=True)
     gain: Array = beliefs[0].expected_shortfall(levels)[:, place]
     for axis, belief in enumerate(beliefs[1:]):
         bounds, ends = np.unique(np.concatenate([free.low[:, axis], free.high[:, axis]]), return_inverse=True)

@@ -2,113 +2,166 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.candidate import Candidate
-from nas.engines._surrogate import encode, relevance_groups
-from nas.space import OpenValue, Setting
-from nas.trial import Limit
+from nas.space import OpenValue, Setting, active
+from nas.trial import Limit, Objective
 
-__all__ = ["Pool"]
+__all__ = ["Entry", "Pool", "fits"]
+
+Array = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A candidate as the engine's model sees it."""
+
+    id: str
+    setting: Setting
+    row: Array  # the raw inputs: values, log-costs, features
+    costs: Array  # the cheap objectives on log axes, all to be minimized
+    excess: float  # the sum over the limits of how far it is over; 0.0 within all
 
 
 class Pool:
-    QUANT=False
-    _q=None
+    """Describes settings, each once, and keeps those that may still be proposed.
+
+    The inputs of the model: categories one-hot, numbers by rank, whether a conditional value is active;
+    the logarithms of all known costs and all features, standardized over the first candidates.
+    """
+
     def __init__(
         self,
-        values: tuple[OpenValue, ...],
-        cost_names: Sequence[str],
+        values: Sequence[OpenValue],
+        cheap: Sequence[Objective],
+        limits: Sequence[Limit],
         describe: Callable[[Setting], Candidate],
-        limits: tuple[Limit, ...],
     ) -> None:
-        self.values, self.cost_names, self.describe, self.limits = values, list(cost_names), describe, limits
-        self.settings: list[Setting] = []
-        self.ids: list[str] = []
-        self._place: dict[tuple, int | None] = {}
-        self._by_id: dict[str, int] = {}
-        self._rows: list[list[float]] = []
-        self._costs: list[list[float]] = []
-        self._usable: list[bool] = []
-        self._names: list[str] = []
-        self._cache = None
-        self._stats = None
+        self._values, self._cheap, self._limits = tuple(values), tuple(cheap), tuple(limits)
+        self._describe = describe
+        self._encoded = [place for place, value in enumerate(values) for _ in range(_columns(value))]
+        self._names: tuple[list[str], list[str]] | None = None  # of the costs and features, once known
+        self._norm: tuple[Array, Array] | None = None
+        self._known: dict[frozenset[tuple[str, object]], Entry | None] = {}
+        self.free: dict[str, Entry] = {}  # within the limits and not proposed yet, by id
+        self.gains: dict[str, float] = {}  # what each was last found to promise, by id
 
-    def add(self, setting: Setting) -> int | None:
-        key = tuple(sorted(setting.items()))
-        if key in self._place:
-            return self._place[key]
-        c = self.describe(setting)
-        if c.id in self._by_id:
-            self._place[key] = self._by_id[c.id]
-            return self._by_id[c.id]
-        if any(n not in c.costs for n in self.cost_names):
-            self._place[key] = None
+    def entry(self, setting: Setting) -> Entry | None:
+        """Describe a setting; None where a cost that is an objective isn't known for it."""
+        key = frozenset(setting.items())
+        if key not in self._known:
+            self._known[key] = self._new(setting)
+        return self._known[key]
+
+    def _new(self, setting: Setting) -> Entry | None:
+        candidate = self._describe(setting)
+        if any(objective.name not in candidate.costs for objective in self._cheap):
             return None
-        if not self._names:
-            self._names = sorted(c.features)
-            self._cn = sorted(c.costs)
-        logs = [np.log(max(c.costs[n], 1e-12)) for n in self._cn]
-        self._rows.append(
-            [*encode(self.values, setting), *logs, *(c.features.get(n, 0.0) for n in self._names)]
-        )
-        self._costs.append([float(np.log(max(c.costs[n], 1e-12))) for n in self.cost_names])
-        self._usable.append(not any(l.excess(c.costs) > 0 for l in self.limits))
-        self.settings.append(dict(setting))
-        self.ids.append(c.id)
-        self._place[key] = self._by_id[c.id] = len(self.ids) - 1
-        return len(self.ids) - 1
+        if self._names is None:
+            self._names = sorted(candidate.costs), sorted(candidate.features)
+        row = [
+            *_encode(self._values, setting),
+            *(np.log(max(candidate.costs.get(name, 1.0), TINY)) for name in self._names[0]),
+            *(candidate.features.get(name, 0.0) for name in self._names[1]),
+        ]
+        signs = [-1.0 if objective.maximize else 1.0 for objective in self._cheap]
+        costs = [np.log(max(candidate.costs[objective.name], TINY)) for objective in self._cheap]
+        excess = sum(limit.excess(candidate.costs) for limit in self._limits)
+        return Entry(candidate.id, dict(setting), np.array(row), np.array(costs) * signs, excess)
+
+    def add(self, settings: Iterable[Setting], spent: set[str]) -> None:
+        """Describe settings and keep those that are within the limits and not spent."""
+        for setting in settings:
+            entry = self.entry(setting)
+            if entry is not None and not entry.excess and entry.id not in spent:
+                self.free.setdefault(entry.id, entry)
+
+    def trim(self, most: int) -> None:
+        """Forget all but the candidates that promised most, once there are twice as many."""
+        if len(self.free) > 2 * most:
+            ranked = sorted(self.free, key=lambda name: -self.gains.get(name, np.inf))[:most]
+            self.free = {name: self.free[name] for name in ranked}
+            self.gains = {name: self.gains[name] for name in ranked if name in self.gains}
+            self._known.clear()
 
     @property
-    def usable(self):
-        return np.array(self._usable, bool)
+    def groups(self) -> Places:
+        """The group of relevance that each input column belongs to."""
+        extra = sum(len(names) for names in self._names or ([], []))
+        first = len(self._values)
+        return np.array([*self._encoded, *range(first, first + extra)], dtype=np.intp)
 
-    @property
-    def costs(self):
-        return np.array(self._costs, float).reshape(len(self.ids), len(self.cost_names))
+    def inputs(self, entries: Sequence[Entry]) -> Array:
+        """Give the model's inputs: (entries, columns)."""
+        rows = np.stack([entry.row for entry in entries])
+        first = len(self._encoded)
+        if self._norm is None:
+            all_rows = np.stack([entry.row for entry in self._known.values() if entry is not None])[:, first:]
+            deviation = all_rows.std(axis=0)
+            self._norm = all_rows.mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)
+        rows[:, first:] = (rows[:, first:] - self._norm[0]) / self._norm[1]
+        return rows
 
-    def groups(self):
-        g = relevance_groups(self.values)
-        k = int(g.max()) + 1
-        return np.r_[g, np.arange(k, k + len(self._cn) + len(self._names))].astype(int)
+    def descend(self, start: Entry, measure: Callable[[Entry], float], rng: np.random.Generator) -> Entry:
+        """Lower a measure, such as a cost, by changing one value at a time until no change lowers it.
 
-    def inputs(self):
-        if self._cache is not None and len(self._cache) == len(self.ids):
-            return self._cache
-        n = len(relevance_groups(self.values))
-        x = np.array(self._rows, float)
-        if self._stats is None:
-            self._stats = x[:, n:].mean(0), np.maximum(x[:, n:].std(0), 1e-9)
-        if self.QUANT:
-            from scipy.special import ndtri
-            if self._q is None:
-                self._q = [np.unique(x[:, n + j], return_counts=True) for j in range(len(self._cn))]
-            for j, (u, cnt) in enumerate(self._q):
-                cdf = (np.cumsum(cnt) - cnt / 2) / cnt.sum()
-                x[:, n + j] = ndtri(np.interp(x[:, n + j], u, cdf))
-            if len(self._names): x[:, n + len(self._cn):] = ((x[:, n:] - self._stats[0]) / self._stats[1])[:, len(self._cn):]
-        else:
-            x[:, n:] = (x[:, n:] - self._stats[0]) / self._stats[1]
-        self._cache = x
-        return x
+        Between equal measures chance decides.
+        """
+        ties: dict[str, float] = {}
 
-    def cheapest(self, axis: int, rng) -> int:
-        tie = {}
-        order = lambda p: (self._costs[p][axis], tie.setdefault(p, rng.random()))
-        ok = [p for p in range(len(self.ids)) if self._usable[p]] or list(range(len(self.ids)))
-        best = min(ok, key=order)
+        def order(entry: Entry) -> tuple[float, float]:
+            return measure(entry), ties.setdefault(entry.id, rng.random())
+
+        best = start
         while True:
-            now = best
-            for v in self.values:
-                if v.name not in self.settings[now]:
-                    continue
-                for ch in v.choices:
-                    s = {**self.settings[now], v.name: ch}
-                    p = self.add(s)
-                    if p is not None and self._usable[p] and order(p) < order(best):
-                        best = p
-            if best == now:
+            before = best
+            for value in self._values:
+                for choice in value.choices if value.name in before.setting else ():
+                    setting = _completed(self._values, {**before.setting, value.name: choice})
+                    entry = self.entry(setting)
+                    if entry is not None and order(entry) < order(best):
+                        best = entry
+            if best is before:
                 return best
+
+
+def fits(values: Sequence[OpenValue], setting: Setting) -> bool:
+    """Say whether a setting is one of the space's: a known choice for each active value and no other."""
+    known = [value for value in values if active(value, setting)]
+    return len(known) == len(setting) and all(setting.get(value.name) in value.choices for value in known)
+
+
+def _completed(values: Sequence[OpenValue], setting: Setting) -> Setting:
+    """Leave out what became inactive and take the first choice of what became active."""
+    result: dict[str, str | int | float | bool] = {}
+    for value in values:
+        if active(value, result):
+            result[value.name] = setting.get(value.name, value.choices[0])
+    return result
+
+
+def _columns(value: OpenValue) -> int:
+    return (1 if value.ordered else len(value.choices)) + (value.when is not None)
+
+
+def _encode(values: Sequence[OpenValue], setting: Setting) -> list[float]:
+    """Write a setting as numbers; two categories, and the first and last of numbers, are at distance 1."""
+    row: list[float] = []
+    for value in values:
+        present = active(value, setting)
+        at = value.choices.index(setting[value.name]) if present else -1
+        if value.ordered:
+            row.append(at / max(1, len(value.choices) - 1) if present else 0.5)
+        else:
+            row.extend(float(place == at) / np.sqrt(2.0) for place in range(len(value.choices)))
+        if value.when is not None:
+            row.append(float(present))
+    return row

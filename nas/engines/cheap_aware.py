@@ -1,30 +1,44 @@
-"""The default engine: costs are known before training, so only the error is modelled."""
+"""The default engine: costs are known before training, so only the error is modelled.
+
+A Gaussian process foretells the error of every candidate; with its costs known, the hypervolume that it
+is expected to add to the front is then exact. The candidate that is expected to add most is tried next.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.candidate import Candidate
 from nas.engines._improvement import Belief, cells, expected_gain
-from nas.engines._pool import Pool
-from nas.engines._surrogate import ErrorModel
+from nas.engines._pool import Entry, Pool, fits
+from nas.engines._surrogate import ErrorModel, squared_distances
+from nas.engines._warp import SHIFT
+from nas.open_values import all_settings, count_settings
 from nas.space import OpenValue, Setting, mutate, sample
 from nas.trial import Limit, Objective, Trial
 
 __all__ = ["Candidate", "CheapAware"]
 
-SHIFT = 0.005
-"""Added to an error before its logarithm: differences far below half a percent are noise."""
+Array = NDArray[np.float64]
+
+FIRST = 512  # candidates described before the first proposal; a smaller space is described in full
+MUTATIONS, RANDOM = 64, 32  # candidates described for each proposal
+STRATIFIED = 6  # proposals spread over the costs, after the cheapest and before the model's
+WEIGHED = 1500  # most candidates weighed for a proposal
+LEARNT_FROM = 800  # most trials that the model learns from
+GOLDEN = 0.6180339887  # its multiples, less whole numbers, spread evenly at any count
+MARGIN = 0.1  # the reference point lies beyond the front by this share of its extent
 
 
 class CheapAware:
-    """Proposes the setting with the greatest expected gain of hypervolume."""
+    """Proposes the candidate with the greatest expected gain of hypervolume, costs on log axes.
 
-    INIT = 6
-    DENOISE = True
-    REF = "pool"
+    First come the cheapest candidates by each cost, then some spread over the costs. What still runs
+    counts as if it had come out as foretold. Shorter trainings count for what they were learnt to tell.
+    """
 
     def __init__(
         self,
@@ -34,151 +48,215 @@ class CheapAware:
         limits: Sequence[Limit] = (),
         seed: int = 0,
     ) -> None:
-        self._trained = [o for o in objectives if o.trained]
-        self._cheap = [o for o in objectives if not o.trained]
-        self._rng = np.random.default_rng(seed)
-        self._pool = Pool(tuple(open_values), [o.name for o in self._cheap], describe, tuple(limits))
         self._values = tuple(open_values)
-        self._told: dict[int, dict[int, list[float]]] = {}
-        self._epochs_full = 0
-        self._spent: set[str] = set()
-        self._pending: dict[str, int] = {}
+        self._trained = [objective for objective in objectives if objective.trained]
+        self._cheap = [objective for objective in objectives if not objective.trained]
+        self._rng = np.random.default_rng(seed)
+        self._pool = Pool(self._values, self._cheap, limits, describe)
+        self._spent: set[str] = set()  # ids proposed or told
+        self._running: dict[str, Entry] = {}
+        self._believed: set[str] = set()  # of the running, those the models count on
+        self._told: dict[str, Entry] = {}
+        self._errors: dict[str, dict[int, list[float]]] = {}  # by id and epochs, one for each quality
+        self._failed: dict[str, Entry] = {}
         self._models: list[ErrorModel] = []
-        self._fresh = False
-        self._queue: list[int] = []
+        self._current = False  # whether the models know all that was told
+        self._start: list[Entry] | None = None  # the cheapest, not proposed yet
         self._flatness: float | None = None
 
     def tell(self, trial: Trial) -> None:
-        place = self._pool.add(trial.setting)
+        """Learn from a trial that has ended; one of another space is passed over."""
         self._spent.add(trial.id)
-        if place is None:
+        entry = self._pool.entry(trial.setting) if fits(self._values, trial.setting) else None
+        if entry is None:
             return
-        self._spent.add(self._pool.ids[place])
-        self._pending.pop(self._pool.ids[place], None)
-        if trial.state in ("complete", "stopped") and all(o.name in trial.values for o in self._trained):
-            row = [
-                float(np.log((1.0 - trial.values[o.name] if o.maximize else trial.values[o.name]) + SHIFT))
-                for o in self._trained
-            ]
-            self._told.setdefault(place, {})[trial.epochs] = row
-            self._fresh = False
+        self._spent.add(entry.id)
+        self._pool.free.pop(entry.id, None)
+        self._running.pop(entry.id, None)
+        self._current = False
+        known = all(objective.name in trial.values for objective in self._trained)
+        if trial.state in ("complete", "stopped") and known:
+            values = [(objective.maximize, trial.values[objective.name]) for objective in self._trained]
+            errors = [1.0 - value if maximize else value for maximize, value in values]
+            self._told[entry.id] = entry
+            self._errors.setdefault(entry.id, {})[max(1, trial.epochs)] = errors
+            self._failed.pop(entry.id, None)
+        elif trial.state == "failed" or not entry.excess:
+            self._failed[entry.id] = entry
 
     def ask(self) -> Setting:
-        pool = self._pool
-        if not pool.settings:
-            self._first()
-        place = self._propose()
-        if place is None:
+        """Propose a setting that was neither proposed nor told, while the space has one within the limits."""
+        if self._start is None:
+            self._start = self._begin()
+        entry = self._next()
+        if entry is None:
             return sample(self._values, self._rng)
-        self._pending[pool.ids[place]] = place
-        self._spent.add(pool.ids[place])
-        return pool.settings[place]
+        self._spent.add(entry.id)
+        self._running[entry.id] = entry
+        self._pool.free.pop(entry.id, None)
+        return entry.setting
 
     def flatness(self) -> float | None:
+        """Give the share of the front's hypervolume that the last proposal was expected to add.
+
+        None before the first proposal of the model. Both volumes are taken up to the same reference
+        point, so the share doesn't depend on units.
+        """
         return self._flatness
 
-    def _first(self) -> None:
-        pool = self._pool
-        for _ in range(512):
-            pool.add(sample(self._values, self._rng))
-        for axis in range(len(self._cheap)):
-            self._queue.append(pool.cheapest(axis, self._rng))
+    def _begin(self) -> list[Entry]:
+        """Describe the first candidates and give the cheapest by each cost."""
+        small = count_settings(self._values) <= FIRST
+        drawn = all_settings(self._values) if small else (sample(self._values, self._rng) for _ in range(FIRST))
+        settings: list[Setting] = list(drawn)
+        self._pool.add(settings, self._spent)
+        entries = [entry for entry in map(self._pool.entry, settings) if entry is not None]
+        if entries and not any(not entry.excess for entry in entries):
+            nearest = min(entries, key=lambda entry: entry.excess)
+            entries.append(self._pool.descend(nearest, lambda entry: entry.excess, self._rng))
+            self._pool.add([entries[-1].setting], self._spent)
+        allowed = [entry for entry in entries if not entry.excess]
+        start = []
+        for axis in range(len(self._cheap) if allowed else 0):
 
-    def _free(self) -> np.ndarray:
-        pool = self._pool
-        return np.array([p for p in np.flatnonzero(pool.usable) if pool.ids[p] not in self._spent], dtype=int)
+            def cost(entry: Entry, axis: int = axis) -> float:
+                return float("inf") if entry.excess else float(entry.costs[axis])
 
-    def _propose(self) -> int | None:
-        while self._queue:
-            place = self._queue.pop(0)
-            if self._pool.ids[place] not in self._spent:
-                return place
-        if len(self._spent) < len(self._cheap) + self.INIT or len(self._told) < 4:
-            return self._stratified()
+            start.append(self._pool.descend(min(allowed, key=cost), cost, self._rng))
+        return start
+
+    def _next(self) -> Entry | None:
+        start = self._start or []
+        while start:
+            entry = start.pop(0)
+            if entry.id not in self._spent:
+                return entry
+        tried = len(self._told) + len(self._running)
+        if len(self._told) < 4 or tried < len(self._cheap) + STRATIFIED:
+            return self._spread(tried)
         return self._best()
 
-    def _stratified(self) -> int | None:
-        free = self._free()
-        if not len(free):
-            return None
-        pool = self._pool
-        taken = [*self._told, *self._pending.values()]
-        rows = pool.inputs()
-        from nas.engines._surrogate import _squared
-
-        costs = pool.costs[free].mean(axis=1) if self._cheap else self._rng.random(len(free))
-        count = len(taken)
-        q = (count * 0.6180339887) % 1.0
-        target = np.quantile(costs, q)
-        near = free[np.argsort(np.abs(costs - target))[: max(8, len(free) // 20)]]
-        far = _squared(rows[near], rows[taken]).min(axis=1) if taken else np.zeros(len(near))
-        return int(near[np.argmax(far)])
-
-    def _refit(self):
-        pool = self._pool
-        rows = pool.inputs()
-        data = [(p, e, z) for p, by in self._told.items() for e, z in by.items()]
-        top = max(e for _, e, _ in data)
-        X = rows[[p for p, _, _ in data]]
-        lags = np.array([np.log(top / max(1, e)) / np.log(max(2, top)) for _, e, _ in data])
-        Z = np.array([z for _, _, z in data])
-        if not self._models:
-            self._models = [ErrorModel(pool.groups()) for _ in self._trained]
-        for t, m in enumerate(self._models):
-            m.fit(X, Z[:, t], lags, learn=len(X) >= 1.1 * m.fitted_rows or len(X) < 40)
-            if self._pending:
-                m.believe(rows[list(self._pending.values())])
-        self._believed = set(self._pending.values())
-        self._fresh = True
-
-    def _best(self) -> int | None:
-        pool = self._pool
-        if not self._fresh:
-            self._refit()
-        else:
-            new = [p for p in self._pending.values() if p not in self._believed]
-            if new:
-                for m in self._models:
-                    m.believe(pool.inputs()[new])
-                self._believed |= set(new)
-        seen = [*self._told, *self._pending.values()]
-        rows = pool.inputs()
-        est = np.stack([np.exp(m.predict(rows[seen])[0]) - SHIFT for m in self._models], 1)
-        if not self.DENOISE:
-            for i, p in enumerate(self._told):
-                est[i] = np.exp(self._told[p][max(self._told[p])]) - SHIFT
-        pts = np.c_[est, pool.costs[seen]]
-        front = _front(pts)
-        for _ in range(64):
-            base = pool.settings[seen[int(self._rng.choice(front))]]
+    def _widen(self, bases: Sequence[Setting]) -> None:
+        """Describe more candidates: mutations of some settings, and random ones."""
+        settings: list[Setting] = [sample(self._values, self._rng) for _ in range(RANDOM)]
+        for _ in range(MUTATIONS if bases else 0):
+            setting = bases[int(self._rng.integers(len(bases)))]
             for _ in range(int(self._rng.integers(1, 4))):
-                base = mutate(self._values, base, self._rng)
-            pool.add(base)
-        for _ in range(32):
-            pool.add(sample(self._values, self._rng))
-        rows = pool.inputs()
-        free = self._free()
-        if not len(free):
+                setting = mutate(self._values, setting, self._rng)
+            settings.append(setting)
+        self._pool.add(settings, self._spent)
+
+    def _spread(self, tried: int) -> Entry | None:
+        """Take the candidate least like those tried, from a stratum of cost that changes each time."""
+        if not self._pool.free:
+            self._widen([entry.setting for entry in self._told.values()])
+        free = list(self._pool.free.values())
+        if not free:
             return None
-        F = pts[front]
-        lo, hi = F.min(0), F.max(0)
-        if self.REF == "pool":
-            hi[est.shape[1] :] = (
-                np.maximum(hi[est.shape[1] :], pool.costs[free].max(0)) if self._cheap else hi[est.shape[1] :]
-            )
-        ref = hi + 0.1 * np.maximum(hi - lo, 1e-3)
-        c = cells(F, ref)
-        beliefs = []
-        for m in self._models:
-            mu, sd = m.predict(rows[free])
-            beliefs.append(Belief(mu, sd, SHIFT))
-        gain = expected_gain(c, beliefs, pool.costs[free])
-        best = int(np.argmax(gain))
-        self._flatness = float(gain[best] / max(c.volume, 1e-12))
-        return int(free[best])
+        ranks = self._rng.random(len(free))
+        if self._cheap:
+            costs = np.stack([entry.costs for entry in free])
+            ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0).mean(axis=1)
+        ordered = np.argsort(ranks, kind="stable")
+        size = max(8, len(free) // 20)
+        place = int((tried * GOLDEN) % 1.0 * max(1, len(free) - size))
+        stratum = [free[at] for at in ordered[place : place + size]]
+        seen = [*self._told.values(), *self._running.values()]
+        if not seen:
+            return stratum[0]
+        away = squared_distances(self._pool.inputs(stratum), self._pool.inputs(seen)).min(axis=1)
+        return stratum[int(np.argmax(away))]
+
+    def _best(self) -> Entry | None:
+        """Take the candidate with the greatest expected gain."""
+        if not self._current:
+            self._learn()
+        new = [name for name in self._running if name not in self._believed]
+        if new:
+            rows = self._pool.inputs([self._running[name] for name in new])
+            for model in self._models:
+                model.believe(rows)
+            self._believed.update(new)
+        seen = [*self._told.values(), *self._running.values()]
+        points = self._points(seen)
+        front = _front(points)
+        self._widen([seen[at].setting for at in front])
+        weighed = self._weighed()
+        if not weighed:
+            return None
+        gains = self._gains(points[front], weighed)
+        self._pool.gains.update(zip((entry.id for entry in weighed), gains.tolist(), strict=True))
+        self._pool.trim(2 * WEIGHED)
+        return weighed[int(np.argmax(gains))]
+
+    def _learn(self) -> None:
+        """Fit the models to what was told; what runs is to be believed anew."""
+        told = list(self._told.values())
+        if len(told) > LEARNT_FROM:
+            told = self._telling(told)
+        inputs = self._pool.inputs(told)
+        rows, lags, errors = [], [], []
+        longest = max(max(by_epochs) for by_epochs in self._errors.values())
+        for place, entry in enumerate(told):
+            for epochs, error in self._errors[entry.id].items():
+                rows.append(place)
+                lags.append(np.log(longest / epochs) / np.log(max(2, longest)))
+                errors.append(error)
+        if not self._models:
+            self._models = [ErrorModel(self._pool.groups) for _ in self._trained]
+        lag = np.array(lags) - min(lags)
+        for model, column in zip(self._models, np.array(errors).T, strict=True):
+            model.fit(inputs[rows], column, lag)
+        self._believed.clear()
+        self._current = True
+
+    def _telling(self, told: list[Entry]) -> list[Entry]:
+        """Choose the trials that say most about the front: those nearest to it, and others evenly."""
+        import moocore
+
+        last = np.array([by_epochs[max(by_epochs)] for by_epochs in (self._errors[e.id] for e in told)])
+        ranks = moocore.pareto_rank(np.column_stack([last, [entry.costs for entry in told]]))
+        ordered = np.argsort(ranks, kind="stable")
+        near = LEARNT_FROM * 3 // 4
+        others = np.linspace(near, len(told) - 1, LEARNT_FROM - near).astype(np.intp)
+        return [told[at] for at in sorted({*ordered[:near].tolist(), *ordered[others].tolist()})]
+
+    def _points(self, entries: Sequence[Entry]) -> Array:
+        """Give the errors that are believed and the costs: (entries, objectives), to be minimized."""
+        rows = self._pool.inputs(entries)
+        errors = [np.exp(model.predict(rows)[0]) - SHIFT for model in self._models]
+        return np.column_stack([*errors, np.stack([entry.costs for entry in entries])])
+
+    def _weighed(self) -> list[Entry]:
+        """Choose the candidates to weigh: new ones, those that promised most, and some by chance."""
+        pool = self._pool
+        names = list(pool.free)
+        if len(names) > WEIGHED:
+            ranked = sorted(names, key=lambda name: -pool.gains.get(name, np.inf))
+            rest = ranked[WEIGHED * 3 // 4 :]
+            lucky = self._rng.choice(len(rest), WEIGHED // 4, replace=False)
+            names = [*ranked[: WEIGHED * 3 // 4], *(rest[at] for at in lucky)]
+        return [pool.free[name] for name in names]
+
+    def _gains(self, front: Array, weighed: Sequence[Entry]) -> Array:
+        """Give the expected gain of each candidate, lessened by how much it is like those that failed."""
+        costs = np.stack([entry.costs for entry in weighed])
+        best, worst = front.min(axis=0), front.max(axis=0)
+        qualities = len(self._trained)
+        worst[qualities:] = np.maximum(worst[qualities:], costs.max(axis=0))
+        undominated = cells(front, worst + MARGIN * np.maximum(worst - best, 1e-3))
+        rows = self._pool.inputs(weighed)
+        beliefs = [Belief(*model.predict(rows), SHIFT) for model in self._models]
+        gains = expected_gain(undominated, beliefs, costs)
+        if self._failed:
+            failed = self._models[0].likeness(rows, self._pool.inputs(list(self._failed.values()))).sum(axis=1)
+            fine = self._models[0].likeness(rows, self._pool.inputs(list(self._told.values()))).sum(axis=1)
+            gains = gains * (1.0 + fine) / (1.0 + fine + failed)
+        self._flatness = float(gains.max() / max(undominated.volume, 1e-12))
+        return gains
 
 
-def _front(pts):
+def _front(points: Array) -> list[int]:
     import moocore
 
-    return np.flatnonzero(moocore.is_nondominated(pts))
+    return [int(at) for at in np.flatnonzero(moocore.is_nondominated(points))]

@@ -227,7 +227,11 @@ def _forced(names: list[str], table: list[list[Any]], always: frozenset[str]) ->
     """Choose the columns that become variables though they are constant: every width, else one of a name."""
     found: set[int] = set()
     for name in always:
-        places = [place for place, other in enumerate(names) if other == name]
+        places = [
+            place
+            for place, other in enumerate(names)
+            if other == name and any(value is not ANY for value in table[place])
+        ]
         if name == "width":
             found.update(places)
         elif places and not any(_varies(table[place]) for place in places):

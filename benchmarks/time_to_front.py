@@ -1,0 +1,505 @@
+"""Hypervolume of (accuracy, log params) over time: Keras Tuner, Optuna and `nas`, each with equal wall-clock.
+
+    python benchmarks/time_to_front.py --data fashion_mnist.npz --minutes 20
+
+Each contender searches in a process of its own until it is ended. Its front at a time is that of the
+networks it has itself trained in full by then, as it measured them. Then every network that was ever on a
+front is trained again at full length with another seed, the same for all, and counts with the accuracy of
+that training, so that nobody wins by noise.
+
+- Keras Tuner has one objective only: accuracy less PRICE for each factor of ten of parameters.
+- The Optuna scripts have both objectives: multivariate, grouped TPE; NSGA-II with a population of 20.
+- nas runs as it comes: its own engine, halving, all workers, its record.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _common import RESULTS, Task, conditions, emit, median, run_child, table
+
+PRICE = 0.05
+REDUCTION = 3
+Report = Callable[[Mapping[str, Any], float, int], None]
+"""Called after each trial with its setting, its validation accuracy and the epochs it had."""
+
+
+def fit(task: Task, setting: Mapping[str, Any], report: Report) -> tuple[float, int]:
+    """Train a network by `model.fit`; give its accuracy and its parameters."""
+    import keras
+
+    from nas.model import compiled
+
+    keras.backend.clear_session()
+    dataset, space = loaded(task)
+    design = space.design(setting)
+    model = compiled(design.architecture, design.training)
+    history = model.fit(
+        dataset.train.x,
+        dataset.train.y,
+        validation_data=(dataset.validation.x, dataset.validation.y),
+        epochs=task.epochs,
+        batch_size=design.training.batch_size,
+        verbose=0,
+    )
+    accuracy = history.history["val_accuracy"][-1]
+    report(setting, accuracy, task.epochs)
+    return accuracy, model.count_params()
+
+
+_loaded: list[Any] = []
+
+
+def loaded(task: Task) -> Any:
+    """Read the data and the space once."""
+    if not _loaded:
+        _loaded.extend(task.load())
+    return _loaded
+
+
+def optuna_script(task: Task, report: Report, sampler: Any) -> None:
+    """Search by Optuna until the process is ended."""
+    import optuna
+
+    from nas.space import active
+
+    _, space = loaded(task)
+
+    def objective(trial: optuna.Trial) -> tuple[float, int]:
+        setting: dict[str, Any] = {}
+        for value in space.open_values:
+            if active(value, setting):
+                setting[value.name] = trial.suggest_categorical(value.name, value.choices)
+        return fit(task, setting, report)
+
+    optuna.create_study(sampler=sampler, directions=["maximize", "minimize"]).optimize(objective)
+
+
+def optuna_tpe(task: Task, report: Report) -> None:
+    """Search by Optuna's TPE, multivariate and grouped."""
+    import optuna
+
+    optuna_script(task, report, optuna.samplers.TPESampler(multivariate=True, group=True, seed=task.seed))
+
+
+def optuna_nsga2(task: Task, report: Report) -> None:
+    """Search by Optuna's NSGA-II."""
+    import optuna
+
+    optuna_script(task, report, optuna.samplers.NSGAIISampler(population_size=20, seed=task.seed))
+
+
+def keras_tuner(task: Task, report: Report, hyperband: bool) -> None:
+    """Search by Keras Tuner on accuracy less a price of the parameters, until the process is ended."""
+    import keras
+    import keras_tuner as kt
+
+    from nas.model import compiled
+    from nas.open_values import completed
+    from nas.space import active
+
+    dataset, space = loaded(task)
+
+    class Score(keras.callbacks.Callback):
+        """Adds the scalar that the tuner improves to each epoch's metrics."""
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+            logs["val_score"] = logs["val_accuracy"] - PRICE * math.log10(max(self.model.count_params(), 1))
+
+    class Networks(kt.HyperModel):
+        def setting(self, hp: kt.HyperParameters) -> dict[str, Any]:
+            setting: dict[str, Any] = {}
+            for value in space.open_values:
+                choices = list(value.choices)
+                if value.when is None:
+                    setting[value.name] = hp.Choice(value.name, choices)
+                    continue
+                with hp.conditional_scope(value.when[0], sorted(value.when[1])):
+                    chosen = hp.Choice(value.name, choices)
+                if active(value, setting):
+                    setting[value.name] = chosen if chosen is not None else choices[0]
+            return dict(completed(space.open_values, setting))
+
+        def build(self, hp: kt.HyperParameters) -> Any:
+            design = space.design(self.setting(hp))
+            return compiled(design.architecture, design.training)
+
+        def fit(self, hp: kt.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
+            callbacks = [Score(), *kwargs.pop("callbacks", [])]
+            history = super().fit(hp, model, *args, callbacks=callbacks, **kwargs)
+            report(self.setting(hp), history.history["val_accuracy"][-1], kwargs["epochs"])
+            return history
+
+    shared: dict[str, Any] = {
+        "objective": kt.Objective("val_score", "max"),
+        "directory": "tuner",
+        "seed": task.seed,
+    }
+    tuner = (
+        kt.Hyperband(
+            Networks(), max_epochs=task.epochs, factor=REDUCTION, hyperband_iterations=10**6, **shared
+        )
+        if hyperband
+        else kt.BayesianOptimization(Networks(), max_trials=10**6, **shared)
+    )
+    tuner.search(
+        dataset.train.x,
+        dataset.train.y,
+        validation_data=(dataset.validation.x, dataset.validation.y),
+        epochs=task.epochs,
+        batch_size=64,
+        verbose=0,
+    )
+
+
+def keras_tuner_bayesian(task: Task, report: Report) -> None:
+    """Search by Keras Tuner's Bayesian oracle."""
+    keras_tuner(task, report, hyperband=False)
+
+
+def keras_tuner_hyperband(task: Task, report: Report) -> None:
+    """Search by Keras Tuner's Hyperband."""
+    keras_tuner(task, report, hyperband=True)
+
+
+def nas_search(task: Task, report: Report) -> None:
+    """Search by nas with all that it has."""
+    from nas import search
+    from nas.loop import Status
+
+    reported: dict[int, int] = {}
+
+    def show(status: Status) -> None:
+        for number, trial in status.trials.items():
+            if trial.state in ("complete", "stopped") and reported.get(number) != trial.epochs:
+                reported[number] = trial.epochs
+                report(trial.setting, trial.values["accuracy"], trial.epochs)
+
+    search(
+        task.space,
+        show=show,
+        data=task.data,
+        train_limit=task.train_limit,
+        objectives=("accuracy", "params"),
+        trials=10**6,
+        epochs=task.epochs,
+        reduction=REDUCTION,
+        seconds=60 * task.minutes,
+        seed=task.seed,
+        **(task.options or {}),
+    )
+
+
+CONTENDERS = {
+    "keras_tuner_bayesian": keras_tuner_bayesian,
+    "keras_tuner_hyperband": keras_tuner_hyperband,
+    "optuna_tpe": optuna_tpe,
+    "optuna_nsga2": optuna_nsga2,
+    "nas": nas_search,
+}
+
+
+def contend(name: str, task: Task, out: Path) -> None:
+    """Run one contender in this process, with a line in `out` for each trial."""
+    with out.open("a", encoding="utf-8", buffering=1) as lines:
+
+        def report(setting: Mapping[str, Any], accuracy: float, epochs: int) -> None:
+            line = {"setting": setting, "accuracy": float(accuracy), "epochs": epochs, "ended": time.time()}
+            lines.write(json.dumps(line) + "\n")
+
+        CONTENDERS[name](task, report)
+
+
+class Judge:
+    """Tells networks' parameters, trains them again, and gives the hypervolume of fronts."""
+
+    def __init__(self, task: Task) -> None:
+        from nas.screening import counted_costs
+        from nas.space_facts import extreme
+
+        self.task = task
+        self.dataset, self.space = task.load()
+        self.low, self.high = (
+            extreme(self.space, lambda design: counted_costs(design.architecture)["params"], greatest)[1]
+            for greatest in (False, True)
+        )
+        self._params: dict[str, float] = {}
+        self._designs: dict[str, Any] = {}
+        self.again: dict[str, float] = {}  # accuracy of the second training, by network
+
+    def network(self, setting: Mapping[str, Any]) -> str:
+        """Give the key of the network that a setting builds."""
+        from nas.cost import cost
+
+        design = self.space.design(setting)
+        if design.key not in self._designs:
+            self._designs[design.key] = design
+            self._params[design.key] = float(cost(design.architecture).params)
+        return str(design.key)
+
+    def share(self, network: str) -> float:
+        """Give the place of a network's parameters between the space's least (0) and greatest (1), as logs."""
+        return math.log(self._params[network] / self.low) / math.log(self.high / self.low)
+
+    def front(self, accuracies: Mapping[str, float]) -> list[str]:
+        """Give the networks that none of the others dominates."""
+        from nas.pareto import non_dominated
+
+        keys = list(accuracies)
+        points = np.array([(-accuracies[key], self.share(key)) for key in keys]).reshape(-1, 2)
+        return [key for key, stays in zip(keys, non_dominated(points), strict=True) if stays]
+
+    def train_again(self, networks: Sequence[str], folder: Path) -> None:
+        """Train networks at full length with another seed, one worker for each core."""
+        from nas.evaluate import Job
+        from nas.executors import LocalProcesses, default_workers
+
+        saved = self.dataset.save(folder / "data")
+        executor = LocalProcesses(default_workers())
+        try:
+            futures = {}
+            for place, network in enumerate(networks):
+                job_folder = folder / f"network{place}"
+                job_folder.mkdir()
+                epochs = self.task.epochs
+                design = self._designs[network]
+                job = Job(
+                    design, saved, epochs, epochs, job_folder, seed=10_000 + self.task.seed, number=place
+                )
+                futures[network] = executor.submit(job)
+            self.again |= {key: future.result().values["accuracy"] for key, future in futures.items()}
+        finally:
+            executor.close()
+
+    def hypervolume(self, front: Sequence[str]) -> float:
+        """Give the share of the box of accuracy 0 to 1 and log params that a front, trained again, dominates."""
+        from nas.pareto import hypervolume
+
+        points = np.array([(1.0 - self.again[key], self.share(key)) for key in front]).reshape(-1, 2)
+        return hypervolume(points, np.ones(2))
+
+
+def fronts(judge: Judge, lines: Sequence[Mapping[str, Any]], started: float) -> list[tuple[float, list[str]]]:
+    """Give (seconds, networks) for each time a contender's front of fully trained networks changed."""
+    found: list[tuple[float, list[str]]] = []
+    accuracies: dict[str, float] = {}
+    for line in lines:
+        seconds = line["ended"] - started
+        if line["epochs"] < judge.task.epochs or seconds > 60 * judge.task.minutes:
+            continue
+        accuracies[judge.network(line["setting"])] = line["accuracy"]
+        front = judge.front(accuracies)
+        if not found or set(found[-1][1]) != set(front):
+            found.append((seconds, front))
+    return found
+
+
+def time_to_pass(curve: Sequence[tuple[float, float]], level: float) -> float | None:
+    """Give the seconds after which a curve is over a level and stays so; None if it is not in the end."""
+    passed: float | None = None
+    for seconds, volume in curve:
+        if volume <= level:
+            passed = None
+        elif passed is None:
+            passed = seconds
+    return passed
+
+
+def one_round(task: Task, names: Sequence[str], scratch: Path) -> dict[str, Any]:
+    """Let each contender search once; give trials, curve and final hypervolume of each."""
+    judge = Judge(task)
+    changes: dict[str, list[tuple[float, list[str]]]] = {}
+    trials: dict[str, dict[str, int]] = {}
+    for name in names:
+        print(f"seed {task.seed}, {name}: {task.minutes:g} minutes", file=sys.stderr)
+        outcome = run_child(__file__, name, task, scratch / name, stop_after=60 * task.minutes)
+        changes[name] = fronts(judge, outcome.lines, outcome.started)
+        full = sum(line["epochs"] >= task.epochs for line in outcome.lines)
+        trials[name] = {"reports": len(outcome.lines), "trained_in_full": full}
+    wanted = sorted({key for found in changes.values() for _, front in found for key in front})
+    print(f"seed {task.seed}: {len(wanted)} networks are trained again", file=sys.stderr)
+    (scratch / "again").mkdir()
+    judge.train_again(wanted, scratch / "again")
+    contenders: dict[str, Any] = {}
+    for name, found in changes.items():
+        curve = [(round(seconds, 1), judge.hypervolume(front)) for seconds, front in found]
+        last = found[-1][1] if found else []
+        contenders[name] = {
+            **trials[name],
+            "curve": curve,
+            "final_hypervolume": curve[-1][1] if curve else 0.0,
+            "front": sorted((int(judge._params[key]), round(judge.again[key], 4)) for key in last),
+        }
+    return {"seed": task.seed, "contenders": contenders}
+
+
+def compare(task: Task, names: Sequence[str], repeats: int) -> dict[str, Any]:
+    """Repeat the comparison with other seeds, the contenders in turn; give medians and the goal's ratio."""
+    where = conditions()
+    rounds = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for repeat in range(repeats):
+            order = [*names[repeat % len(names) :], *names[: repeat % len(names)]]
+            folder = Path(scratch, str(repeat))
+            folder.mkdir()
+            rounds.append(one_round(replace(task, seed=task.seed + repeat), order, folder))
+    finals = {
+        name: median(played["contenders"][name]["final_hypervolume"] for played in rounds) for name in names
+    }
+    speedups: list[float] = []
+    for played in rounds:
+        best = max(
+            (found["final_hypervolume"] for name, found in played["contenders"].items() if name != "nas"),
+            default=0.0,
+        )
+        passed = time_to_pass(played["contenders"]["nas"]["curve"], best) if "nas" in names else None
+        played["best_of_others"] = best
+        played["nas_passes_after_seconds"] = passed
+        speedups.append(60 * task.minutes / passed if passed else 0.0)
+    return {
+        "benchmark": "time_to_front",
+        "final_hypervolume": finals,
+        "speedup": median(speedups),
+        "task": {
+            **{
+                key: value
+                for key, value in asdict(task).items()
+                if key in ("train_limit", "epochs", "minutes")
+            },
+            "data": Path(task.data).stem,
+            "space": Path(task.space).stem,
+            "price": PRICE,
+            "repeats": repeats,
+        },
+        "rounds": rounds,
+        "conditions": where,
+    }
+
+
+def figure(result: Mapping[str, Any], path: Path) -> None:
+    """Draw the hypervolume over time, a line for each contender and repeat."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shades = dict(zip(CONTENDERS, ("#E69F00", "#F0E442", "#56B4E9", "#0072B2", "#D55E00"), strict=True))
+    drawing, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for number, played in enumerate(result["rounds"]):
+        for name, found in played["contenders"].items():
+            curve = [*found["curve"], (60 * result["task"]["minutes"], found["final_hypervolume"])]
+            times, volumes = zip(*curve, strict=True)
+            label = name.replace("_", " ") if number == 0 else None
+            minutes = [seconds / 60 for seconds in times]
+            axes.step(minutes, volumes, where="post", color=shades[name], label=label, linewidth=1.6)
+    axes.set_xlabel("minutes")
+    axes.set_ylabel("hypervolume of (accuracy, log params), trained again")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    drawing.savefig(path, dpi=130)
+    pyplot.close(drawing)
+
+
+def text_of(result: Mapping[str, Any]) -> str:
+    """Write the result for a reader."""
+    task, rounds = result["task"], result["rounds"]
+    rows = [
+        (
+            name.replace("_", " "),
+            f"{volume:.4f}",
+            ", ".join(str(played["contenders"][name]["trained_in_full"]) for played in rounds),
+            ", ".join(str(len(played["contenders"][name]["front"])) for played in rounds),
+        )
+        for name, volume in result["final_hypervolume"].items()
+    ]
+    passed = ", ".join(
+        f"{played['nas_passes_after_seconds']:.0f} s" if played["nas_passes_after_seconds"] else "never"
+        for played in rounds
+    )
+    limit = f", {task['train_limit']:,} training images" if task["train_limit"] else ""
+    return "\n\n".join(
+        (
+            f"# Time to the front: {task['data']}{limit}, {task['minutes']:g} minutes each",
+            f"`nas` passes the best final hypervolume of the others after {passed} of "
+            f"{60 * task['minutes']:.0f} s, {result['speedup']:.1f} x sooner (0: never; median).",
+            f"Space {task['space']}, full length {task['epochs']} epochs, {task['repeats']} repeats, every point "
+            f"trained again with another seed; Keras Tuner improves accuracy - {task['price']} log10(params).",
+            table(("contender", "final hypervolume", "trained in full", "on the front"), rows),
+            f"![Hypervolume over time](time_to_front-{task['data']}.png)",
+        )
+    )
+
+
+def fixed_splits(data: str, train: int, validation: int, folder: Path) -> str:
+    """Write a file of so many training and validation examples, stratified, for all contenders."""
+    from nas.datasets import DataOptions, load
+
+    share = validation / (train + validation)
+    dataset = load(data, DataOptions(validation=share, train_limit=train))
+    path = folder / f"{dataset.name}.npz"
+    arrays = {"train": dataset.train, "val": dataset.validation, "test": dataset.test or dataset.validation}
+    np.savez(
+        path,
+        **{
+            f"{axis}_{name}": np.asarray(getattr(split, axis))
+            for name, split in arrays.items()
+            for axis in "xy"
+        },
+    )
+    return str(path)
+
+
+def main() -> None:
+    """Parse, compare, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="fashion_mnist", help="a name, or a file such as fashion_mnist.npz")
+    parser.add_argument("--train", type=int, default=10_000, help="training examples")
+    parser.add_argument("--validation", type=int, default=5_000, help="validation examples")
+    parser.add_argument("--space", default="xception_like")
+    parser.add_argument("--minutes", type=float, default=20.0, help="for each contender")
+    parser.add_argument("--epochs", type=int, default=9, help="a full training")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--contenders", default=",".join(CONTENDERS), help="some of them")
+    parser.add_argument("--engine", help="of nas, instead of its default")
+    parser.add_argument("--no-keep", action="store_true", help="leave benchmarks/results as it is")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    parser.add_argument("--out", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.contender:
+        contend(given.contender, Task.read(given.task), Path(given.out))
+        return
+    names = given.contenders.split(",")
+    if unknown := set(names) - CONTENDERS.keys():
+        parser.error(f"contenders must be some of {', '.join(CONTENDERS)}, got {', '.join(unknown)}")
+    source = str(Path(given.data).resolve()) if Path(given.data).exists() else given.data
+    space = str(Path(given.space).resolve()) if Path(given.space).exists() else given.space
+    with tempfile.TemporaryDirectory() as folder:
+        data = fixed_splits(source, given.train, given.validation, Path(folder))
+        options = {"engine": given.engine} if given.engine else {}
+        task = Task(data, None, space, given.epochs, given.seed, minutes=given.minutes, options=options)
+        result = compare(task, names, given.repeats)
+    result["task"] |= {"train_limit": given.train, "validation": given.validation}
+    name = f"time_to_front-{result['task']['data']}"
+    if not given.no_keep:
+        RESULTS.mkdir(exist_ok=True)
+        figure(result, RESULTS / f"{name}.png")
+    emit(name, result, text_of(result), given.json, not given.no_keep)
+
+
+if __name__ == "__main__":
+    main()
