@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nas.datasets import Dataset
     from nas.space import SearchSpace
 
-__all__ = ["Outcome", "Task", "conditions", "emit", "median", "networks", "run_child", "table"]
+__all__ = ["RESULTS", "Outcome", "Task", "conditions", "emit", "median", "networks", "run_child", "table"]
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("nas", "tensorflow", "keras", "keras-tuner", "optuna", "mlflow", "numpy")

@@ -14,11 +14,11 @@ does not change with what else runs on the machine.
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def parted(
     """Give the fixed cost and the length of a steady epoch, in seconds, by either clock."""
     found = {}
     for name in CLOCKS:
-        epochs = [after[name] - before[name] for before, after in zip(ends, ends[1:], strict=False)]
+        epochs = [after[name] - before[name] for before, after in pairwise(ends)]
         steady = statistics.median(epochs)
         found[f"fixed_{name}"] = first[name] - start[name] - steady
         found[f"epoch_{name}"] = steady
@@ -126,7 +126,7 @@ def run(repeats: int) -> dict[str, Any]:
         for clock in CLOCKS
     }
     return {"params": [min(params), max(params)], "images": images, "repeats": repeats, "batch": BATCH,
-            "median": summary, **ratios, "rows": rows, "python": platform.python_version()}  # fmt: skip
+            "median": summary, **ratios, "rows": rows}  # fmt: skip
 
 
 def text(result: dict[str, Any]) -> str:
@@ -144,12 +144,13 @@ def text(result: dict[str, Any]) -> str:
     return (
         "# What a trial costs besides its training steps\n\n"
         f"Medians of {result['repeats']} mini-Xceptions of {low:,} to {high:,} parameters on 28x28x1, one "
-        f"thread, oneDNN on,\nbatch {result['batch']}; fit and nas in turns in one warm process. Fixed: design "
-        "to the end of the first epoch with\nits validation (nas: and the written checkpoint), less a steady "
-        "epoch. A steady epoch has its validation\n(and nas' the checkpoint, read and written).\n\n"
+        f"thread, oneDNN on,\nbatch {result['batch']}; fit and nas in turns in one warm process. Fixed: "
+        "design to the end of the first epoch with\nits validation (nas: and the written checkpoint), "
+        "less a steady epoch. A steady epoch has its validation\n"
+        "(and nas' the checkpoint, read and written).\n\n"
         + table(["", "model.fit", "nas.evaluate", "ratio"], rows)
-        + "\n\nRatios are medians of the ratios of each network. On a loaded machine the processor's time is the "
-        "one to read.\nMade by `python benchmarks/fixed_cost.py`."
+        + "\n\nRatios are medians of the ratios of each network. On a loaded machine the processor's time is "
+        "the one to read.\nMade by `python benchmarks/fixed_cost.py`."
     )
 
 

@@ -208,8 +208,9 @@ def markdown(results: dict) -> str:
     lines = [
         "# Latency: repeats, and what the latency model expects",
         "",
-        f"`python benchmarks/latency.py` on {results['device']}; {results['networks']} networks of xception_like "
-        f"(32x32x3, 10 classes), {REPEATS} repeats in changing order. Idle is as idle as the load average says.",
+        f"`python benchmarks/latency.py` on {results['device']}; {results['networks']} networks of "
+        f"xception_like (32x32x3, 10 classes), {REPEATS} repeats in changing order. Idle is as idle as the "
+        "load average says.",
         "",
         "| | idle | every core busy | `model.predict`, idle |",
         "|---|---:|---:|---:|",
@@ -218,17 +219,19 @@ def markdown(results: dict) -> str:
             for name, key, form in rows
         ),
         "",
-        f"Goals: CV under 3% idle and 5% busy; Spearman at least 0.99 idle and 0.97 busy; under 1.5 s a network, "
-        f"its file included. With every core busy the figure itself is {shift['median'] - 1:+.2%} off the idle one "
-        f"(median network; worst {shift['greatest'] - 1:+.1%}). `model.predict` ranks the networks like LiteRT does "
-        f"with Spearman {results['predict_against_litert']:.2f}.",
+        "Goals: CV under 3% idle and 5% busy; Spearman at least 0.99 idle and 0.97 busy; under 1.5 s a "
+        "network, its file included. With every core busy the figure itself is "
+        f"{shift['median'] - 1:+.2%} off the idle one (median network; worst {shift['greatest'] - 1:+.1%}). "
+        "`model.predict` agrees with LiteRT on the networks' order with Spearman "
+        f"{results['predict_against_litert']:.2f}.",
         "",
         "## The file, written directly",
         "",
         f"{file['direct_seconds'] * 1e3:.0f} ms a network, where TensorFlow's converter takes "
-        f"{file['converter_seconds']:.1f} s with TensorFlow loaded. Latency over that of the converter's file for "
-        f"{file['networks']} networks: {', '.join(f'{ratio:.3f}' for ratio in file['latency_ratios'])}; size "
-        f"{file['size_ratio']:.2f} times (names are shorter).",
+        f"{file['converter_seconds']:.1f} s with TensorFlow loaded. Latency over that of the converter's "
+        f"file for {file['networks']} networks: "
+        f"{', '.join(f'{ratio:.3f}' for ratio in file['latency_ratios'])}; "
+        f"size {file['size_ratio']:.2f} times (names are shorter).",
         "",
         "## The latency model",
         "",

@@ -44,6 +44,7 @@ from nas.tracking import Record
 
 CHECKPOINT_BYTES = 100_000  # a network of 8,000 parameters with Adam's two moments
 EPOCHS, REDUCTION = 9, 3
+STEPS = rungs(EPOCHS, REDUCTION)
 ENGINES = {"random": ("optuna", "random"), "tpe": ("optuna", "tpe"), "cheap-aware": ("cheap-aware", "")}
 
 
@@ -58,7 +59,7 @@ class Looked:
         """Give a future that is done."""
         luck = int(hashlib.sha256(job.design.key.encode()).hexdigest()[:8], 16) / 2**32
         size = math.log10(cost(job.design.architecture).flops)
-        begun = int(job.resume.stem.split("-")[-1]) if job.resume else 0
+        begun = max((rung for rung in STEPS if rung < job.epochs), default=0) if job.resume else 0
         curve = []
         for epoch in range(begun + 1, job.epochs + 1):
             accuracy = (1 - 0.6 / (epoch + 1)) / (1 + math.exp(-1.2 * (size - 4.5 + luck)))
@@ -120,7 +121,7 @@ class Searching:
         checkpoint = Path("checkpoint.npz").absolute()
         checkpoint.write_bytes(np.random.default_rng(0).bytes(CHECKPOINT_BYTES))
         self.executor = Looked(1, checkpoint)
-        halving = Halving(rungs(EPOCHS, REDUCTION), REDUCTION, self.plan.parsed_objectives(), 360)
+        halving = Halving(STEPS, REDUCTION, self.plan.parsed_objectives(), 360)
         training = TrialTraining(Path("data"), Path("scratch").absolute(), self.plan.seed)
         self.status = Status(Budget(10**9))
         self.search = Search(

@@ -247,8 +247,8 @@ def text_of(result: Mapping[str, Any]) -> str:
             f"({result['ratio_keras_tuner_without_start_up']:.2f} x and "
             f"{result['ratio_optuna_script_without_start_up']:.2f} x without start-up).",
             f"{task['trials']} networks of {task['space']}, batches of {task['batch_size']}, medians of "
-            f"{task['repeats']} interleaved runs of whole processes. TensorFlow's own threads and oneDNN for the "
-            "others, one single-threaded worker a core for nas.",
+            f"{task['repeats']} interleaved runs of whole processes. TensorFlow's own threads and oneDNN for "
+            "the others, one single-threaded worker a core for nas.",
             table(head, rows),
             f"The workers' time in nas, from the first trial's start to the end: {shares}.",
         )

@@ -22,19 +22,39 @@ class Network(Protocol):
     """What a network is made of: an Architecture, or one whose values are still being looked for."""
 
     @property
-    def task(self) -> str: ...
+    def task(self) -> str:
+        """See Architecture, as for all that follow."""
+        ...
+
     @property
-    def classes(self) -> int: ...
+    def classes(self) -> int:
+        """How many."""
+        ...
+
     @property
-    def rescale(self) -> bool: ...
+    def rescale(self) -> bool:
+        """Whether pixels are divided by 255."""
+        ...
+
     @property
-    def stem(self) -> Stem | None: ...
+    def stem(self) -> Stem | None:
+        """The first convolution."""
+        ...
+
     @property
-    def stages(self) -> Sequence[Stage]: ...
+    def stages(self) -> Sequence[Stage]:
+        """In the order in which they run."""
+        ...
+
     @property
-    def decoder(self) -> Decoder | None: ...
+    def decoder(self) -> Decoder | None:
+        """Of segmentation; None: one with its defaults."""
+        ...
+
     @property
-    def head(self) -> Head | None: ...
+    def head(self) -> Head | None:
+        """None: the last feature map is the output."""
+        ...
 
 
 def network(graph: Graph, parts: Network) -> None:

@@ -180,7 +180,8 @@ def _normalized_before(pieces: Sequence[Stage], decoded: bool) -> list[Stage]:
         ended = first.dropout or first.squeeze_excitation or first.shrink in ("max_pool", "average_pool")
         joined = first.residual != "none" or second.residual != "none"
         read = decoded and second.shrink == "strided"
-        if not bare or not single or ended or joined or read or first.normalization not in ("between", "after"):
+        normalized = first.normalization in ("between", "after")
+        if ended or joined or read or not (bare and single and normalized):
             continue
         moved = first.activation if first.normalization == "between" else "none"
         kept = "none" if first.normalization == "between" else first.activation

@@ -1,14 +1,14 @@
 """What can go wrong for a user, as one small tree.
 
-    NasError                 one sentence: the rule, the value, the fix
-    ├── InputError           what was asked for cannot be done as asked (exit code 2)
-    │   ├── SpaceError       a search space or an architecture breaks a rule
-    │   ├── DataError        the images, labels or files of a data set
-    │   └── LimitError       a limit that nothing in the space can meet
-    └── RunError             something failed while working (exit code 1)
-        ├── RecordError      MLflow's record cannot be read or written
-        ├── EvaluationError  a network could not be trained
-        └── ConversionError  a runtime cannot convert or run a network
+NasError                 one sentence: the rule, the value, the fix
+├── InputError           what was asked for cannot be done as asked (exit code 2)
+│   ├── SpaceError       a search space or an architecture breaks a rule
+│   ├── DataError        the images, labels or files of a data set
+│   └── LimitError       a limit that nothing in the space can meet
+└── RunError             something failed while working (exit code 1)
+    ├── RecordError      MLflow's record cannot be read or written
+    ├── EvaluationError  a network could not be trained
+    └── ConversionError  a runtime cannot convert or run a network
 """
 
 from __future__ import annotations

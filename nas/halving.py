@@ -9,8 +9,8 @@ rung is trained on to the full length, so that what is handed over was trained i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Halving:
     reduction: int
     objectives: tuple[Objective, ...]
     examples: int = 1000  # validation examples that a quality was measured on: its noise
+    _seen: _Seen = field(default_factory=lambda: _Seen(), init=False, repr=False, compare=False)
 
     def next_rung(self, epochs: int) -> int:
         """Give the rung after so many epochs; the last where there is none."""
@@ -53,48 +54,47 @@ class Halving:
         trials: all that ended, in their latest state; busy: those that are being trained further now,
         which count as promoted; last: no new candidates will come, so the front of each rung goes on.
         """
+        if not trials:
+            return []
+        table = self._seen.read(trials, self._row)
+        busy_rows = np.isin(table[:, 0], list(busy))
         chosen: list[int] = []
         for place in range(len(self.rungs) - 2, -1, -1):
-            chosen += self._at(trials, self.rungs[place], busy, last)
+            qualities = table[:, 2 + place]
+            reached = np.flatnonzero(~np.isnan(qualities))
+            gone = (table[:, 1] > self.rungs[place]) | busy_rows
+            costs = table[reached, 1 + len(self.rungs) :]
+            rows = self._at(qualities[reached], costs, gone[reached], last)
+            chosen += [int(number) for number in table[reached[rows], 0]]
         return chosen
 
-    def _at(self, trials: Sequence[Trial], rung: int, busy: frozenset[int], last: bool) -> list[int]:
-        reached = [
-            (trial, quality)
-            for trial in trials
-            if trial.state in ("stopped", "complete") and (quality := self._quality(trial, rung)) is not None
-        ]
-        if not reached:
-            return []
-        qualities = np.array([quality for _, quality in reached])
-        costs = self._costs([trial for trial, _ in reached])
-        gone = np.array([trial.epochs > rung or trial.number in busy for trial, _ in reached])
-        if last:
-            front = non_dominated(np.column_stack([-qualities, costs]))
-            return [trial.number for row, (trial, _) in enumerate(reached) if front[row] and not gone[row]]
-        chosen: list[int] = []
-        for stratum in self._strata(costs):
-            allowed = len(stratum) // self.reduction
-            best = stratum[np.argsort(-qualities[stratum], kind="stable")][:allowed]
-            chosen += [
-                reached[row][0].number
-                for row in best
-                if not gone[row] and not self._beaten(row, qualities, costs)
-            ]
-        return chosen
-
-    def _quality(self, trial: Trial, rung: int) -> float | None:
-        """Give the trial's mean quality over the trained objectives at a rung, from its curve."""
+    def _row(self, trial: Trial) -> list[float]:
+        """Give a trial's number, epochs, quality at each rung but the last (nan: not reached), and costs."""
+        curve = {epoch.get("epoch"): epoch for epoch in trial.curve}
         names = [objective.name for objective in self.objectives if objective.trained]
-        for epoch in trial.curve:
-            if epoch.get("epoch") == rung:
-                return float(np.mean([epoch[f"val_{name}"] for name in names]))
-        return None
+        row = [float(trial.number), float(trial.epochs)]
+        for rung in self.rungs[:-1]:
+            epoch = curve.get(rung) if trial.state in ("stopped", "complete") else None
+            row.append(float(np.mean([epoch[f"val_{name}"] for name in names])) if epoch else np.nan)
+        costs = [objective.name for objective in self.objectives if not objective.trained]
+        return row + [float(np.log(max(trial.values.get(name, 1.0), 1e-12))) for name in costs]
 
-    def _costs(self, trials: Sequence[Trial]) -> np.ndarray:
-        names = [objective.name for objective in self.objectives if not objective.trained]
-        rows = [[np.log(max(trial.values.get(name, 1.0), 1e-12)) for name in names] for trial in trials]
-        return np.array(rows).reshape(len(trials), len(names))
+    def _at(self, qualities: np.ndarray, costs: np.ndarray, gone: np.ndarray, last: bool) -> np.ndarray:
+        """Give the rows of those that reached a rung and go on from it."""
+        if not len(qualities) or gone.all():
+            return np.empty(0, dtype=int)
+        front = non_dominated(np.column_stack([-qualities, costs]))
+        if last:
+            return np.flatnonzero(front & ~gone)
+        best = np.concatenate(
+            [
+                stratum[np.argsort(-qualities[stratum], kind="stable")][: len(stratum) // self.reduction]
+                for stratum in self._strata(costs)
+            ]
+        )
+        best = best[~gone[best]]
+        beaten = self._beaten(qualities[best], costs[best], qualities[front], costs[front])
+        return np.asarray(best[~beaten])
 
     def _strata(self, costs: np.ndarray) -> list[np.ndarray]:
         """Cut the trials into groups of like cost, each large enough to promote two."""
@@ -104,11 +104,40 @@ class Halving:
         count = max(1, len(costs) // (2 * self.reduction))
         return list(np.array_split(np.argsort(ranks, kind="stable"), min(count, 8)))
 
-    def _beaten(self, row: int, qualities: np.ndarray, costs: np.ndarray) -> bool:
-        """Say whether a trial no dearer in any cost was better by more than the noise at equal epochs."""
+    def _beaten(
+        self, qualities: np.ndarray, costs: np.ndarray, best: np.ndarray, least: np.ndarray
+    ) -> np.ndarray:
+        """Say of each trial whether one no dearer in any cost was better by more than the noise.
+
+        best, least: qualities and costs of the front at equal epochs; what something beats, its front does.
+        """
         if not costs.shape[1]:
-            return False
-        share = float(np.clip(qualities[row], 0.02, 0.98))
+            return np.zeros(len(qualities), dtype=bool)
+        share = np.clip(qualities, 0.02, 0.98)
         noise = 2.0 * np.sqrt(share * (1 - share) / self.examples)
-        no_dearer = (costs <= costs[row]).all(axis=1)
-        return bool((no_dearer & (qualities > qualities[row] + noise)).any())
+        no_dearer = (least[None, :, :] <= costs[:, None, :]).all(axis=2)
+        beaten: np.ndarray = (no_dearer & (best[None, :] > (qualities + noise)[:, None])).any(axis=1)
+        return beaten
+
+
+class _Seen:
+    """The numbers that trials are compared by, kept from call to call: only changed trials are read anew."""
+
+    def __init__(self) -> None:
+        self._trials: list[Trial] = []
+        self._table = np.empty((0, 0))
+
+    def read(self, trials: Sequence[Trial], row: Callable[[Trial], list[float]]) -> np.ndarray:
+        """Give a row of numbers for each trial."""
+        kept = self._trials
+        known = len(kept)
+        changed = [place for place, trial in enumerate(trials) if place >= known or kept[place] is not trial]
+        rows = [row(trials[place]) for place in changed]
+        if len(trials) > len(self._table):
+            larger = np.empty((2 * len(trials), len(rows[0])))
+            larger[:known] = self._table[:known] if known else larger[:0]
+            self._table = larger
+        if rows:
+            self._table[changed] = rows
+        self._trials = list(trials)
+        return self._table[: len(trials)]

@@ -2,8 +2,8 @@
 
 A measurement is many short rounds. Each opens the file anew (where memory comes to lie changes the time by
 some percent), waits a moment so that the system lets it run undisturbed, and times runs for some
-milliseconds. A round that another process disturbed is slower, never faster: the figure is the lower
-quartile of the rounds' medians.
+milliseconds, without those for which another process had the core. A round that was disturbed otherwise
+is slower, never faster: the figure is the lower quartile of the rounds' medians.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
+from nas import _runtimes
 from nas._arena import arena_bytes
 from nas._litert_file import litert_bytes
-from nas._machine import one_at_a_time, processor, without_stderr
+from nas._machine import one_at_a_time, processor
 from nas.architecture import Architecture
-from nas.errors import ConversionError, InputError, nearest
-from nas.parts import Stage
+from nas.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,9 +34,6 @@ __all__ = ["Device", "Latency", "LatencyOptions", "Precision", "measure", "measu
 
 Precision = Literal["float32", "float16", "dynamic_int8", "int8"]
 Runtime = Literal["litert", "onnx"]
-Opener = Callable[[], Callable[[], object]]
-"""Opens a model anew and gives the function that runs it once."""
-
 ROUND_SECONDS = 0.02  # timing in a round
 BURST_MS = 0.25  # runs shorter than this are timed several at once
 PAUSE_SECONDS = 0.002  # before a round: a process that slept is let run at once, for longer
@@ -60,10 +56,9 @@ class Device:
     @property
     def fingerprint(self) -> str:
         """One line that differs wherever latencies must not be compared."""
-        return (
-            f"{self.processor}, {self.cores} cores, {self.threads} threads, "
-            f"{self.runtime} {self.version}, {self.precision}"
-        )
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        runtime = f"{self.runtime} {self.version}"
+        return f"{self.processor}, {self.cores} cores, {threads}, {runtime}, {self.precision}"
 
     @property
     def key(self) -> str:
@@ -110,7 +105,7 @@ def this_device(options: LatencyOptions) -> Device:
     """Say what latencies measured here with these options are true for."""
     packages = {"litert": "ai-edge-litert", "onnx": "onnxruntime"}
     if options.runtime == "onnx":
-        _require_onnxruntime()
+        _runtimes.require_onnxruntime()
     return Device(
         processor(),
         os.cpu_count() or 1,
@@ -167,7 +162,7 @@ def _file(
         if options.runtime == "onnx":
             from nas.export.onnx import export_onnx
 
-            _require_onnxruntime()
+            _runtimes.require_onnxruntime()
             return Path(export_onnx(architecture, None, Path(folder) / "network.onnx")).read_bytes()
         from nas.export.litert import export_litert
 
@@ -183,11 +178,11 @@ def _with_runtime(options: LatencyOptions, runtime: Runtime) -> LatencyOptions:
 
 def _measure_bytes(content: bytes, options: LatencyOptions) -> Latency:
     litert = options.runtime == "litert"
-    opener = (_litert if litert else _onnx)(content, options.threads)
+    opener = (_runtimes.litert if litert else _runtimes.onnx)(content, options.threads)
     with one_at_a_time():
         rounds = _timed(opener, options)
-    figure, noise = estimate([float(np.median(times)) for times in rounds])
-    every = np.concatenate(rounds)
+    figure, noise = estimate(_medians(rounds))
+    every = np.concatenate([times[1] for times in rounds])
     return Latency(
         p50_ms=figure,
         p95_ms=max(figure, float(np.percentile(every, 95))),
@@ -211,119 +206,45 @@ def estimate(medians: Sequence[float]) -> tuple[float, float]:
     return figure, float((high - low) / 2 / figure)
 
 
-def _timed(opener: Opener, options: LatencyOptions) -> list[NDArray[np.float64]]:
-    """Time rounds until the estimate is tight or the budget is out; milliseconds of each run."""
+def _timed(opener: _runtimes.Opener, options: LatencyOptions) -> list[NDArray[np.float64]]:
+    """Time rounds until the estimate is tight or the budget is out; see `_round`."""
     rounds: list[NDArray[np.float64]] = []
     end = time.perf_counter() + options.budget_seconds
     while len(rounds) < LEAST_ROUNDS or time.perf_counter() < end:
-        rounds.append(_round(opener))
-        if len(rounds) >= FEWEST_ROUNDS:
-            noise = estimate([float(np.median(times)) for times in rounds])[1]
-            if noise <= options.target_cv:
-                break
+        rounds.append(_round(opener, alone=options.threads == 1))
+        if len(rounds) >= FEWEST_ROUNDS and estimate(_medians(rounds))[1] <= options.target_cv:
+            break
     return rounds
 
 
-def _round(opener: Opener) -> NDArray[np.float64]:
-    """Open the model and time its runs for some milliseconds, in bursts where they are short."""
+def _medians(rounds: Sequence[NDArray[np.float64]]) -> list[float]:
+    return [float(np.median(times[0])) for times in rounds]
+
+
+def _round(opener: _runtimes.Opener, alone: bool) -> NDArray[np.float64]:
+    """Open the model and time its runs for some milliseconds, in bursts where they are short.
+
+    Gives milliseconds (2, runs): first without the time for which the system gave the core to another
+    process, which is known only where the model runs in this thread `alone`; then with it.
+    """
     run = opener()
     time.sleep(PAUSE_SECONDS)
-    clock = time.perf_counter_ns
+    clock, own_clock = time.perf_counter_ns, time.thread_time_ns
 
-    def timed(count: int) -> float:
-        begin = clock()
+    def timed(count: int) -> tuple[float, float]:
+        begin, own_begin = clock(), own_clock()
         for _ in range(count):
             run()
-        return (clock() - begin) / count / 1e6
+        own, whole = own_clock() - own_begin, clock() - begin
+        scale = 1 / count / 1e6
+        return (min(own, whole) if alone else whole) * scale, whole * scale
 
     first = timed(1)
-    if first >= 1e3 * ROUND_SECONDS:
-        return np.array([first])
-    burst = 1 if first >= BURST_MS else max(1, round(BURST_MS / timed(3)))
-    times: list[float] = []
+    if first[0] >= 1e3 * ROUND_SECONDS:
+        return np.array([first]).T
+    burst = 1 if first[0] >= BURST_MS else max(1, round(BURST_MS / timed(3)[0]))
+    times: list[tuple[float, float]] = []
     end = clock() + ROUND_SECONDS * 1e9
     while not times or clock() < end:
         times.append(timed(burst))
-    return np.array(times)
-
-
-def _litert(content: bytes, threads: int) -> Opener:
-    from ai_edge_litert.interpreter import Interpreter
-
-    _greeted(Interpreter)
-
-    def opener() -> Callable[[], object]:
-        try:
-            interpreter = Interpreter(model_content=content, num_threads=threads)
-            interpreter.allocate_tensors()
-            for details in interpreter.get_input_details():
-                interpreter.set_tensor(details["index"], _input(details["shape"], details["dtype"]))
-            interpreter.invoke()
-        except (ValueError, RuntimeError) as error:
-            raise ConversionError(f"LiteRT must be able to run the file, but: {_reason(error)}") from None
-        invoke: Callable[[], object] = interpreter.invoke
-        return invoke
-
-    return opener
-
-
-@cache
-def _greeted(interpreter: Any) -> None:
-    """Run a first, tiny model, at which LiteRT writes a line about itself to the standard error stream."""
-    tiny = Architecture(input_shape=(1, 1, 1), rescale=False, head=None, stages=(Stage(width=1),))
-    with without_stderr():
-        interpreter(model_content=litert_bytes(tiny)).allocate_tensors()
-
-
-def _require_onnxruntime() -> None:
-    try:
-        import onnxruntime  # noqa: F401
-    except ImportError:
-        raise InputError(
-            "runtime onnx needs onnxruntime, which is not installed; run: pip install 'nas[onnx]'"
-        ) from None
-
-
-def _onnx(content: bytes, threads: int) -> Opener:
-    _require_onnxruntime()
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
-    settings.log_severity_level = 4
-
-    def opener() -> Callable[[], object]:
-        try:
-            session = onnxruntime.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
-            feed = {
-                entry.name: _input(_sizes(entry.shape), _dtype(entry.type)) for entry in session.get_inputs()
-            }
-            session.run(None, feed)
-        except Exception as error:  # the runtime's exceptions have no common type
-            raise ConversionError(
-                f"ONNX Runtime must be able to run the file, but: {_reason(error)}"
-            ) from None
-        return lambda: session.run(None, feed)
-
-    return opener
-
-
-def _sizes(shape: Sequence[object]) -> list[int]:
-    return [size if isinstance(size, int) and size > 0 else 1 for size in shape]
-
-
-def _dtype(kind: str) -> type[np.generic]:
-    """Give the NumPy type of an ONNX one such as 'tensor(float)'."""
-    name = kind.removeprefix("tensor(").removesuffix(")")
-    return np.dtype({"float": "float32", "double": "float64"}.get(name, name)).type
-
-
-def _input(shape: Sequence[int], dtype: type[np.generic]) -> NDArray[np.generic]:
-    """Give random values in the range of an image's pixels, so that no number is denormal."""
-    values = np.random.default_rng(0).integers(0, 127, np.array(shape, int))
-    return values.astype(dtype)
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return np.array(times).T

@@ -74,9 +74,11 @@ class Graph:
         self.layers: list[Layer] = [Layer("input", "input", (), input_shape)]
 
     def shape(self, place: int) -> Shape:
+        """Give the shape of a layer's output."""
         return self.layers[place].shape
 
     def channels(self, place: int) -> int:
+        """Give the channels of a layer's output."""
         return self.layers[place].shape[-1]
 
     def _add(self, layer: Layer) -> int:
@@ -130,15 +132,18 @@ class Graph:
     def transposed_conv(
         self, x: int, name: str, filters: int, kernel_size: int, *, stride: int, bias: bool
     ) -> int:
+        """Add a convolution that enlarges the map by its stride."""
         spatial = tuple(size * stride for size in self.shape(x)[:-1])
         return self._add(
             Layer("transposed_conv", name, (x,), (*spatial, filters), filters, kernel_size, stride, bias=bias)
         )
 
     def dense(self, x: int, name: str, units: int) -> int:
+        """Add a dense layer."""
         return self._add(Layer("dense", name, (x,), (units,), units, bias=True))
 
     def batch_norm(self, x: int, name: str) -> int:
+        """Add batch normalization."""
         return self._add(Layer("batch_norm", name, (x,), self.shape(x)))
 
     def activation(self, x: int, name: str, function: str) -> int:
@@ -166,6 +171,7 @@ class Graph:
         return self._add(Layer(kind, name, (x,), shape, keep_dims=keep_dims))
 
     def flatten(self, x: int, name: str) -> int:
+        """Write a map as one row of numbers."""
         units = 1
         for size in self.shape(x):
             units *= size
@@ -176,9 +182,11 @@ class Graph:
         return self._add(Layer("dropout", name, (x,), self.shape(x), rate=rate)) if rate else x
 
     def rescale(self, x: int, name: str) -> int:
+        """Divide pixels by 255."""
         return self._add(Layer("rescale", name, (x,), self.shape(x)))
 
     def upsample(self, x: int, name: str) -> int:
+        """Double the map's size, bilinearly."""
         *spatial, channels = self.shape(x)
         return self._add(Layer("upsample", name, (x,), (*(2 * size for size in spatial), channels), stride=2))
 

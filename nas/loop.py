@@ -80,7 +80,7 @@ class Status:
     @property
     def numbered(self) -> int:
         """How many trials have begun."""
-        return len(self.trials.keys() | self.running.keys())
+        return len(self.trials) + sum(number not in self.trials for number in self.running)
 
 
 @dataclass(frozen=True)

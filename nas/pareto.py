@@ -27,7 +27,7 @@ def hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
 
 
 def normalized(points: np.ndarray) -> np.ndarray:
-    """Map each coordinate of points (n, objectives) to 0 (least) .. 1 (greatest); one that is constant to 0."""
+    """Map each coordinate of points (n, objectives) to 0 (least) .. 1 (greatest), a constant one to 0."""
     points = np.asarray(points, dtype=float)
     low = points.min(axis=0)
     span = points.max(axis=0) - low

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -329,7 +327,7 @@ def test_another_source_is_seen_to_be_another() -> None:
 def test_the_source_has_the_weights_of_sampled_architectures_in_their_order() -> None:
     from nas.model import build
 
-    for one in sampled_designs(12):
+    for one in sampled_designs(8):
         model = module(python_source(one))["build_model"]()
         expected = build(one.architecture)
         assert [(w.name, w.shape) for w in model.weights] == [(w.name, w.shape) for w in expected.weights]
@@ -639,19 +637,6 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["model.py"]
 
 
-def test_a_file_over_the_limit_is_an_error_of_the_run(tmp_path: Path) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-        with pytest.raises((RunError, InputError), match=r"could not be written|must be writable"):
-            export(design(GRAMMAR["head alone"]), None, tmp_path, ["python"])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert [path.name for path in tmp_path.iterdir()] == ["architecture.yaml"]
-
-
 def test_what_a_converter_refuses_is_a_conversion_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -662,7 +647,6 @@ def test_what_a_converter_refuses_is_a_conversion_error(
         raise RuntimeError("loc(callsite): error: 'tf.Strange' op is neither a custom op nor a flex op\nmore")
 
     monkeypatch.setattr(tf.lite.TFLiteConverter, "convert", refuse, raising=False)
-    monkeypatch.setattr("tensorflow.lite.python.lite.TFLiteConverterV2.convert", refuse)
     with pytest.raises(ConversionError, match=r"to float32: .*tf\.Strange"):
         export_litert(one.architecture, None, tmp_path / "model.tflite")
     assert not list(tmp_path.iterdir())

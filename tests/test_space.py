@@ -12,7 +12,7 @@ from nas.space import SearchSpace, active, mutate, sample, shipped
 
 MAPPING = """
 stem: {width: {choice: [4, 8]}, stride: {choice: [1, 2]}}
-stages: {count: {range: [1, 3, 1]}, width: {choice: [4, 6]}, growth: {range: [1, 2, 0.5]}}
+stages: {count: {range: [1, 3, 1]}, width: 4, growth: {range: [1, 2, 0.5]}}
 block:
   conv: {choice: [standard, separable], per: stage}
   convs: {choice: [1, 2]}
@@ -187,8 +187,7 @@ BAD = {
     "stages: [{width: {choice: [8, 9], per: stage}}]": "got stages.1.width; leave it out",
     "stages: [{widht: {choice: [8, 9]}}]": "stages.1 has no value named 'widht'; did you mean 'width'?",
     B + "stem: {width: {choice: [8], per: stage}}": "got stem.width; leave it out",
-    B
-    + "block: {convs: {choice: [1, 2], per: layer}}": "block.convs.per must be stage or left out, got 'layer'",
+    B + "block: {convs: {choice: [1, 2], per: layer}}": "must be stage or left out, got 'layer'",
     B + "block: {convs: {choice: [1, 2], pre: stage}}": "block.convs has no 'pre'; did you mean 'per'?",
     B + "block: {convs: {chioce: [1, 2]}}": "an open value is written {choice: [...]}",
     B + "block: {convs: {choice: [1, 2], range: [1, 2, 1]}}": "a choice or a range, got both",

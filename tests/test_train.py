@@ -26,6 +26,8 @@ from nas.errors import EvaluationError, InputError
 from nas.evaluate import Job, evaluate, load_weights, predict, prepare
 from nas.evaluate import test_values as values_on_test
 from nas.model import build
+from nas.network import DataChoice, find_network
+from nas.space import SearchSpace, shipped
 from nas.tracking import Record
 from nas.train import TrainOptions, train
 from nas.trial import Trial
@@ -449,6 +451,16 @@ def test_what_cannot_be_trained_is_one_sentence(trained, words, said, capsys):
 def test_a_shipped_network_takes_the_datas_input_and_classes(capsys):
     assert nas_command("train", "vgg_small_separable", *DATA, "--epochs", "1", "--out", "vgg") == 0
     assert "150 examples of 8x8x1, 10 classes" in capsys.readouterr().err
+
+
+def test_a_closed_network_goes_before_a_space_of_its_name():
+    both = sorted(set(shipped()) & set(shipped("models")))
+    assert "mnist_cnn" in both
+    for name in both:
+        found = find_network(name, DataChoice("digits", image_size=32, train_limit=100))
+        closed = SearchSpace.load(shipped("models")[name]).design({}).architecture
+        assert found.design.architecture.stages == closed.stages
+        assert found.design.architecture.input_shape == (32, 32, 1)
 
 
 # ---- the record

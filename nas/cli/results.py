@@ -64,11 +64,11 @@ def front(
 
 
 def _print_table(name: str, trials: list[Trial], plan: Plan, every: bool) -> None:
-    from nas.cli.show import number, output, table
+    from nas.cli.show import label, number, output, table
 
     names = [objective.name for objective in plan.parsed_objectives()]
     names += [extra for extra in ("params", "flops") if extra not in names]
-    columns = ["trial", *names, *(["state"] if every else []), "network"]
+    columns = ["trial", *(label(name) for name in names), *(["state"] if every else []), "network"]
     rows = [
         [
             str(trial.number),
@@ -115,10 +115,11 @@ def print_front(result: Result, json: bool) -> None:
     output.print()
     output.print(f"MLflow's data: {tracking_uri()}")
     output.print("Next:")
-    output.print("  nas ui                                      browse all trials and the front")
-    output.print(f"  nas export {name} --pick knee --out best")
-    more = max(2 * result.plan.trials, 10)
-    output.print(f"  nas search --resume {name} --trials {more}")
+    output.print("  nas ui")
+    if result.front:
+        output.print(f"  nas export {name} --pick knee --out best")
+    more = "" if status.interrupted else f" --trials {2 * result.plan.trials}"
+    output.print(f"  nas search --resume {name}{more}")
 
 
 def show(
@@ -193,7 +194,7 @@ def export(
         nas export photos --pick best --where "params < 50000" --format keras,python,litert
     """
     from nas.api import find
-    from nas.cli.show import number, output
+    from nas.cli.show import named, output
     from nas.evaluate import prepare
     from nas.export import ExportOptions, write
 
@@ -204,11 +205,9 @@ def export(
     calibration = _calibration(found.plan) if precision == "int8" else None
     prepare()
     written = write(trial.design, weights, out, ExportOptions(chosen, precision, calibration))
-    values = ", ".join(
-        f"{objective.name} {number(objective.name, trial.values.get(objective.name))}"
-        for objective in found.plan.parsed_objectives()
+    output.print(
+        f"Trial {trial.number} of {found.record.name}: {named(found.plan.parsed_objectives(), trial)}"
     )
-    output.print(f"Trial {trial.number} of {found.record.name}: {values}")
     for path in written.values():
         output.print(f"  {path}")
 

@@ -20,7 +20,18 @@ from nas.loop import Status
 from nas.report import front
 from nas.trial import Objective, Trial
 
-__all__ = ["Progress", "SearchView", "duration", "errors", "number", "output", "print_json", "table"]
+__all__ = [
+    "Progress",
+    "SearchView",
+    "duration",
+    "errors",
+    "label",
+    "named",
+    "number",
+    "output",
+    "print_json",
+    "table",
+]
 
 NUMBER = re.compile(r"-|([-+0-9.,e]+( ?(ms|kB|M|%))?)?")
 
@@ -44,6 +55,19 @@ def number(name: str, value: float | None) -> str:
     if name == "flops":
         return f"{value / 1e6:,.2f} M"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def label(name: str) -> str:
+    """Name a value without the unit that `number` writes: latency for latency_ms."""
+    return name.removesuffix("_ms").removesuffix("_bytes")
+
+
+def named(objectives: Sequence[Objective], trial: Trial) -> str:
+    """Write a trial's values of these objectives with their names."""
+    return ", ".join(
+        f"{label(objective.name)} {number(objective.name, trial.values.get(objective.name))}"
+        for objective in objectives
+    )
 
 
 def duration(seconds: float) -> str:
@@ -105,11 +129,9 @@ class SearchView:
     def _line(self, trial: Trial) -> str:
         if trial.state == "failed":
             return f"trial {trial.number} failed: {trial.reason}"
-        values = ", ".join(
-            f"{objective.name} {number(objective.name, trial.values.get(objective.name))}"
-            for objective in self._objectives
+        return (
+            f"trial {trial.number} {trial.state} at {trial.epochs} epochs: {named(self._objectives, trial)}"
         )
-        return f"trial {trial.number} {trial.state} at {trial.epochs} epochs: {values}"
 
     def _screen(self, status: Status) -> RenderableType:
         found = front(list(status.trials.values()), self._objectives)
@@ -122,10 +144,13 @@ class SearchView:
         total = max(status.budget.trials, ended)
         text = "{task.completed:.0f} of {task.total:.0f} trials"
         bar = Progress(BarColumn(30), TextColumn(text), TextColumn("{task.description}"))
-        bar.add_task(f"{duration(status.elapsed)} gone, {self._left(status)}", total=total, completed=ended)
+        left = self._left(status)
+        bar.add_task(f"{duration(status.elapsed)} gone{left and ', '}{left}", total=total, completed=ended)
         return bar
 
     def _left(self, status: Status) -> str:
+        if status.ended_by:
+            return "the front is being trained in full"
         done = len([trial for trial in status.trials.values() if trial.run_id == ""])
         left = None
         if done >= 2:
@@ -155,15 +180,9 @@ class SearchView:
         now = time.monotonic()
         lines = []
         for trial, since in list(status.running.values())[:8]:
-            costs = [
-                f"{objective.name} {number(objective.name, trial.values.get(objective.name))}"
-                for objective in self._objectives
-                if not objective.trained
-            ]
+            costs = named([objective for objective in self._objectives if not objective.trained], trial)
             going = f"from epoch {trial.epochs}" if trial.epochs else "new"
-            lines.append(
-                Text(f"  trial {trial.number}, {going}, {duration(now - since)}: {', '.join(costs)}")
-            )
+            lines.append(Text(f"  trial {trial.number}, {going}, {duration(now - since)}: {costs}"))
         return lines
 
     def _best(self, found: Sequence[Trial]) -> RenderableType:
@@ -171,8 +190,4 @@ class SearchView:
             return Text("no trial trained in full yet", style="dim")
         quality = next(objective.name for objective in self._objectives if objective.trained)
         best = max(found, key=lambda trial: trial.values[quality])
-        values = ", ".join(
-            f"{objective.name} {number(objective.name, best.values.get(objective.name))}"
-            for objective in self._objectives
-        )
-        return Text(f"best so far: trial {best.number}, {values}", style="bold")
+        return Text(f"best so far: trial {best.number}, {named(self._objectives, best)}", style="bold")

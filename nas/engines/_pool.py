@@ -99,6 +99,11 @@ class Pool:
         first = len(self._values)
         return np.array([*self._encoded, *range(first, first + extra)], dtype=np.intp)
 
+    @property
+    def measured_groups(self) -> range:
+        """The groups that are costs and features, not values."""
+        return range(len(self._values), int(self.groups.max()) + 1)
+
     def inputs(self, entries: Sequence[Entry]) -> Array:
         """Give the model's inputs: (entries, columns)."""
         rows = np.stack([entry.row for entry in entries])

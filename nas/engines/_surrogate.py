@@ -7,6 +7,8 @@ lag (0: full length, 1: one epoch), whose bias, scale and own deviation are lear
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +25,8 @@ LAG_BIAS = 100.0  # variance of the mean's shift by a lag, in units of the error
 
 # The parameters behind the relevances, by their logarithm: prior mean and deviation.
 PRIORS = {
-    "smooth": (np.log(0.8), 1.0),  # variance of the Matern-5/2 part
-    "rough": (np.log(0.2), 1.0),  # variance of the exponential part
+    "smooth": (np.log(0.5), 1.0),  # variance of the Matern-5/2 part
+    "rough": (np.log(0.5), 1.0),  # variance of the exponential part
     "noise": (np.log(0.01), 2.0),  # variance of a reading
     "lag_scale": (0.0, 0.5),  # how much more errors differ after one epoch
     "lag_own": (np.log(0.1), 1.5),  # share of the variance that only a short training sees
@@ -34,13 +36,21 @@ RELEVANCE_DEVIATION = 1.5
 
 
 class ErrorModel:
-    """A Gaussian process of errors: `fit`, then `predict`, with `believe` for what still runs."""
+    """A Gaussian process of errors: `fit`, then `predict`, with `believe` for what still runs.
 
-    def __init__(self, groups: Places) -> None:
-        self._groups = groups  # the group of each input column
-        self._count = int(groups.max()) + 1
+    Its covariance is a smooth part over some groups and a rough one over all, each with relevances of its own.
+    """
+
+    def __init__(self, groups: Places, smooth: Sequence[int]) -> None:
+        """Take the group of each input column, and the groups of the smooth part."""
+        self._all, self._smooth = list(range(int(groups.max()) + 1)), list(smooth)
+        self._groups = groups
+        self._columns = np.flatnonzero(np.isin(groups, self._smooth))
         own = np.array(list(PRIORS.values()))
-        self._prior = np.concatenate([np.full(self._count, np.log(1.0 / self._count)), own[:, 0]])
+        parts = [self._all, self._smooth]
+        relevances = [np.full(len(part), np.log(1.0 / max(1, len(part)))) for part in parts]
+        self._count = len(self._all) + len(self._smooth)
+        self._prior = np.concatenate([*relevances, own[:, 0]])
         self._prior_deviation = np.concatenate([np.full(self._count, RELEVANCE_DEVIATION), own[:, 1]])
         self._parameters = self._prior
         self._learnt_rows = 0
@@ -69,7 +79,7 @@ class ErrorModel:
 
         count = len(self._inputs)
         chosen = np.unique(np.linspace(0, count - 1, min(count, LEARNT_FROM)).astype(np.intp))
-        columns = [self._inputs[chosen][:, self._groups == group] for group in range(self._count)]
+        columns = [self._inputs[chosen][:, self._groups == group] for group in self._all]
         apart = np.stack([squared_distances(rows, rows) for rows in columns])
         data = apart, self._targets[chosen], self._lags[chosen]
         starts = [self._prior] if self._learnt_rows == 0 else [self._parameters, self._prior]
@@ -83,11 +93,12 @@ class ErrorModel:
         """Give the negative log posterior of the parameters, and its gradient."""
         from scipy.linalg import cho_factor, cho_solve
 
+        every = len(self._all)
         relevance = np.exp(p[: self._count])
         smooth, rough, noise, lag_scale, lag_own, lag_noise = np.exp(p[self._count :])
-        squared = np.tensordot(relevance, apart, 1)
-        matern, matern_slope = _matern52(squared)
-        decay, decay_slope = _matern12(squared)
+        some = apart[self._smooth]
+        decay, decay_slope = _matern12(np.tensordot(relevance[:every], apart, 1))
+        matern, matern_slope = _matern52(np.tensordot(relevance[every:], some, 1))
         base = smooth * matern + rough * decay
         lag = np.outer(lags, lags)
         scale = 1.0 + (lag_scale - 1.0) * lags
@@ -102,12 +113,12 @@ class ErrorModel:
         weights = inverse @ targets
         outer = 0.5 * (inverse - np.outer(weights, weights))
         shaped = outer * factor
-        slope = shaped * (smooth * matern_slope + rough * decay_slope)
         off = (p - self._prior) / self._prior_deviation
         loss = 0.5 * targets @ weights + np.log(np.diag(lower[0])).sum() + 0.5 * off @ off
         gradient = np.concatenate(
             [
-                relevance * np.tensordot(apart, slope, 2),
+                relevance[:every] * np.tensordot(apart, shaped * rough * decay_slope, 2),
+                relevance[every:] * np.tensordot(some, shaped * smooth * matern_slope, 2),
                 [
                     smooth * (shaped * matern).sum(),
                     rough * (shaped * decay).sum(),
@@ -122,9 +133,13 @@ class ErrorModel:
 
     def _covariance(self, a: Array, a_lags: Array, b: Array, b_lags: Array) -> Array:
         smooth, rough, _, lag_scale, lag_own, _ = np.exp(self._parameters[self._count :])
-        root = np.exp(0.5 * self._parameters[: self._count])[self._groups]
-        squared = squared_distances(a * root, b * root)
-        base: Array = smooth * _matern52(squared)[0] + rough * _matern12(squared)[0]
+        root = np.exp(0.5 * self._parameters[: len(self._all)])[self._groups]
+        base: Array = rough * _matern12(squared_distances(a * root, b * root))[0]
+        if len(self._columns):
+            order = np.searchsorted(self._smooth, self._groups[self._columns])
+            root = np.exp(0.5 * self._parameters[len(self._all) : self._count])[order]
+            some = squared_distances(a[:, self._columns] * root, b[:, self._columns] * root)
+            base = base + smooth * _matern52(some)[0]
         if not (a_lags.any() and b_lags.any()):
             return base * (1.0 + (lag_scale - 1.0) * a_lags)[:, None] * (1.0 + (lag_scale - 1.0) * b_lags)
         lag = np.outer(a_lags, b_lags)
@@ -189,11 +204,6 @@ class ErrorModel:
         deviation = self._scale * np.sqrt(variance * (1.0 + near @ self._surprise) / (1.0 + near.sum(axis=1)))
         high, low = self._warp.back(mean + deviation), self._warp.back(mean - deviation)
         return (high + low) / 2.0, np.maximum((high - low) / 2.0, 1e-6)
-
-    def likeness(self, rows: Array, others: Array) -> Array:
-        """Give the correlation of the errors of rows (a, columns) and others (b, columns): (a, b)."""
-        none = np.zeros(len(rows)), np.zeros(len(others))
-        return self._covariance(rows, none[0], others, none[1]) / self._variance
 
 
 def squared_distances(a: Array, b: Array) -> Array:

@@ -15,6 +15,7 @@ from nas.candidate import Candidate
 from nas.engines._improvement import Belief, cells, expected_gain
 from nas.engines._pool import Entry, Pool, fits
 from nas.engines._surrogate import ErrorModel, squared_distances
+from nas.engines._viability import hopeless, viability
 from nas.engines._warp import SHIFT
 from nas.open_values import all_settings, count_settings
 from nas.space import OpenValue, Setting, mutate, sample
@@ -59,6 +60,7 @@ class CheapAware:
         self._told: dict[str, Entry] = {}
         self._errors: dict[str, dict[int, list[float]]] = {}  # by id and epochs, one for each quality
         self._failed: dict[str, Entry] = {}
+        self._guessing: set[str] = set()  # of those told, by id
         self._models: list[ErrorModel] = []
         self._current = False  # whether the models know all that was told
         self._start: list[Entry] | None = None  # the cheapest, not proposed yet
@@ -128,9 +130,9 @@ class CheapAware:
     def _next(self) -> Entry | None:
         start = self._start or []
         while start:
-            entry = start.pop(0)
-            if entry.id not in self._spent:
-                return entry
+            cheapest = start.pop(0)
+            if cheapest.id not in self._spent:
+                return cheapest
         tried = len(self._told) + len(self._running)
         if len(self._told) < 4 or tried < len(self._cheap) + STRATIFIED:
             return self._spread(tried)
@@ -192,6 +194,10 @@ class CheapAware:
     def _learn(self) -> None:
         """Fit the models to what was told; what runs is to be believed anew."""
         told = list(self._told.values())
+        worst = np.array([max(self._last(entry)) for entry in told])
+        guessing = hopeless(worst)
+        self._guessing = {entry.id for entry, lost in zip(told, guessing, strict=True) if lost}
+        told = [entry for entry in told if entry.id not in self._guessing] or told
         if len(told) > LEARNT_FROM:
             told = self._telling(told)
         inputs = self._pool.inputs(told)
@@ -203,18 +209,23 @@ class CheapAware:
                 lags.append(np.log(longest / epochs) / np.log(max(2, longest)))
                 errors.append(error)
         if not self._models:
-            self._models = [ErrorModel(self._pool.groups) for _ in self._trained]
+            self._models = [ErrorModel(self._pool.groups, self._pool.measured_groups) for _ in self._trained]
         lag = np.array(lags) - min(lags)
         for model, column in zip(self._models, np.array(errors).T, strict=True):
             model.fit(inputs[rows], column, lag)
         self._believed.clear()
         self._current = True
 
+    def _last(self, entry: Entry) -> list[float]:
+        """Give the errors after the longest training."""
+        by_epochs = self._errors[entry.id]
+        return by_epochs[max(by_epochs)]
+
     def _telling(self, told: list[Entry]) -> list[Entry]:
         """Choose the trials that say most about the front: those nearest to it, and others evenly."""
         import moocore
 
-        last = np.array([by_epochs[max(by_epochs)] for by_epochs in (self._errors[e.id] for e in told)])
+        last = np.array([self._last(entry) for entry in told])
         ranks = moocore.pareto_rank(np.column_stack([last, [entry.costs for entry in told]]))
         ordered = np.argsort(ranks, kind="stable")
         near = LEARNT_FROM * 3 // 4
@@ -224,8 +235,11 @@ class CheapAware:
     def _points(self, entries: Sequence[Entry]) -> Array:
         """Give the errors that are believed and the costs: (entries, objectives), to be minimized."""
         rows = self._pool.inputs(entries)
-        errors = [np.exp(model.predict(rows)[0]) - SHIFT for model in self._models]
-        return np.column_stack([*errors, np.stack([entry.costs for entry in entries])])
+        errors = np.column_stack([np.exp(model.predict(rows)[0]) - SHIFT for model in self._models])
+        for place, entry in enumerate(entries):
+            if entry.id in self._guessing:
+                errors[place] = self._last(entry)
+        return np.column_stack([errors, np.stack([entry.costs for entry in entries])])
 
     def _weighed(self) -> list[Entry]:
         """Choose the candidates to weigh: new ones, those that promised most, and some by chance."""
@@ -239,7 +253,7 @@ class CheapAware:
         return [pool.free[name] for name in names]
 
     def _gains(self, front: Array, weighed: Sequence[Entry]) -> Array:
-        """Give the expected gain of each candidate, lessened by how much it is like those that failed."""
+        """Give the expected gain of each candidate, times the probability that it comes to something."""
         costs = np.stack([entry.costs for entry in weighed])
         best, worst = front.min(axis=0), front.max(axis=0)
         qualities = len(self._trained)
@@ -248,10 +262,10 @@ class CheapAware:
         rows = self._pool.inputs(weighed)
         beliefs = [Belief(*model.predict(rows), SHIFT) for model in self._models]
         gains = expected_gain(undominated, beliefs, costs)
-        if self._failed:
-            failed = self._models[0].likeness(rows, self._pool.inputs(list(self._failed.values()))).sum(axis=1)
-            fine = self._models[0].likeness(rows, self._pool.inputs(list(self._told.values()))).sum(axis=1)
-            gains = gains * (1.0 + fine) / (1.0 + fine + failed)
+        if self._failed or self._guessing:
+            tried = [*self._told.values(), *self._failed.values()]
+            viable = np.array([e.id not in self._failed and e.id not in self._guessing for e in tried])
+            gains = gains * viability(self._pool.inputs(tried), viable, rows, len(tried))
         self._flatness = float(gains.max() / max(undominated.volume, 1e-12))
         return gains
 

@@ -202,7 +202,7 @@ def _convolution(layer: Layer, before: tuple[int, ...]) -> dict[str, Any]:
     arguments["strides"] = layer.stride
     arguments["padding"] = ANY if point else layer.padding
     if layer.kind != "transposed_conv":
-        arguments["dilation_rate"] = ANY if point else layer.dilation
+        arguments["dilation_rate"] = ANY if point and layer.stride == 1 else layer.dilation
         arguments["groups"] = layer.groups if layer.kind == "conv" else ANY
         arguments["depth_multiplier"] = ANY if layer.kind == "conv" else layer.depth_multiplier
     arguments["activation"] = None

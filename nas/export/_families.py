@@ -149,9 +149,13 @@ class _Slot:
         example = next((one for one in self.statements if one is not None), None)
         if example is None:
             return ()
-        blank = filled(example, iter([ANY] * len(list(leaves(example)))))
-        one = self.statements[place] or blank
+        one = self.statements[place] or _blank(example)
         return (When(self.condition, (one,)),) if self.mixed else (one,)
+
+
+def _blank(statement: Statement) -> Statement:
+    """Give a statement of the same form whose values do not matter."""
+    return filled(statement, iter([ANY] * len(list(leaves(statement)))))
 
 
 def _template(members: Sequence[Block | DecoderBlock], steps: Sequence[Steps]) -> Template:
@@ -209,6 +213,8 @@ def _decoder_template(members: Sequence[DecoderBlock], steps: Sequence[Steps]) -
         at = places.get(id(member), 0)
         merge = joining[at].merge if joining else None
         join: Steps = (*needed.of(at), merge) if merge else ()
+        if not member.merge:
+            join = tuple(_unknown(step) for step in join)
         if merge and len(joining) < len(members):
             join = (When("skip is not None", join),)
         bodies.append((*steps[place], *crop.of(place), *join))
@@ -221,6 +227,13 @@ def _decoder_template(members: Sequence[DecoderBlock], steps: Sequence[Steps]) -
         taken = Fixed(Code("skips.pop()"))
         variables["skip"] = tuple(taken if member.merge else None for member in members)
     return template, variables
+
+
+def _unknown(statement: Statement) -> Statement:
+    """Let nothing that is called in a statement matter."""
+    if isinstance(statement, When):
+        return replace(statement, body=tuple(map(_unknown, statement.body)))
+    return _blank(statement)
 
 
 def _described(
@@ -239,5 +252,7 @@ def _described(
         shortcut = "mixed" if len(projected) == 2 else "projected" if projected == {True} else "identity"
     pools = {block.pool.function if block.pool else "" for block in blocks if not _pools_outside(block)}
     shrink = "strided" if any(map(_strided, blocks)) else _words.pooling(pools)
-    name = _words.block_name(kinds, shrink, bool(blocks[0].add), taken)
+    traits = ["strided" if shrink == "strided" else "pooled"] if shrink else []
+    traits += ["se"] if blocks[0].excitation else []
+    name = _words.block_name(kinds, traits, bool(blocks[0].add), taken)
     return name, _words.block_about(kinds, count, shrink, shortcut, bool(blocks[0].excitation))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from nas.errors import InputError, RunError
@@ -13,7 +13,7 @@ from nas.errors import InputError, RunError
 __all__ = ["written"]
 
 
-@contextmanager
+@contextlib.contextmanager
 def written(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`, with its suffix, and rename it to `path` at the end.
 
@@ -34,4 +34,5 @@ def written(path: Path) -> Iterator[Path]:
             f"the output must be writable, got '{path.parent}': {reason}; name another folder"
         ) from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong with it has been said
+            unfinished.unlink(missing_ok=True)

@@ -71,6 +71,8 @@ def pooling(functions: Iterable[str]) -> str:
 
 def _kind(kinds: Iterable[str]) -> str:
     found = set(kinds)
+    if found == {"depthwise_pointwise", "inverted_bottleneck"}:
+        return "depthwise_pointwise"  # an inverted bottleneck that does not expand
     return found.pop() if len(found) == 1 else "mixed"
 
 
@@ -83,16 +85,16 @@ def _free(name: str, taken: Iterable[str]) -> str:
     return candidate
 
 
-def block_name(kinds: Iterable[str], shrink: str, residual: bool, taken: Iterable[str]) -> str:
-    """Name a block's function after its convolutions and its shortcut; after how it shrinks if need be."""
+def block_name(kinds: Iterable[str], traits: Sequence[str], residual: bool, taken: Iterable[str]) -> str:
+    """Name a block's function after its convolutions and its shortcut; after its traits if need be."""
     kind = _kind(kinds)
     words = BLOCKS[kind]
     if residual:
         words = "residual" if kind in ("standard", "mixed") else f"{words}_residual"
-    used = set(taken)
-    name = f"{words}_block"
-    if name in used and shrink:
-        name = f"{'strided' if shrink == 'strided' else 'pooled'}_{name}"
+    name, used = f"{words}_block", set(taken)
+    for trait in traits:
+        if name in used:
+            name = f"{trait}_{name}"
     return _free(name, used)
 
 

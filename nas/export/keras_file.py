@@ -30,6 +30,7 @@ def export_keras(design: Design, weights: Sequence[np.ndarray] | None, path: Pat
         model = build(architecture, design.training)
     else:
         model = compiled(architecture, design.training)
+        model.optimizer.build(model.trainable_variables)  # else Keras loads the file without its state
     set_weights(model, weights, architecture)
     with written(path) as unfinished:
         model.save(unfinished)

@@ -188,8 +188,8 @@ def _about(design: Design, weights_file: str) -> str:
     title = f"{architecture.name}: a" if architecture.name else "A"
     what = f"{title} convolutional network of {costs.params:,} parameters"
     if costs.trainable_params != costs.params:
-        what += f", {costs.trainable_params:,} of them trainable"
-    what += f", and {_short(costs.flops)} FLOPs for one example (2 x multiply-adds)."
+        what += f", {costs.trainable_params:,} of them trainable,"
+    what += f" and {_short(costs.flops)} FLOPs for one example (2 x multiply-adds)."
     shape = ", ".join(map(str, architecture.input_shape))
     values = "values from 0 to 255" if architecture.rescale else "values scaled as in training"
     output = ", ".join(map(str, architecture.layers[-1].shape))
