@@ -96,7 +96,7 @@ def rank_agreement(one: np.ndarray, two: np.ndarray) -> float:
 
 
 def with_predict(networks: Sequence[Architecture]) -> dict[str, object]:
-    """Time Keras' `model.predict` at batch 1 as is usual: the mean of ten calls after a first one."""
+    """Time Keras' `model.predict` at batch 1 as is usual: the mean of five calls after a first one."""
     from nas.model import build
 
     models = [build(network) for network in networks]
@@ -106,9 +106,9 @@ def with_predict(networks: Sequence[Architecture]) -> dict[str, object]:
 
     def timed(number: int) -> float:
         begin = time.perf_counter()
-        for _ in range(10):
+        for _ in range(5):
             models[number].predict(image, verbose=0)
-        return (time.perf_counter() - begin) * 100
+        return (time.perf_counter() - begin) * 1e3 / 5
 
     return repeated(networks, timed)
 
@@ -121,6 +121,7 @@ def against_converter(networks: Sequence[Architecture]) -> dict[str, object]:
     from nas.model import build
 
     rows = []
+    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder) / "ours.tflite", Path(folder) / "theirs.tflite"
         for network in networks:
@@ -128,7 +129,11 @@ def against_converter(networks: Sequence[Architecture]) -> dict[str, object]:
             ours.write_bytes(litert_bytes(network))
             middle = time.perf_counter()
             entry = keras.Input(batch_shape=(1, *network.input_shape))
-            model = keras.Model(entry, build(network)(entry))
+            untrained = build(network)
+            for layer in untrained.layers:
+                if isinstance(layer, keras.layers.BatchNormalization):  # else the converter leaves it out
+                    layer.set_weights([rng.uniform(0.5, 1.5, array.shape) for array in layer.get_weights()])
+            model = keras.Model(entry, untrained(entry))
             theirs.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
             end = time.perf_counter()
             ratios = [measure_file(ours).p50_ms / measure_file(theirs).p50_ms for _ in range(3)]

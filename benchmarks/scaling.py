@@ -189,7 +189,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Fill a record, and at each mark try each engine on a copy of it."""
     where = conditions()
     marks, workers = numbers(given.marks), numbers(given.workers)
-    words = [sys.executable, str(Path(__file__).resolve()), "--space", given.space]
+    space = str(Path(given.space).resolve()) if Path(given.space).exists() else given.space
+    words = [sys.executable, str(Path(__file__).resolve()), "--space", space]
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     filled: list[dict[str, Any]] = []
@@ -242,7 +243,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "memory_mb": {str(found["mark"]): round(found["memory_mb"], 1) for found in filled},
         "filling": filled,
         "windows": windows,
-        "task": {"space": given.space, "marks": marks, "workers": workers, "window": given.window},
+        "task": {"space": Path(space).stem, "marks": marks, "workers": workers, "window": given.window},
         "conditions": where,
     }
 

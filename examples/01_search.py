@@ -9,7 +9,8 @@ import nas
 def main(trials: int = 8, epochs: int = 9) -> None:
     result = nas.search("xception_like", data="digits", trials=trials, epochs=epochs)
     for trial in result.front:
-        print(f"trial {trial.number}: {trial.values['accuracy']:.1%}, {trial.values['params']:,.0f} parameters")
+        accuracy, params = trial.values["accuracy"], trial.values["params"]
+        print(f"trial {trial.number}: {accuracy:.1%} with {params:,.0f} parameters")
 
     found = nas.find(result.name)
     knee = found.pick("knee")

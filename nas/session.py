@@ -217,6 +217,7 @@ class _RecordLog:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="record")
         self._written: list[Future[None]] = []
         self._trials = {trial.number: trial for trial in trials if trial.state != "over_limit"}
+        self._front = report.front(list(self._trials.values()), plan.parsed_objectives())
 
     def trial(self, trial: Trial, files: Mapping[str, Path]) -> None:
         """Write a trial, soon."""
@@ -234,9 +235,9 @@ class _RecordLog:
         self._trials[trial.number] = self._record.log(trial, files)
         if trial.state == "complete":
             objectives = self._plan.parsed_objectives()
-            found = report.front(list(self._trials.values()), objectives)
-            volume = report.hypervolume_curve(found, objectives, self._plan.bounds)[-1]
-            self._record.mark_front([member.number for member in found], volume, len(self._trials))
+            self._front = report.front([*self._front, self._trials[trial.number]], objectives)
+            volume = report.hypervolume_curve(self._front, objectives, self._plan.bounds)[-1]
+            self._record.mark_front([member.number for member in self._front], volume, len(self._trials))
 
     def _later(self, write: Callable[[], None]) -> None:
         while self._written and self._written[0].done():

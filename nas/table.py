@@ -31,7 +31,9 @@ class Table:
     Raises DataError for a file that is no such table.
     """
 
-    def __init__(self, path: str | Path, costs: Sequence[str] = (), full_epochs: int = 200, low_epochs: int = 12) -> None:
+    def __init__(
+        self, path: str | Path, costs: Sequence[str] = (), full_epochs: int = 200, low_epochs: int = 12
+    ) -> None:
         self.path = Path(path)
         self.full_epochs, self.low_epochs = full_epochs, low_epochs
         names, cells = _read(self.path)
@@ -43,7 +45,9 @@ class Table:
                 raise DataError(f"a table must have the column {needed}, got '{self.path}' without; add it")
         for cost in costs:
             if cost not in self.cost_names:
-                raise DataError(f"a cost must be a column of '{self.path}', got '{cost}'; {nearest(cost, self.cost_names)}")
+                raise DataError(
+                    f"a cost must be a column of '{self.path}', got '{cost}'; {nearest(cost, self.cost_names)}"
+                )
         self.costs = tuple(costs) or self.cost_names
         self.open_values = tuple(
             OpenValue(names[place].removeprefix("x_"), _choices([row[place] for row in cells]))
@@ -54,7 +58,8 @@ class Table:
         }
         readings = [{str(choice): choice for choice in value.choices} for value in self.open_values]
         self.rows: tuple[tuple[Scalar, ...], ...] = tuple(
-            tuple(_reading(row[place], known) for place, known in zip(self._places, readings, strict=True)) for row in cells
+            tuple(_reading(row[place], known) for place, known in zip(self._places, readings, strict=True))
+            for row in cells
         )
         self._row_of = {row: number for number, row in enumerate(self.rows)}
 
@@ -113,7 +118,9 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         with path.open(newline="", encoding="utf-8") as file:
             names, *cells = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"a table must be a CSV file with a header, got '{path}': {error}; check the path") from None
+        raise DataError(
+            f"a table must be a CSV file with a header, got '{path}': {error}; check the path"
+        ) from None
     if not cells or not any(name.startswith("x_") for name in names):
         raise DataError(f"a table must have rows and columns x_*, got '{path}' without; see its format")
     return names, cells

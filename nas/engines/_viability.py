@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["hopeless", "viability"]
+__all__ = ["Viability", "hopeless"]
 
 Array = NDArray[np.float64]
 
-TREES = 100
+TREES = 60
 ALIKE = 0.02  # errors within this share of the worst count as the same
 SHARED = 3  # by so many trials must the worst error be shared
 
@@ -23,16 +23,21 @@ def hopeless(errors: Array) -> NDArray[np.bool_]:
     return worst if worst.sum() >= SHARED else np.zeros(len(errors), dtype=bool)
 
 
-def viability(inputs: Array, viable: NDArray[np.bool_], rows: Array, seed: int) -> Array:
-    """Give the probability that each of rows (candidates, columns) comes to something.
+class Viability:
+    """A random forest of what came to something.
 
-    By a random forest, learnt from inputs (trials, columns) and whether they did: unlike a smooth model
-    it can be sure at a sharp bound, such as a cell of which no path leads out.
+    Unlike a smooth model it can be sure at a sharp bound, such as a cell of which no path leads out.
     """
-    from sklearn.ensemble import RandomForestClassifier
 
-    if viable.all() or not viable.any():
-        return np.ones(len(rows))
-    forest = RandomForestClassifier(TREES, random_state=seed).fit(inputs, viable)
-    probability: Array = forest.predict_proba(rows)[:, 1]
-    return probability
+    def __init__(self, inputs: Array, viable: NDArray[np.bool_]) -> None:
+        """Learn from inputs (trials, columns) and whether they came to something."""
+        from sklearn.ensemble import RandomForestClassifier
+
+        self._forest = RandomForestClassifier(TREES, random_state=len(viable)).fit(inputs, viable)
+
+    def likely(self, rows: Array) -> NDArray[np.bool_]:
+        """Say which rows (candidates, columns) more likely than not come to something."""
+        if len(self._forest.classes_) == 1:
+            return np.ones(len(rows), dtype=bool)
+        likely: NDArray[np.bool_] = self._forest.predict_proba(rows)[:, 1] >= 0.5
+        return likely

@@ -15,7 +15,7 @@ from nas.candidate import Candidate
 from nas.engines._improvement import Belief, cells, expected_gain
 from nas.engines._pool import Entry, Pool, fits
 from nas.engines._surrogate import ErrorModel, squared_distances
-from nas.engines._viability import hopeless, viability
+from nas.engines._viability import Viability, hopeless
 from nas.engines._warp import SHIFT
 from nas.open_values import all_settings, count_settings
 from nas.space import OpenValue, Setting, mutate, sample
@@ -62,6 +62,7 @@ class CheapAware:
         self._failed: dict[str, Entry] = {}
         self._guessing: set[str] = set()  # of those told, by id
         self._models: list[ErrorModel] = []
+        self._viability: Viability | None = None  # once something came to nothing
         self._current = False  # whether the models know all that was told
         self._start: list[Entry] | None = None  # the cheapest, not proposed yet
         self._flatness: float | None = None
@@ -109,7 +110,9 @@ class CheapAware:
     def _begin(self) -> list[Entry]:
         """Describe the first candidates and give the cheapest by each cost."""
         small = count_settings(self._values) <= FIRST
-        drawn = all_settings(self._values) if small else (sample(self._values, self._rng) for _ in range(FIRST))
+        drawn = (
+            all_settings(self._values) if small else (sample(self._values, self._rng) for _ in range(FIRST))
+        )
         settings: list[Setting] = list(drawn)
         self._pool.add(settings, self._spent)
         entries = [entry for entry in map(self._pool.entry, settings) if entry is not None]
@@ -128,9 +131,8 @@ class CheapAware:
         return start
 
     def _next(self) -> Entry | None:
-        start = self._start or []
-        while start:
-            cheapest = start.pop(0)
+        while self._start:
+            cheapest = self._start.pop(0)
             if cheapest.id not in self._spent:
                 return cheapest
         tried = len(self._told) + len(self._running)
@@ -213,6 +215,11 @@ class CheapAware:
         lag = np.array(lags) - min(lags)
         for model, column in zip(self._models, np.array(errors).T, strict=True):
             model.fit(inputs[rows], column, lag)
+        self._viability = None
+        if self._failed or self._guessing:
+            tried = [*self._told.values(), *self._failed.values()]
+            viable = [entry.id not in self._failed and entry.id not in self._guessing for entry in tried]
+            self._viability = Viability(self._pool.inputs(tried), np.array(viable))
         self._believed.clear()
         self._current = True
 
@@ -253,7 +260,7 @@ class CheapAware:
         return [pool.free[name] for name in names]
 
     def _gains(self, front: Array, weighed: Sequence[Entry]) -> Array:
-        """Give the expected gain of each candidate, times the probability that it comes to something."""
+        """Give the expected gain of each candidate, nothing where it will likely come to nothing."""
         costs = np.stack([entry.costs for entry in weighed])
         best, worst = front.min(axis=0), front.max(axis=0)
         qualities = len(self._trained)
@@ -262,10 +269,8 @@ class CheapAware:
         rows = self._pool.inputs(weighed)
         beliefs = [Belief(*model.predict(rows), SHIFT) for model in self._models]
         gains = expected_gain(undominated, beliefs, costs)
-        if self._failed or self._guessing:
-            tried = [*self._told.values(), *self._failed.values()]
-            viable = np.array([e.id not in self._failed and e.id not in self._guessing for e in tried])
-            gains = gains * viability(self._pool.inputs(tried), viable, rows, len(tried))
+        if self._viability is not None and (likely := self._viability.likely(rows)).any():
+            gains = np.where(likely, gains, 0.0)
         self._flatness = float(gains.max() / max(undominated.volume, 1e-12))
         return gains
 
