@@ -36,10 +36,11 @@ from nas.cost import cost
 from nas.datasets import load
 from nas.evaluate import Evaluation, Job
 from nas.halving import Halving, rungs
-from nas.loop import Budget, Search, Status, TrialTraining
+from nas.loop import Search, TrialTraining
 from nas.plan import Plan, bound_space
 from nas.screening import Screen
 from nas.space import SearchSpace
+from nas.status import Budget, Status
 from nas.tracking import Record
 
 CHECKPOINT_BYTES = 100_000  # a network of 8,000 parameters with Adam's two moments
@@ -146,6 +147,10 @@ class Searching:
         self.log._thread.submit(lambda: None).result()  # MLflow has all of them
         everything, clock = time.process_time() - everything, time.perf_counter() - clock
         count = len(self.status.trials) - before
+        if len(self.status.trials) < until:
+            raise SystemExit(
+                f"the space must have {until:,} networks, but {self.status.ended_by}; use a larger"
+            )
         return {
             "recorded": before,
             "workers": workers,

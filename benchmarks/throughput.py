@@ -110,7 +110,7 @@ def nas_search(task: Task, report: Report) -> None:
     """Train the networks by a search that starts from them and has no further trials."""
     from nas import session
     from nas.executors import default_workers
-    from nas.loop import Status
+    from nas.status import Status
 
     asked = {
         "data": task.data,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nas import report, session
-from nas.loop import Status
 from nas.pick import pick
 from nas.plan import Plan
 from nas.session import Result
+from nas.status import Status
 from nas.tracking import Record
 from nas.trial import Trial
 
@@ -97,3 +97,10 @@ class Found:
         model = compiled(design.architecture, design.training)
         model.set_weights(self.weights(trial))
         return model
+
+    def pictures(self, trial: Trial) -> bytes:
+        """Draw a segmentation network's predictions beside the masks of validation images; a PNG."""
+        from nas.datasets import load
+        from nas.pictures import predictions
+
+        return predictions(self.model(trial), load(self.plan.data, self.plan.data_options))

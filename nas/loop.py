@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +18,10 @@ from nas.executors import Executor
 from nas.halving import Halving
 from nas.screening import Screen, Screened
 from nas.space import Setting, sample
+from nas.status import Status
 from nas.trial import Trial
 
-__all__ = ["Budget", "Log", "Search", "Status", "TrialTraining"]
+__all__ = ["Log", "Search", "TrialTraining"]
 
 ATTEMPTS = 300
 """Proposals of an engine that may be known or over a limit before settings are drawn at random."""
@@ -46,41 +47,6 @@ class Log(Protocol):
     def checkpoint(self, number: int) -> Path:
         """Give the checkpoint of a trial that was kept."""
         ...
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When a search ends: after so many trials, so many seconds, or when going on is not worth it."""
-
-    trials: int
-    seconds: float | None = None
-    flat: float | None = None  # the expected relative gain of the hypervolume under which it is flat
-
-
-@dataclass
-class Status:
-    """Where a search stands, for whoever shows it."""
-
-    budget: Budget
-    started: float = field(default_factory=time.monotonic)
-    trials: dict[int, Trial] = field(default_factory=dict)  # ended, in their latest state
-    running: dict[int, tuple[Trial, float]] = field(default_factory=dict)  # with the time it was submitted
-    over_limit: int = 0
-    duplicates: int = 0
-    flatness: float | None = None
-    seconds: dict[str, float] = field(default_factory=dict)  # where the time went: train, trace, measure, ...
-    ended_by: str = ""
-    interrupted: bool = False  # by Ctrl-C
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the search was started or resumed."""
-        return time.monotonic() - self.started
-
-    @property
-    def numbered(self) -> int:
-        """How many trials have begun."""
-        return len(self.trials) + sum(number not in self.trials for number in self.running)
 
 
 @dataclass(frozen=True)
@@ -302,6 +268,9 @@ class Search:
             except EvaluationError as error:
                 self._end(replace(trial, state="failed", reason=str(error)), {})
                 continue
+            if self.status.starting is None:
+                busy = sum(self._parts[number][-1].seconds.values())
+                self.status.starting = max(0.0, self.status.elapsed - busy)
             if len(self._parts[number]) == self._training.repeats:
                 self._end(*self._evaluated(trial, self._parts[number]))
         if done:

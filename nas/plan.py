@@ -73,6 +73,11 @@ class Plan(Part):
         return plan
 
     @property
+    def task(self) -> str:
+        """The task that the data set."""
+        return str(self.space.get("task", "classification"))
+
+    @property
     def data_options(self) -> DataOptions:
         """How the data set is read."""
         return DataOptions(

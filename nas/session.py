@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,15 +15,20 @@ from nas import report
 from nas.datasets import Dataset, load
 from nas.engines import Engine
 from nas.errors import DataError
+from nas.evaluate import load_weights, prepare
 from nas.executors import Executor, InProcess, LocalProcesses
 from nas.halving import Halving, rungs
 from nas.latency import LatencyOptions
-from nas.loop import Budget, Search, Status, TrialTraining
+from nas.loop import Search, TrialTraining
 from nas.meter import FileMeter
+from nas.model import compiled
+from nas.pick import pick
+from nas.pictures import as_html, predictions
 from nas.plan import Plan, bound_space, starting_settings
 from nas.screening import MEASURED, Screen
 from nas.space import SearchSpace
 from nas.space_facts import extreme
+from nas.status import Budget, Status
 from nas.tracking import Record
 from nas.trial import Trial
 
@@ -43,6 +49,7 @@ class Result:
     trials: tuple[Trial, ...]
     front: tuple[Trial, ...]
     status: Status
+    division: Mapping[str, float]  # of the workers' time: train, trace, ..., start, wait
 
 
 def begin(
@@ -163,6 +170,7 @@ class Session:
         log = _RecordLog(record, plan, self.trials)
         executor: Executor | None = None
         state: Literal["complete", "interrupted", "failed"] = "failed"
+        division: dict[str, float] = {}
         status = Status(Budget(plan.trials, plan.seconds, plan.flat))
         try:
             training = TrialTraining(self.dataset.save(scratch / "data"), scratch, plan.seed, plan.repeats)
@@ -175,17 +183,37 @@ class Session:
             search.start_from([] if self.trials else plan.start)
             search.run(show)
             state = "interrupted" if status.interrupted else "complete"
+            division = status.division(workers)
         finally:
             if executor is not None:
                 executor.close()
             try:
                 ended = log.close()
                 front = report.front(ended, plan.parsed_objectives())
-                record.attach(_files(ended, plan, record))
+                record.attach(self._files(ended, front) | {"time.json": json.dumps(division)})
             finally:
                 record.finish(state)
                 shutil.rmtree(scratch, ignore_errors=True)
-        return Result(record.name, plan, tuple(ended), tuple(front), status)
+        return Result(record.name, plan, tuple(ended), tuple(front), status, division)
+
+    def _files(self, trials: Sequence[Trial], front: Sequence[Trial]) -> dict[str, str]:
+        """Make the figures and the table that stand on the search's run."""
+        objectives = self.plan.parsed_objectives()
+        figure = report.pareto_figure(trials, objectives, self.record.links(trials))
+        curve = report.hypervolume_curve(trials, objectives, self.plan.bounds)
+        files = {
+            "front.html": report.figure_html(figure),
+            "front.csv": report.front_csv(trials, objectives),
+            "hypervolume.html": report.figure_html(report.hypervolume_figure(curve)),
+        }
+        if front and self.plan.task == "segmentation":
+            best = pick(trials, objectives, "best")
+            prepare()
+            model = compiled(best.design.architecture, best.training)
+            load_weights(model, self.record.file(best))
+            title = f"Trial {best.number}: validation images, masks, predictions"
+            files["predictions.html"] = as_html(predictions(model, self.dataset), title)
+        return files
 
 
 def _meter(
@@ -250,17 +278,6 @@ class _RecordLog:
         for future in self._written:
             future.result()
         return list(self._trials.values())
-
-
-def _files(trials: Sequence[Trial], plan: Plan, record: Record) -> dict[str, str]:
-    """Make the figures and the table that stand on the search's run."""
-    objectives = plan.parsed_objectives()
-    curve = report.hypervolume_curve(trials, objectives, plan.bounds)
-    return {
-        "front.html": report.figure_html(report.pareto_figure(trials, objectives, record.links(trials))),
-        "front.csv": report.front_csv(trials, objectives),
-        "hypervolume.html": report.figure_html(report.hypervolume_figure(curve)),
-    }
 
 
 def _engine(plan: Plan, screen: Screen) -> Engine:

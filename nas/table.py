@@ -108,9 +108,23 @@ class Table:
         candidate, row = self.describe(setting), self.row(setting)
         if row is None:
             return Trial(number, setting, candidate.id, "failed", reason="the table has no such row")
-        column, epochs = ("val_accuracy_low", self.low_epochs) if low else ("val_accuracy", self.full_epochs)
-        values: Mapping[str, float] = {"accuracy": float(self._numbers[column][row]), **candidate.costs}
-        return Trial(number, setting, candidate.id, "stopped" if low else "complete", values, epochs)
+        readings = {self.full_epochs: float(self._numbers["val_accuracy"][row])}
+        if self.has_low:
+            readings[self.low_epochs] = float(self._numbers["val_accuracy_low"][row])
+        epochs = self.low_epochs if low else self.full_epochs
+        return Trial(
+            number,
+            setting,
+            candidate.id,
+            "stopped" if low else "complete",
+            {"accuracy": readings[epochs], **candidate.costs},
+            epochs,
+            curve=tuple(
+                {"epoch": float(epoch), "val_accuracy": readings[epoch]}
+                for epoch in sorted(readings)
+                if epoch <= epochs
+            ),
+        )
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -25,15 +25,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the benchmarks end t
 
 def ran(folder: Path, script: str, *words: str) -> dict:
     (folder / "tiny.yaml").write_text(TINY)
-    command = [
-        sys.executable,
-        str(BENCHMARKS / script),
-        *words,
-        "--space",
-        "tiny.yaml",
-        "--no-keep",
-        "--json",
-    ]
+    command = [sys.executable, str(BENCHMARKS / script), *words, "--no-keep", "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout)

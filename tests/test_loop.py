@@ -14,9 +14,10 @@ from nas.errors import EvaluationError, LimitError
 from nas.evaluate import Evaluation, Job
 from nas.executors import InProcess
 from nas.halving import Halving, rungs
-from nas.loop import Budget, Search, Status, TrialTraining
+from nas.loop import Search, TrialTraining
 from nas.screening import Screen
 from nas.space import SearchSpace, sample
+from nas.status import Budget, Status
 from nas.trial import OBJECTIVES, Limit
 
 SPACE = {

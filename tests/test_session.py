@@ -132,3 +132,18 @@ def test_a_name_in_use_is_refused_with_the_way_out(resumed, place):
     assert ended.returncode == 2
     assert "--resume kept" in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_latencies_of_another_device_are_measured_again(resumed, place):
+    script = (
+        "from nas.tracking import Record\n"
+        "record = Record.resume('kept')\n"
+        "record.amend({**record.config, 'device': 'another device'})\n"
+        "record.close()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=place, check=True, timeout=200)
+    ended = call(["search", "--resume", "kept"], place)
+    assert ended.returncode == 0, ended.stderr
+    assert "of another device (another device)" in ended.stderr
+    again = call(["search", "--resume", "kept"], place)
+    assert "another device" not in again.stderr

@@ -110,6 +110,8 @@ def print_front(result: Result, json: bool) -> None:
         return
     status, name = result.status, result.name
     errors.print(f"Ended after {duration(status.elapsed)}: {status.ended_by}.", soft_wrap=True)
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in result.division.items())
+    errors.print(f"The workers' time: {shares}.", soft_wrap=True)
     output.print()
     _print_table(name, list(result.front), result.plan, every=False)
     output.print()
@@ -205,6 +207,9 @@ def export(
     calibration = _calibration(found.plan) if precision == "int8" else None
     prepare()
     written = write(trial.design, weights, out, ExportOptions(chosen, precision, calibration))
+    if found.plan.task == "segmentation" and weights is not None:
+        written["predictions"] = out / "predictions.png"
+        written["predictions"].write_bytes(found.pictures(trial))
     output.print(
         f"Trial {trial.number} of {found.record.name}: {named(found.plan.parsed_objectives(), trial)}"
     )

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from nas.loop import Status
 from nas.report import front
+from nas.status import Status
 from nas.trial import Objective, Trial
 
 __all__ = [

@@ -15,7 +15,7 @@ __all__ = ["Belief", "Cells", "cells", "expected_gain"]
 
 Array = NDArray[np.float64]
 
-LEAST = 0.01
+LEAST = 0.003
 """The least improvement of an error that counts, relative to it: what lies below can't be told from noise."""
 
 

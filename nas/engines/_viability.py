@@ -9,7 +9,7 @@ __all__ = ["Viability", "hopeless"]
 
 Array = NDArray[np.float64]
 
-TREES = 60
+TREES = 32
 ALIKE = 0.02  # errors within this share of the worst count as the same
 SHARED = 3  # by so many trials must the worst error be shared
 
@@ -33,6 +33,7 @@ class Viability:
         """Learn from inputs (trials, columns) and whether they came to something."""
         from sklearn.ensemble import RandomForestClassifier
 
+        self.trials = len(viable)
         self._forest = RandomForestClassifier(TREES, random_state=len(viable)).fit(inputs, viable)
 
     def likely(self, rows: Array) -> NDArray[np.bool_]:

@@ -215,9 +215,9 @@ class CheapAware:
         lag = np.array(lags) - min(lags)
         for model, column in zip(self._models, np.array(errors).T, strict=True):
             model.fit(inputs[rows], column, lag)
-        self._viability = None
-        if self._failed or self._guessing:
-            tried = [*self._told.values(), *self._failed.values()]
+        tried = [*self._told.values(), *self._failed.values()]
+        known = self._viability.trials if self._viability else 0
+        if (self._failed or self._guessing) and len(tried) >= 1.05 * known:
             viable = [entry.id not in self._failed and entry.id not in self._guessing for entry in tried]
             self._viability = Viability(self._pool.inputs(tried), np.array(viable))
         self._believed.clear()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-__all__ = ["export_keras", "set_weights"]
+__all__ = ["check_weights", "export_keras", "set_weights"]
 
 
 def export_keras(design: Design, weights: Sequence[np.ndarray] | None, path: Path) -> Path:
@@ -41,11 +41,16 @@ def set_weights(model: keras.Model, weights: Sequence[np.ndarray] | None, archit
     """Give a model its weights, if there are any; raises InputError where they don't fit."""
     if weights is None:
         return
-    expected = [tuple(weight.shape) for weight in model.weights]
-    given = [tuple(weight.shape) for weight in weights]
-    if expected != given:
+    check_weights([tuple(weight.shape) for weight in model.weights], weights, architecture)
+    model.set_weights(list(weights))
+
+
+def check_weights(
+    expected: Sequence[tuple[int, ...]], weights: Sequence[np.ndarray], architecture: Architecture
+) -> None:
+    """Raise InputError where arrays are not of the expected shapes."""
+    if list(expected) != [tuple(weight.shape) for weight in weights]:
         raise InputError(
             f"the weights must be those of architecture {architecture.id} ({len(expected)} arrays), "
-            f"got {len(given)} arrays of other shapes; export with fresh weights instead"
+            f"got {len(weights)} arrays of other shapes; export with fresh weights instead"
         )
-    model.set_weights(list(weights))

@@ -1,16 +1,23 @@
-"""A network as a LiteRT file (`.tflite`), at one of four precisions."""
+"""A network as a LiteRT file (`.tflite`), at one of four precisions.
+
+All but int8 are written as `nas.latency` writes what it times, so that the file that ships is the file
+that was measured.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nas._forward import initial
+from nas._forward import weights as variables
+from nas._litert_file import litert_bytes
 from nas.architecture import Architecture
 from nas.errors import ConversionError, InputError, nearest
 from nas.export._files import written
 from nas.export._quiet import quiet
-from nas.export.keras_file import set_weights
+from nas.export.keras_file import check_weights, set_weights
 from nas.model import build
 
 if TYPE_CHECKING:
@@ -40,15 +47,10 @@ def export_litert(
     calibration images, other weights or an unwritable file; ConversionError where LiteRT can't convert.
     """
     _check(architecture, precision, calibration)
-    model = build(architecture)
-    set_weights(model, weights, architecture)
-    try:
-        with quiet():
-            content = _converted(model, architecture.input_shape, precision, calibration)
-    except Exception as error:
-        raise ConversionError(
-            f"LiteRT cannot convert architecture {architecture.id} to {precision}: {_reason(error)}"
-        ) from error
+    if precision == "int8":
+        content = _calibrated(architecture, weights, calibration)
+    else:
+        content = litert_bytes(architecture, _by_layer(architecture, weights), precision)  # type: ignore[arg-type]  # checked
     with written(path) as unfinished:
         unfinished.write_bytes(content)
     return path
@@ -70,30 +72,51 @@ def _check(architecture: Architecture, precision: str, calibration: np.ndarray |
         )
 
 
-def _converted(
-    model: Any, input_shape: Sequence[int], precision: str, calibration: np.ndarray | None
+def _by_layer(
+    architecture: Architecture, weights: Sequence[np.ndarray] | None
+) -> dict[str, list[np.ndarray]]:
+    """Give each layer's arrays by its name; fresh ones where there are none."""
+    listed = variables(architecture.layers)
+    values = list(initial(listed, seed=0) if weights is None else weights)
+    check_weights([variable.shape for variable in listed], values, architecture)
+    found: dict[str, list[np.ndarray]] = {}
+    for variable, value in zip(listed, values, strict=True):
+        found.setdefault(variable.name.split("/")[0], []).append(value)
+    return found
+
+
+def _calibrated(
+    architecture: Architecture, weights: Sequence[np.ndarray] | None, calibration: np.ndarray | None
 ) -> bytes:
-    """Convert by a graph whose variables are constants, five times faster than by a SavedModel."""
+    """Convert to int8 by TensorFlow's converter, which sees what the network makes of real images.
+
+    A graph whose variables are constants is converted five times faster than a SavedModel.
+    """
+    assert calibration is not None
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    signature = [tf.TensorSpec((1, *input_shape), tf.float32, name="input")]
-    function = tf.function(lambda x: model(x, training=False), input_signature=signature)
-    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8" and calibration is not None:
-        images = calibration[:CALIBRATION].astype("float32")
+    model = build(architecture)
+    set_weights(model, weights, architecture)
+    images = calibration[:CALIBRATION].astype("float32")
 
-        def examples() -> Iterator[list[np.ndarray]]:
-            return ([image[None]] for image in images)
+    def examples() -> Iterator[list[np.ndarray]]:
+        return ([image[None]] for image in images)
 
-        converter.representative_dataset = examples
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    content: bytes = converter.convert()
+    signature = [tf.TensorSpec((1, *architecture.input_shape), tf.float32, name="input")]
+    try:
+        with quiet():
+            function = tf.function(lambda x: model(x, training=False), input_signature=signature)
+            frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = examples
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            content: bytes = converter.convert()
+    except Exception as error:  # the converter's errors have no common type
+        raise ConversionError(
+            f"LiteRT cannot convert architecture {architecture.id} to int8: {_reason(error)}"
+        ) from error
     return content
 
 

@@ -1,0 +1,397 @@
+"""How good a front each sampler finds, by simulated searches on a table of trained architectures.
+
+    python benchmarks/search_quality.py --table nb201_cifar10.csv --costs params,latency_ms_pixel3
+
+A search sees `val_accuracy` of one training; what it found is scored by `test_accuracy`: the hypervolume of
+all it trained, as a fraction of the exact front's, whose ideal and nadir are 0 and 1, costs on log axes,
+with the reference point 1.1. A setting proposed again is answered from the record and costs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import moocore
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from _common import RESULTS, conditions, emit
+from _common import table as markdown
+from _samplers import SAMPLERS, Sampler, missing, start
+
+from nas.errors import NasError
+from nas.halving import Halving
+from nas.space import Setting, sample
+from nas.table import Table
+from nas.trial import Trial
+
+MARKS = (25, 50, 100, 200)
+REPEATS = 200  # proposals of known settings in a row after which one is drawn at random
+
+
+class Score:
+    """The scored hypervolume of rows of a table."""
+
+    def __init__(self, table: Table) -> None:
+        costs = np.stack([table.column(cost) for cost in table.costs], axis=1)
+        points = np.column_stack([1.0 - table.column("test_accuracy"), np.log(np.maximum(costs, 1e-12))])
+        front = points[moocore.is_nondominated(points)]
+        ideal, nadir = front.min(axis=0), front.max(axis=0)
+        self._points = (points - ideal) / np.where(nadir > ideal, nadir - ideal, 1.0)
+        self._reference = np.full(points.shape[1], 1.1)
+        self._exact = moocore.hypervolume(self._points, ref=self._reference)
+
+    def __call__(self, rows: Sequence[int]) -> float:
+        if not len(rows):
+            return 0.0
+        found = moocore.hypervolume(self._points[list(rows)], ref=self._reference)
+        return float(found / self._exact)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One simulated search."""
+
+    table: Path
+    costs: tuple[str, ...]
+    sampler: str
+    head_start: bool
+    trials: int
+    seed: int
+    workers: int = 1
+    fidelity: str = "full"
+
+
+def head(table: Table, seed: int) -> list[Setting]:
+    """Give the cheapest architecture by each cost; between equals chance decides."""
+    rng = np.random.default_rng(seed)
+    cheapest = []
+    for cost in table.costs:
+        column = table.column(cost)
+        cheapest.append(table.setting(int(rng.choice(np.flatnonzero(column == column.min())))))
+    return cheapest
+
+
+class Simulation:
+    """A search on a simulated clock: trainings take time, workers train at once, proposing takes none."""
+
+    def __init__(self, run: Run) -> None:
+        self.table = Table(run.table, run.costs)
+        self.run = run
+        self.rng = np.random.default_rng([run.seed, 1])
+        first = head(self.table, run.seed) if run.head_start else []
+        self.sampler: Sampler = start(run.sampler, self.table, run.seed, first)
+        self.rows: list[int] = []  # trained to full length, in the order in which they ended
+        self.busy: list[tuple[float, int, Trial, int]] = []
+        self.known: dict[int, Trial] = {}
+        self.clock = 0.0
+        self.started = 0
+
+    def seconds(self, row: int) -> float:
+        """Say how long a training takes: by its FLOPs where known, and a little by chance."""
+        known = "flops" in self.table.cost_names
+        work = float(self.table.column("flops")[row] / self.table.column("flops").mean()) if known else 1.0
+        return (0.2 + work) * float(self.rng.lognormal(0.0, 0.1))
+
+    def propose(self) -> tuple[Setting, int] | None:
+        """Ask for a setting that the table has and that wasn't started; None: the sampler has to wait."""
+        running = {row for _, _, _, row in self.busy}
+        for _ in range(REPEATS):
+            setting = self.sampler.ask()
+            if setting is None:
+                return None
+            row = self.table.row(setting)
+            if row is None:
+                self.sampler.tell(self.table.trial(self.started, setting))
+            elif row in self.known:
+                self.sampler.tell(replace(self.known[row], setting=setting))
+            elif row in running:
+                self.sampler.tell(Trial(self.started, setting, "", "failed", reason="is running"))
+            else:
+                return setting, row
+        while True:
+            setting = sample(self.table.open_values, self.rng)
+            row = self.table.row(setting)
+            if row is not None and row not in self.known and row not in running:
+                return {}, row
+
+    def search(self) -> list[int]:
+        """Train as many different architectures as the run says."""
+        total = min(self.run.trials, len(self.table.rows))
+        while len(self.rows) < total:
+            while len(self.busy) < self.run.workers and self.started < total:
+                proposed = self.propose()
+                if proposed is None:
+                    break
+                setting, row = proposed
+                trial = self.table.trial(self.started, setting or self.table.setting(row))
+                entry = (self.clock + self.seconds(row), self.started, trial, row)
+                heapq.heappush(
+                    self.busy, entry if setting else (*entry[:2], replace(trial, reason="chance"), row)
+                )
+                self.started += 1
+            self.clock, _, trial, row = heapq.heappop(self.busy)
+            self.known[row] = trial
+            self.rows.append(row)
+            if trial.reason != "chance":
+                self.sampler.tell(trial)
+        return self.rows
+
+    def search_low(self) -> list[tuple[float, int]]:
+        """Train short first and promote by successive halving; give (cost in full trainings, row)."""
+        table, budget = self.table, float(self.run.trials)
+        short = table.low_epochs / table.full_epochs
+        halving = Halving((table.low_epochs, table.full_epochs), 4, table.objectives, 10_000)
+        trials: dict[int, Trial] = {}
+        ended: list[tuple[float, int]] = []
+        spent = 0.0
+        while spent < budget:
+            promoted = halving.promotable(list(trials.values()))
+            if promoted:
+                number = promoted[0]
+                trials[number] = table.trial(number, trials[number].setting)
+                spent += 1.0
+                row = table.row(trials[number].setting)
+                ended.append((spent, -1 if row is None else row))
+            else:
+                proposed = self.propose()
+                if proposed is None:
+                    break
+                number = len(trials)
+                trials[number] = table.trial(number, proposed[0] or table.setting(proposed[1]), low=True)
+                spent += short
+                self.known[proposed[1]] = trials[number]
+            self.sampler.tell(trials[number])
+        return [(when, row) for when, row in ended if when <= budget]
+
+
+def simulate(run: Run) -> list[float]:
+    """Give the score at each number of trials (or their worth in short ones) that is reported."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    simulation = Simulation(run)
+    score, marks = Score(simulation.table), [mark for mark in MARKS if mark < run.trials] + [run.trials]
+    if run.fidelity == "low":
+        ended = simulation.search_low()
+        return [score([row for when, row in ended if when <= mark]) for mark in marks]
+    rows = simulation.search()
+    every = [score(rows[:count]) for count in range(1, len(rows) + 1)]
+    return every
+
+
+def at_marks(scores: Sequence[float], trials: int) -> dict[int, float]:
+    """Give the score at each reported number of trials."""
+    marks = [mark for mark in MARKS if mark < trials] + [trials]
+    if len(scores) == len(marks):
+        return dict(zip(marks, scores, strict=True))
+    return {mark: scores[min(mark, len(scores)) - 1] for mark in marks}
+
+
+def summarize(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> list[dict[str, Any]]:
+    """Give the rows of `--json`, one for each sampler, head start and number of trials."""
+    rows = []
+    for (sampler, head_start), runs in scores.items():
+        reported = [at_marks(run, trials) for run in runs]
+        for mark in reported[0]:
+            values = [found[mark] for found in reported]
+            q1, median, q3 = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
+            row = {"sampler": sampler, "head_start": head_start, "trials": mark}
+            rows.append(row | {"median": median, "q1": q1, "q3": q3, "values": values})
+    return rows
+
+
+def compare(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> dict[str, Any]:
+    """Hold the default sampler against the best other with a head start, at each number of trials."""
+    from scipy.stats import wilcoxon
+
+    ours = scores.get(("default", False))
+    others = {key: runs for key, runs in scores.items() if key[0] != "default" and key[1]}
+    if not ours or not others:
+        return {}
+
+    def medians(mark: int) -> dict[tuple[str, bool], float]:
+        return {k: float(np.median([at_marks(r, trials)[mark] for r in runs])) for k, runs in others.items()}
+
+    marks = list(at_marks(ours[0], trials))
+    found: dict[str, Any] = {"at": []}
+    for mark in marks:
+        best = max(medians(mark), key=lambda key: medians(mark)[key])
+        mine = [at_marks(run, trials)[mark] for run in ours]
+        its = [at_marks(run, trials)[mark] for run in others[best]]
+        same = np.allclose(mine, its)
+        found["at"].append(
+            {
+                "trials": mark,
+                "best_baseline": best[0],
+                "regret": 1.0 - float(np.median(mine)),
+                "baseline_regret": 1.0 - medians(mark)[best],
+                "regret_ratio": (1.0 - float(np.median(mine))) / max(1e-9, 1.0 - medians(mark)[best]),
+                "p": 1.0 if same else float(wilcoxon(mine, its, alternative="greater").pvalue),
+            }
+        )
+    if len(ours[0]) == trials:
+        goal = 1.0 - found["at"][-1]["baseline_regret"]
+        curve = np.median(np.array(ours), axis=0)
+        reached = np.flatnonzero(curve >= goal)
+        found["trials_to_best_baseline"] = int(reached[0]) + 1 if len(reached) else None
+    return found
+
+
+def draw(scores: dict[tuple[str, bool], list[list[float]]], path: Path, title: str) -> None:
+    """Draw the median regret over trials, with quartiles of the default sampler."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5))
+    for (sampler, head_start), runs in sorted(scores.items(), key=lambda item: item[0][0] != "default"):
+        if sampler != "default" and not head_start and (sampler, True) in scores:
+            continue
+        regret = 1.0 - np.array(runs)
+        counts = np.arange(1, regret.shape[1] + 1)
+        own = sampler == "default"
+        label = f"{sampler}, head start" if head_start else sampler
+        axes.plot(
+            counts, np.median(regret, axis=0), label=label, lw=2.5 if own else 1, zorder=3 if own else 2
+        )
+        if own:
+            axes.fill_between(counts, *np.quantile(regret, [0.25, 0.75], axis=0), alpha=0.25)
+    axes.set(
+        yscale="log", xlabel="trials", ylabel="hypervolume missing, share of the exact front's", title=title
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def text(result: dict[str, Any]) -> str:
+    """Write the result as Markdown."""
+    marks = sorted({row["trials"] for row in result["results"]})
+    by_name: dict[tuple[str, bool], dict[int, dict[str, Any]]] = {}
+    for row in result["results"]:
+        by_name.setdefault((row["sampler"], row["head_start"]), {})[row["trials"]] = row
+    lines = [
+        [name, "yes" if started else "no"]
+        + [f"{found[m]['median']:.4f} ({found[m]['q1']:.4f}-{found[m]['q3']:.4f})" for m in marks]
+        for (name, started), found in sorted(by_name.items(), key=lambda item: -item[1][marks[-1]]["median"])
+    ]
+    parts = [
+        f"# {result['table']}: accuracy, {', '.join(result['costs'])}",
+        f"Hypervolume as a share of the exact front's: median (quartiles) of {result['seeds']} seeds, "
+        f"{result['workers']} worker(s), trainings: {result['fidelity']}.",
+        markdown(["sampler", "head start", *(f"{mark} trials" for mark in marks)], lines),
+    ]
+    against = result["against_best_baseline"]
+    if against:
+        rows = [
+            [a["trials"], a["best_baseline"], f"{a['regret']:.4f}", f"{a['baseline_regret']:.4f}",
+             f"{a['regret_ratio']:.2f}", f"{a['p']:.1e}"]
+            for a in against["at"]
+        ]  # fmt: skip
+        head_row = [
+            "trials",
+            "best baseline with head start",
+            "regret",
+            "its regret",
+            "ratio",
+            "p (Wilcoxon)",
+        ]
+        parts.append(markdown(head_row, rows))
+        if "trials_to_best_baseline" in against:
+            reached = against["trials_to_best_baseline"]
+            parts.append(
+                f"The best baseline's figure at the end is reached in {reached or 'more than all'} trials."
+            )
+    return "\n\n".join(parts)
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--table", type=Path, required=True, help="a CSV file: x_*, val_accuracy, test_accuracy, costs"
+    )
+    parser.add_argument(
+        "--costs", default="", help="columns, as in params,flops; all that are costs if left out"
+    )
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--samplers", default=",".join(SAMPLERS), help="names, separated by commas")
+    parser.add_argument(
+        "--head-start", choices=["both", "yes", "no"], default="both", help="of the baselines"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="trainings at once, on a simulated clock")
+    parser.add_argument(
+        "--fidelity", choices=["full", "low"], default="full", help="low: short trainings first"
+    )
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--json", action="store_true", help="print JSON on stdout")
+    parser.add_argument("--figure", type=Path, help="where to write a PNG")
+    parser.add_argument(
+        "--keep", action="store_true", help="write JSON, Markdown and PNG to benchmarks/results/"
+    )
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    options = arguments(words)
+    costs = tuple(filter(None, options.costs.split(",")))
+    try:
+        table = Table(options.table, costs)
+    except NasError as error:
+        raise SystemExit(str(error)) from None
+    if options.fidelity == "low" and not table.has_low:
+        raise SystemExit(f"--fidelity low needs the column val_accuracy_low, got '{options.table}' without")
+    runs = []
+    for name in filter(None, options.samplers.split(",")):
+        if name not in SAMPLERS:
+            raise SystemExit(f"a sampler must be known, got '{name}'; known: {', '.join(SAMPLERS)}")
+        if gone := missing(name):
+            print(f"{name} is left out: {', '.join(gone)} is not installed", file=sys.stderr)
+            continue
+        started = {"both": (False, True), "yes": (True,), "no": (False,)}[options.head_start]
+        for head_start in (False,) if name == "default" else started:
+            run = Run(options.table, table.costs, name, head_start, options.trials, 0)
+            run = replace(run, workers=options.workers, fidelity=options.fidelity)
+            runs += [replace(run, seed=seed) for seed in range(options.seeds)]
+    scores: dict[tuple[str, bool], list[list[float]]] = {}
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(options.processes, maxtasksperchild=20) as pool:
+        for run, found in zip(runs, pool.imap(simulate, runs), strict=True):
+            scores.setdefault((run.sampler, run.head_start), []).append(found)
+            print(
+                f"{run.sampler} head_start={run.head_start} seed={run.seed}: {found[-1]:.4f}", file=sys.stderr
+            )
+    result = {
+        "table": options.table.name,
+        "costs": list(table.costs),
+        "seeds": options.seeds,
+        "workers": options.workers,
+        "fidelity": options.fidelity,
+        "results": summarize(scores, options.trials),
+        "against_best_baseline": compare(scores, options.trials),
+        "conditions": conditions(),
+    }
+    name = "_".join(["search_quality", options.table.stem.split("_")[0], *table.costs])
+    name += f"_{options.workers}_workers" * (options.workers > 1) + "_low" * (options.fidelity == "low")
+    whole = options.fidelity == "full"
+    if whole and (options.figure or options.keep):
+        draw(
+            scores, options.figure or RESULTS / f"{name}.png", f"{table.path.name}: {', '.join(table.costs)}"
+        )
+    emit(name, result, text(result), options.json, options.keep)
+
+
+if __name__ == "__main__":
+    main()
