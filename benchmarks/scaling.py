@@ -175,7 +175,8 @@ def fill(space: str, marks: Sequence[int]) -> None:
         figures = searching.leg(mark, workers=2)
         searching.record.flush()
         print(json.dumps({**figures, "mark": mark, "memory_mb": memory_mb()}), flush=True)
-        sys.stdin.readline()
+        if not sys.stdin.readline():  # whoever asked is gone
+            return
 
 
 def go_on(space: str, engine: str, workers: Sequence[int], window: int) -> None:

@@ -112,6 +112,7 @@ def nas_search(task: Task, report: Report) -> None:
     from nas.executors import default_workers
     from nas.status import Status
 
+    workers = default_workers()
     asked = {
         "data": task.data,
         "train_limit": task.train_limit,
@@ -123,7 +124,7 @@ def nas_search(task: Task, report: Report) -> None:
         "halving": False,
         "seed": task.seed,
     }
-    prepared = session.begin(task.space, asked, name="throughput")
+    prepared = session.begin(task.space, asked, name="throughput", workers=workers)
     prepared.plan = prepared.plan.model_copy(update={"start": tuple(task.settings)})
     reported: set[int] = set()
 
@@ -135,8 +136,7 @@ def nas_search(task: Task, report: Report) -> None:
             report(trial.design.key, trial.values["accuracy"], sum(trial.seconds.values()))
             reported.add(number)
 
-    workers = default_workers()
-    result = prepared.run(workers, show)
+    result = prepared.run(show)
     print(json.dumps({"workers": workers, "seconds": result.status.seconds}), flush=True)
 
 

@@ -37,7 +37,7 @@ def search(
     `workers` 0 trains in this process; with more, call this under `if __name__ == "__main__":`, since
     worker processes import the calling script. Raises NasError with one sentence for a user.
     """
-    return session.begin(space, asked, name, start_from).run(_workers(workers), show)
+    return session.begin(space, asked, name, start_from, workers=_workers(workers)).run(show)
 
 
 def resume(
@@ -48,7 +48,7 @@ def resume(
     **changes: Any,
 ) -> Result:
     """Go on with a search, the latest by default; `changes` as in trials=100."""
-    return session.reopen(name, changes).run(_workers(workers), show)
+    return session.reopen(name, changes, workers=_workers(workers)).run(show)
 
 
 def _workers(asked: int | None) -> int:

@@ -57,12 +57,15 @@ def begin(
     asked: Mapping[str, Any],
     name: str | None = None,
     start_from: Sequence[str] = (),
+    *,
+    workers: int = 0,
     tell: Callable[[str], None] | None = None,
 ) -> Session:
     """Prepare a new search of a space: a shipped name, a file, or a file's content.
 
-    `asked` are values of Plan. Raises InputError and its kinds: a space or data that breaks a rule, a
-    limit that nothing in the space can meet, a name in use. `tell` is told what takes long.
+    `asked` are values of Plan; `workers` 0 trains in this process; `tell` is told what takes long. The
+    workers load TensorFlow while the rest is prepared. Raises InputError and its kinds: a space or data that
+    breaks a rule, a limit that nothing in the space can meet, a name in use.
     """
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
     given = dict(asked)
@@ -73,18 +76,27 @@ def begin(
     plan = Plan.of({**given, "space": {}, "fingerprint": dataset.fingerprint})
     bound = bound_space(loaded, dataset, plan.parsed_objectives())
     plan = plan.model_copy(update={"space": bound.data, "start": tuple(starting_settings(bound, start_from))})
-    meter = _meter(plan, bound, dataset, tell)
-    screen = Screen(bound, plan.parsed_objectives(), plan.parsed_limits(), meter)
-    screen.check_limits()
-    update = {"bounds": _bounds(plan, screen), "device": meter.device if meter else ""}
-    plan = plan.model_copy(update=update)
-    name = name or f"{bound.name or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
-    record = Record.create(name, plan.model_dump(mode="json"), dataset)
-    return Session(record, plan, dataset, screen, [])
+    executor = _executor(plan, workers)
+    try:
+        meter = _meter(plan, bound, dataset, tell)
+        screen = Screen(bound, plan.parsed_objectives(), plan.parsed_limits(), meter)
+        screen.check_limits()
+        update = {"bounds": _bounds(plan, screen), "device": meter.device if meter else ""}
+        plan = plan.model_copy(update=update)
+        name = name or f"{bound.name or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
+        record = Record.create(name, plan.model_dump(mode="json"), dataset)
+    except BaseException:
+        executor.close()
+        raise
+    return Session(record, plan, dataset, screen, executor, [])
 
 
 def reopen(
-    name: str | None, changes: Mapping[str, Any], tell: Callable[[str], None] | None = None
+    name: str | None,
+    changes: Mapping[str, Any],
+    *,
+    workers: int = 0,
+    tell: Callable[[str], None] | None = None,
 ) -> Session:
     """Prepare to go on with a search, the latest by default, from its record alone.
 
@@ -92,6 +104,7 @@ def reopen(
     DataError where the data is no longer what it was.
     """
     record = Record.resume(name)
+    executor: Executor | None = None
     try:
         plan = Plan.of({**record.config, **changes})
         dataset = load(plan.data, plan.data_options)
@@ -100,14 +113,17 @@ def reopen(
                 f"a search must go on with the data it began with, got '{plan.data}' with other content; "
                 "bring the old data back, or begin a new search"
             )
+        executor = _executor(plan, workers)
         space = SearchSpace(plan.space)
         meter = _meter(plan, space, dataset, tell)
         screen = Screen(space, plan.parsed_objectives(), plan.parsed_limits(), meter)
-        session = Session(record, plan, dataset, screen, record.trials())
+        session = Session(record, plan, dataset, screen, executor, record.trials())
         if meter and meter.device != plan.device:
             session.measure_again(meter.device)
         record.amend(session.plan.model_dump(mode="json"))
     except BaseException:
+        if executor is not None:
+            executor.close()
         record.close()
         raise
     return session
@@ -121,10 +137,11 @@ class Session:
     plan: Plan
     dataset: Dataset
     screen: Screen
+    executor: Executor
     trials: list[Trial]
     notes: list[str] = field(default_factory=list)  # what a user should know before it runs
 
-    def introduction(self, workers: int) -> str:
+    def introduction(self) -> str:
         """Say in a few lines what will run."""
         plan, data = self.plan, self.dataset
         shape = "x".join(str(size) for size in data.shape)
@@ -136,7 +153,8 @@ class Session:
             f"examples of {shape}, {len(data.classes)} classes",
             f"  goals    {', '.join(plan.objectives)}",
             f"  limits   {', '.join(f'{name} <= {most:,g}' for name, most in plan.limits.items()) or 'none'}",
-            f"  trials   up to {plan.trials}, of {steps} epochs, {workers or 'no'} worker processes",
+            f"  trials   up to {plan.trials}, of {steps} epochs, trained by {self.executor.workers} "
+            f"{'processes' if self.executor.workers > 1 else 'process'}",
             *(f"  {note}" for note in self.notes),
         ]
         if self.trials:
@@ -162,19 +180,17 @@ class Session:
                 self.record.log(self.trials[place])
         self.plan = self.plan.model_copy(update={"device": device})
 
-    def run(self, workers: int, show: Show) -> Result:
-        """Search until the budget is used or Ctrl-C is pressed; `workers` 0 trains in this process."""
-        plan, record = self.plan, self.record
+    def run(self, show: Show) -> Result:
+        """Search until the budget is used or Ctrl-C is pressed; then end the executor and the record."""
+        plan, record, executor = self.plan, self.record, self.executor
         scratch = Path("mlruns/scratch").absolute() / record.name
         shutil.rmtree(scratch, ignore_errors=True)
         log = _RecordLog(record, plan, self.trials)
-        executor: Executor | None = None
         state: Literal["complete", "interrupted", "failed"] = "failed"
         division: dict[str, float] = {}
         status = Status(Budget(plan.trials, plan.seconds, plan.flat))
         try:
             training = TrialTraining(self.dataset.save(scratch / "data"), scratch, plan.seed, plan.repeats)
-            executor = LocalProcesses(workers, plan.trial_seconds) if workers else InProcess()
             examples = len(self.dataset.validation)
             halving = Halving(self._rungs(), plan.reduction, plan.parsed_objectives(), examples)
             engine = _engine(plan, self.screen)
@@ -183,10 +199,9 @@ class Session:
             search.start_from([] if self.trials else plan.start)
             search.run(show)
             state = "interrupted" if status.interrupted else "complete"
-            division = status.division(workers)
+            division = status.division(executor.workers)
         finally:
-            if executor is not None:
-                executor.close()
+            executor.close()
             try:
                 ended = log.close()
                 front = report.front(ended, plan.parsed_objectives())
@@ -214,6 +229,10 @@ class Session:
             title = f"Trial {best.number}: validation images, masks, predictions"
             files["predictions.html"] = as_html(predictions(model, self.dataset), title)
         return files
+
+
+def _executor(plan: Plan, workers: int) -> Executor:
+    return LocalProcesses(workers, plan.trial_seconds) if workers else InProcess()
 
 
 def _meter(

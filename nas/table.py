@@ -7,7 +7,8 @@ and its costs. Its parts are those of a real search: open values, known costs, a
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -54,11 +55,14 @@ class Table:
             for place in self._places
         )
         self._numbers: dict[str, np.ndarray] = {
-            names[place]: np.array([float(row[place]) for row in cells]) for place in numbers
+            names[place]: np.array([_cell(row[place], names[place], self.path) for row in cells])
+            for place in numbers
         }
-        readings = [{str(choice): choice for choice in value.choices} for value in self.open_values]
         self.rows: tuple[tuple[Scalar, ...], ...] = tuple(
-            tuple(_reading(row[place], known) for place, known in zip(self._places, readings, strict=True))
+            tuple(
+                _reading(row[place], value.choices)
+                for place, value in zip(self._places, self.open_values, strict=True)
+            )
             for row in cells
         )
         self._row_of = {row: number for number, row in enumerate(self.rows)}
@@ -104,7 +108,10 @@ class Table:
         return frozenset(choice for choice in choices if choices.count(choice) > 1)
 
     def trial(self, number: int, setting: Setting, *, low: bool = False) -> Trial:
-        """Evaluate a setting as a search sees it: `complete`, `stopped` after a short training, or `failed`."""
+        """Evaluate a setting as a search sees it.
+
+        It ends as `complete`, with low as `stopped` after the short training, or as `failed`.
+        """
         candidate, row = self.describe(setting), self.row(setting)
         if row is None:
             return Trial(number, setting, candidate.id, "failed", reason="the table has no such row")
@@ -137,24 +144,42 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         ) from None
     if not cells or not any(name.startswith("x_") for name in names):
         raise DataError(f"a table must have rows and columns x_*, got '{path}' without; see its format")
+    for number, row in enumerate(cells, start=2):
+        if len(row) != len(names):
+            raise DataError(
+                f"line {number} of '{path}' must have {len(names)} values, got {len(row)}; mend it"
+            )
     return names, cells
+
+
+def _cell(text: str, name: str, path: Path) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(
+            f"the column {name} of '{path}' must hold numbers, got '{text}'; mend it, or name it x_{name}"
+        ) from None
 
 
 def _choices(texts: Sequence[str]) -> tuple[Scalar, ...]:
     """Give the different values of a column, as numbers where all of them are."""
     distinct = sorted(set(texts))
+    numbers = [_number(text) for text in distinct]
+    known = [number for number in numbers if number is not None]
+    return tuple(sorted(set(known))) if len(known) == len(numbers) else tuple(distinct)
+
+
+def _number(text: str) -> int | float | None:
+    """Read a finite number; None where the text is none."""
     try:
-        return tuple(sorted({_number(text) for text in distinct}))
+        number = float(text)
     except ValueError:
-        return tuple(distinct)
+        return None
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() and text.lstrip("+-").isdigit() else number
 
 
-def _number(text: str) -> int | float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
-
-
-def _reading(text: str, known: Mapping[str, Scalar]) -> Scalar:
-    return known[text] if text in known else _number(text)
+def _reading(text: str, choices: tuple[Scalar, ...]) -> Scalar:
+    number = _number(text)
+    return text if text in choices or number is None else number

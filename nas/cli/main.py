@@ -31,6 +31,7 @@ spaces.add_to(app)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors of NasError's tree end it with one sentence and their exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the sampler's: the cores are for the workers
     try:
         app(_with_resume_value(given), prog_name="nas")
     except NasError as error:

@@ -131,7 +131,7 @@ def search(
         errors.print(text, soft_wrap=True)
 
     if resume is not None:
-        prepared = session.reopen(resume or None, changes, tell)
+        prepared = session.reopen(resume or None, changes, workers=processes, tell=tell)
     else:
         limits = {
             "params": max_params,
@@ -162,10 +162,10 @@ def search(
         }
         if objectives:
             asked["objectives"] = [word.strip() for word in objectives.split(",")]
-        prepared = session.begin(space, asked, name, tuple(start_from or ()), tell)
-    errors.print(prepared.introduction(processes), soft_wrap=True)
+        prepared = session.begin(space, asked, name, start_from or (), workers=processes, tell=tell)
+    errors.print(prepared.introduction(), soft_wrap=True)
     with SearchView(prepared.plan.parsed_objectives()) as view:
-        result = prepared.run(processes, view)
+        result = prepared.run(view)
     print_front(result, json)
 
 

@@ -38,7 +38,7 @@ RELEVANCE_DEVIATION = 1.5
 class ErrorModel:
     """A Gaussian process of errors: `fit`, then `predict`, with `believe` for what still runs.
 
-    Its covariance is a smooth part over some groups and a rough one over all, each with relevances of its own.
+    Its covariance is a smooth part over some groups and a rough one over all, each with its own relevances.
     """
 
     def __init__(self, groups: Places, smooth: Sequence[int]) -> None:

@@ -17,7 +17,7 @@ class Warp:
     """A rising function of the log-error: 1 - median / error, and its inverse.
 
     The power of Box and Cox for which it stands, -1, is that of the greatest marginal likelihood on real
-    tables. It spreads the good networks, which decide the front, and draws the long tail of bad ones together.
+    tables. It spreads the good networks, which decide the front, and draws the long tail of bad ones in.
     """
 
     def __init__(self, logs: Array) -> None:

@@ -164,7 +164,7 @@ class CheapAware:
         ordered = np.argsort(ranks, kind="stable")
         size = max(8, len(free) // 20)
         place = int((tried * GOLDEN) % 1.0 * max(1, len(free) - size))
-        stratum = [free[at] for at in ordered[place : place + size]]
+        stratum: list[Entry] = [free[at] for at in ordered[place : place + size]]
         seen = [*self._told.values(), *self._running.values()]
         if not seen:
             return stratum[0]

@@ -26,6 +26,9 @@ WORKER_MB = 1500.0
 """What a worker needs: TensorFlow, a small network's training, and room to grow."""
 
 
+CLOSED = "the search was closed before this trial ended"
+
+
 def default_workers() -> int:
     """Give one worker for each core this process may use, fewer where memory would not hold them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -85,6 +88,7 @@ class LocalProcesses:
         self._replacing: set[int] = set()
         self._pools = [self._start() for _ in range(workers)]
         self._retired: list[_Worker] = []
+        self._open: set[Future[Evaluation]] = set()
 
     def _start(self) -> _Worker:
         from pebble import ProcessPool
@@ -101,7 +105,8 @@ class LocalProcesses:
             worker = self._pools[place]
             worker.load += 1
             worker.holds.add(job.number)
-        done: Future[Evaluation] = Future()
+            done: Future[Evaluation] = Future()
+            self._open.add(done)
         inner = worker.pool.schedule(self._run, args=(job,), timeout=self._timeout)  # type: ignore[attr-defined]
         inner.add_done_callback(lambda finished: self._finish(finished, done, worker, place))
         return done
@@ -115,9 +120,12 @@ class LocalProcesses:
     ) -> None:
         with self._lock:
             worker.load -= 1
+            if done not in self._open:
+                return  # closed in the meantime
+            self._open.discard(done)
         error = None if finished.cancelled() else finished.exception()
         if finished.cancelled():
-            done.set_exception(EvaluationError("the search was closed before this trial ended"))
+            done.set_exception(EvaluationError(CLOSED))
         elif error is None:
             result = finished.result()
             if result.memory_mb > self._limit_mb:
@@ -169,3 +177,7 @@ class LocalProcesses:
             pool.stop()  # type: ignore[attr-defined]
         for pool in pools:
             pool.join()  # type: ignore[attr-defined]
+        with self._lock:
+            left, self._open = self._open, set()
+        for done in left:  # a pool that was stopped at its start leaves its jobs as they are
+            done.set_exception(EvaluationError(CLOSED))

@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import moocore
+import numpy as np
+import pytest
+from scipy.optimize import check_grad
+
+from nas.candidate import Candidate
+from nas.engines._improvement import LEAST, Belief, cells, expected_gain
+from nas.engines._surrogate import ErrorModel, squared_distances
+from nas.engines._viability import hopeless
+from nas.engines._warp import SHIFT, Warp
+from nas.engines.cheap_aware import CheapAware
+from nas.space import OpenValue, Setting, active, sample
+from nas.table import Table
+from nas.trial import Limit, Objective, Trial
+
+SHARED = Path(os.environ.get("NAS_SHARED", Path(__file__).parents[2] / "shared"))
+ACCURACY = Objective("accuracy", True, True)
+
+VALUES = (
+    OpenValue("depth", (1, 2, 3, 4)),
+    *(
+        OpenValue(f"conv.{n}", ("none", "small", "large"), ("depth", frozenset(range(n, 5))))
+        for n in (1, 2, 3, 4)
+    ),
+    OpenValue("width", (8, 16, 32, 64)),
+)
+WEIGHT = {"none": 0.0, "small": 1.0, "large": 3.0}
+
+
+def weight(setting: Setting) -> float:
+    return sum(WEIGHT[str(value)] for name, value in setting.items() if name.startswith("conv"))
+
+
+def describe(setting: Setting) -> Candidate:
+    convs = [str(value) for name, value in setting.items() if name.startswith("conv")]
+    width = float(setting["width"])
+    costs = {
+        "params": 100 + width * width * weight(setting),
+        "flops": 1e4 + 900 * width * (1 + weight(setting)),
+        "latency_ms": 0.5 + 0.1 * len(convs) + 0.001 * width * weight(setting),
+    }
+    name = f"{width}/{'-'.join(conv for conv in convs if conv != 'none')}"  # 'none' leaves no trace
+    return Candidate(name, costs, {"convs": float(len(convs))})
+
+
+def accuracy(setting: Setting) -> float:
+    gain = 1 - np.exp(-0.35 * weight(setting))
+    return float(0.1 + 0.85 * gain * (1 - 0.3 * np.exp(-float(setting["width"]) / 20)))
+
+
+def trial(setting: Setting, number: int = 0, epochs: int = 10, **more: float) -> Trial:
+    candidate = describe(setting)
+    values = {"accuracy": accuracy(setting), **candidate.costs, **more}
+    return Trial(number, setting, candidate.id, "complete", values, epochs)
+
+
+def engine(*costs: str, limits: tuple[Limit, ...] = (), seed: int = 0) -> CheapAware:
+    return CheapAware(VALUES, (ACCURACY, *map(Objective, costs)), describe, limits, seed)
+
+
+def run(searcher: CheapAware, count: int) -> list[Setting]:
+    asked = []
+    for number in range(count):
+        asked.append(searcher.ask())
+        searcher.tell(trial(asked[-1], number))
+    return asked
+
+
+@pytest.mark.parametrize(("trained", "cheap"), [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0), (2, 1)])
+def test_expected_gain_is_that_of_sampling(trained: int, cheap: int) -> None:
+    rng = np.random.default_rng(10 * trained + cheap)
+    points = rng.uniform(0.1, 0.9, (12, trained + cheap))
+    reference = np.ones(trained + cheap)
+    free = cells(points, reference)
+    assert free.volume == pytest.approx(moocore.hypervolume(points, ref=reference), rel=1e-9)
+    costs = rng.uniform(0.0, 0.8, (3, cheap))
+    beliefs = [Belief(rng.uniform(-2.2, -0.8, 3), rng.uniform(0.1, 0.4, 3), SHIFT) for _ in range(trained)]
+    # Samples gain over a front whose first error is better by the least improvement that counts.
+    better = points.copy()
+    better[:, 0] *= 1 - LEAST
+    bound = np.array([1 - LEAST, *reference[1:]])
+    base = moocore.hypervolume(better, ref=bound)
+    for place, exact in enumerate(expected_gain(free, beliefs, costs)):
+        draws = 3000
+        errors = [np.exp(rng.normal(b.mean[place], b.deviation[place], draws)) - SHIFT for b in beliefs]
+        gains = [
+            moocore.hypervolume(np.vstack([better, [*error, *costs[place]]]), ref=bound) - base
+            for error in zip(*errors, strict=True)
+        ]
+        assert exact == pytest.approx(np.mean(gains), abs=5 * np.std(gains) / np.sqrt(draws) + 1e-9)
+
+
+def test_boxes_are_disjoint_and_fill_what_is_free() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 1, (25, 3))
+    free = cells(points, np.ones(3))
+    for probe in rng.uniform(0, 1, (400, 3)):
+        inside = (probe[0] < free.level) & (free.low <= probe[1:]).all(1) & (probe[1:] < free.high).all(1)
+        dominated = (points <= probe).all(axis=1).any()
+        assert inside.sum() == (0 if dominated else 1)
+
+
+def readings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, (count, 3))
+    return x, np.exp(-2 + 0.6 * np.sin(2 * x[:, 0]) + 0.4 * x[:, 1])
+
+
+def test_gradient_of_the_loss() -> None:
+    x, errors = readings(20, 0)
+    model = ErrorModel(np.array([0, 1, 1]), [1])
+    lags = np.where(np.arange(20) % 3 == 0, 0.5, 0.0)
+    model.fit(x, errors, lags)
+    apart = np.stack([squared_distances(x[:, c], x[:, c]) for c in ([0], [1, 2])])
+    data = apart, model._targets, lags
+    for seed in (0, 1):
+        p = model._prior + np.random.default_rng(seed).normal(0, 0.5, len(model._prior))
+        size = np.abs(model._loss(p, *data)[1]).max()
+        away = check_grad(lambda q: model._loss(q, *data)[0], lambda q: model._loss(q, *data)[1], p)
+        assert away < 1e-4 * size
+
+
+def test_model_foretells_what_it_has_not_seen() -> None:
+    x, errors = readings(160, 1)
+    model = ErrorModel(np.arange(3), [0, 1, 2])
+    model.fit(x[:60], errors[:60], np.zeros(60))
+    mean, deviation = model.predict(x[60:])
+    off = np.log(errors[60:] + SHIFT) - mean
+    assert np.abs(off).mean() < 0.25 * np.std(np.log(errors))
+    assert 0.5 < np.sqrt(np.mean((off / deviation) ** 2)) < 3.0
+
+
+def test_belief_keeps_the_mean_and_lessens_the_doubt() -> None:
+    x, errors = readings(50, 2)
+    model = ErrorModel(np.arange(3), [0, 1, 2])
+    model.fit(x[:30], errors[:30], np.zeros(30))
+    mean, deviation = model.predict(x[30:])
+    model.believe(x[30:35])
+    after_mean, after = model.predict(x[30:])
+    np.testing.assert_allclose(after_mean, mean, atol=0.02)
+    assert (after <= deviation + 1e-6).all()
+    assert (after[:5] < 0.7 * deviation[:5]).all()
+
+
+def test_short_trainings_tell_of_full_ones() -> None:
+    x, errors = readings(200, 3)
+    noise = np.exp(np.random.default_rng(4).normal(0, 0.05, 200))
+    early = 1.8 * errors**0.9 * noise  # biased, scaled and noisy
+    alone, both = ErrorModel(np.arange(3), [0, 1, 2]), ErrorModel(np.arange(3), [0, 1, 2])
+    alone.fit(x[:12], errors[:12], np.zeros(12))
+    both.fit(
+        np.vstack([x[:12], x[:100]]), np.concatenate([errors[:12], early[:100]]),
+        np.concatenate([np.zeros(12), np.full(100, 0.5)]),
+    )  # fmt: skip
+    truth = np.log(errors[100:] + SHIFT)
+    off = [np.sqrt(np.mean((model.predict(x[100:])[0] - truth) ** 2)) for model in (alone, both)]
+    assert off[1] < 0.6 * off[0]
+
+
+def test_warp_and_back() -> None:
+    logs = np.log(np.linspace(0.01, 1.0, 50))
+    warp = Warp(logs)
+    np.testing.assert_allclose(warp.back(warp.forward(logs)), logs, atol=1e-9)
+    assert (np.diff(warp.forward(logs)) > 0).all()
+
+
+def test_only_a_shared_worst_error_is_guessing() -> None:
+    assert hopeless(np.array([0.9, 0.9, 0.9, 0.3, 0.5])).tolist() == [True, True, True, False, False]
+    assert not hopeless(np.array([0.9, 0.7, 0.6, 0.3])).any()
+
+
+def test_first_come_the_cheapest() -> None:
+    searcher = engine("params", "latency_ms")
+    asked = run(searcher, 2)
+    every = [
+        describe(setting).costs for setting in (sample(VALUES, np.random.default_rng(s)) for s in range(2000))
+    ]
+    for setting, cost in zip(asked, ("params", "latency_ms"), strict=True):
+        assert describe(setting).costs[cost] == min(costs[cost] for costs in every)
+
+
+@pytest.mark.parametrize("costs", [(), ("params",), ("params", "flops"), ("params", "flops", "latency_ms")])
+def test_finds_the_front_with_any_number_of_costs(costs: tuple[str, ...]) -> None:
+    objectives = (ACCURACY, *map(Objective, costs))
+
+    def volume(settings: list[Setting]) -> float:
+        rows = [[1 - accuracy(s), *(np.log(describe(s).costs[c]) for c in costs)] for s in settings]
+        return float(
+            moocore.hypervolume(np.array(rows), ref=np.array([1.0, 13.0, 14.0, 1.0][: len(objectives)]))
+        )
+
+    rng = np.random.default_rng(0)
+    everything = volume([sample(VALUES, rng) for _ in range(4000)])
+    chance = np.median([volume([sample(VALUES, rng) for _ in range(30)]) for _ in range(20)])
+    found = np.median([volume(run(engine(*costs, seed=seed), 30)) for seed in (0, 1)])
+    assert everything - found <= 0.5 * (everything - chance) + 1e-9
+
+
+def test_64_pending_proposals_are_different_networks() -> None:
+    searcher = engine("params")
+    run(searcher, 12)
+    names = [describe(searcher.ask()).id for _ in range(64)]
+    assert len(set(names)) == 64
+
+
+def test_nothing_is_proposed_that_is_known() -> None:
+    searcher = engine("params", "flops")
+    rng = np.random.default_rng(5)
+    told = [sample(VALUES, rng) for _ in range(40)]
+    for setting in told:
+        searcher.tell(trial(setting))
+    known = {describe(setting).id for setting in told}
+    asked = [describe(setting).id for setting in run(searcher, 25)]
+    assert not known & set(asked)
+    assert len(set(asked)) == 25
+
+
+def test_a_used_up_space_still_gives_settings() -> None:
+    tiny = (OpenValue("depth", (1, 2)), OpenValue("width", (8, 16)))
+    searcher = CheapAware(tiny, (ACCURACY,), lambda s: Candidate(repr(sorted(s.items())), {}))
+    asked = []
+    for number in range(8):
+        asked.append(searcher.ask())
+        searcher.tell(
+            Trial(number, asked[-1], repr(sorted(asked[-1].items())), "complete", {"accuracy": 0.5}, 1)
+        )
+    assert len({repr(sorted(setting.items())) for setting in asked[:4]}) == 4
+
+
+@pytest.mark.parametrize(("maximum", "count"), [(3000.0, 30), (250.0, 6)])  # six networks are under 250
+def test_nothing_over_a_limit_is_proposed(maximum: float, count: int) -> None:
+    limit = Limit("params", maximum)
+    for setting in run(engine("flops", limits=(limit,)), count):
+        assert not limit.excess(describe(setting).costs)
+
+
+def test_conditional_values_are_complete() -> None:
+    for setting in run(engine("params"), 25):
+        assert set(setting) == {value.name for value in VALUES if active(value, setting)}
+
+
+def test_failures_are_learnt_from() -> None:
+    searcher = engine("params")
+    asked = []
+    for number in range(50):
+        setting = searcher.ask()
+        asked.append(setting)
+        done = trial(setting, number)
+        searcher.tell(replace(done, state="failed", values={}) if setting["width"] == 64 else done)
+    wide = [setting["width"] == 64 for setting in asked]
+    assert np.mean(wide[25:]) < 0.2
+
+
+def test_two_qualities() -> None:
+    objectives = (ACCURACY, Objective("mean_iou", True, True), Objective("params"))
+    searcher = CheapAware(VALUES, objectives, describe)
+    best: list[float] = []
+    for number in range(30):
+        setting = searcher.ask()
+        iou = accuracy(setting) * (0.6 if setting["depth"] == 4 else 0.9)
+        searcher.tell(trial(setting, number, mean_iou=iou))
+        best.append(iou)
+    assert max(best) > 0.7
+    assert searcher.flatness() is not None
+
+
+def test_flatness_falls() -> None:
+    searcher = engine("params")
+    assert searcher.flatness() is None
+    run(searcher, 12)
+    early = searcher.flatness()
+    run(searcher, 50)
+    late = searcher.flatness()
+    assert early is not None
+    assert late is not None
+    assert 0 <= late < 0.5 * early
+
+
+def test_trained_further_and_another_space() -> None:
+    searcher = engine("params")
+    rng = np.random.default_rng(7)
+    for number in range(20):
+        setting = sample(VALUES, rng)
+        low = replace(trial(setting, number, epochs=1, accuracy=0.7 * accuracy(setting)), state="stopped")
+        searcher.tell(low)
+        if number % 3 == 0:
+            searcher.tell(trial(setting, number, epochs=10))
+    searcher.tell(Trial(99, {"other": 3}, "strange", "complete", {"accuracy": 1.0, "params": 1.0}, 10))
+    assert len(run(searcher, 5)) == 5
+
+
+@pytest.mark.parametrize(("name", "costs"), [("nb201", ("params",)), ("nbmacro", ("params", "flops"))])
+def test_half_the_regret_of_random_search_on_a_table(name: str, costs: tuple[str, ...]) -> None:
+    path = SHARED / "tables" / f"{name}_cifar10.csv"
+    if not path.exists():
+        pytest.skip("the shared tables are not here")
+    table = Table(path, costs)
+    columns = [1 - table.column("test_accuracy"), *(np.log(table.column(cost)) for cost in costs)]
+    points = np.stack(columns, axis=1)
+    points = (points - points.min(axis=0)) / np.ptp(points, axis=0)
+    reference = np.full(points.shape[1], 1.1)
+    searcher = CheapAware(table.open_values, table.objectives, table.describe)
+    rows = []
+    for number in range(45):
+        setting = searcher.ask()
+        searcher.tell(table.trial(number, setting))
+        rows.append(table.row(setting))
+    rng = np.random.default_rng(0)
+    chance = [
+        moocore.hypervolume(points[rng.choice(len(points), 45, replace=False)], ref=reference)
+        for _ in range(21)
+    ]
+    whole = moocore.hypervolume(points, ref=reference)
+    assert whole - moocore.hypervolume(points[rows], ref=reference) < 0.5 * (whole - np.median(chance))
