@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from threadpoolctl import threadpool_limits
+
 from nas import report
 from nas.datasets import Dataset, load
 from nas.engines import Engine
@@ -197,7 +199,8 @@ class Session:
             search = Search(self.screen, engine, executor, halving, log, training, status)
             search.replay(self.trials)
             search.start_from([] if self.trials else plan.start)
-            search.run(show)
+            with threadpool_limits(1, "blas"):  # the sampler's: the cores are for the workers
+                search.run(show)
             state = "interrupted" if status.interrupted else "complete"
             division = status.division(executor.workers)
         finally:
