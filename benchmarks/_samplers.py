@@ -141,7 +141,8 @@ class Pymoo:
             first[place] = self._places(setting)
         self._algorithm = NSGA2(
             20, sampling=first, eliminate_duplicates=True,
-            crossover=SBX(vtype=float, repair=RoundingRepair()), mutation=PM(vtype=float, repair=RoundingRepair()),
+            crossover=SBX(vtype=float, repair=RoundingRepair()),
+            mutation=PM(vtype=float, repair=RoundingRepair()),
         )  # fmt: skip
         self._algorithm.setup(problem, termination=("n_gen", 10**6), seed=seed, verbose=False)
         self._generation: Any = None

@@ -40,7 +40,7 @@ class Plan(Part):
     limits: dict[str, float] = Field(default_factory=dict)  # by the value's name: params, latency_ms, ...
     engine: Literal["cheap-aware", "optuna", "keras-tuner"] = "cheap-aware"
     sampler: str = ""  # '': the engine's first
-    trials: Positive = 30
+    trials: Positive = 50
     seconds: Annotated[float, Field(gt=0)] | None = None
     flat: Annotated[float, Field(gt=0, lt=1)] | None = None
     epochs: Positive = 27

@@ -46,9 +46,8 @@ class Table:
                 raise DataError(f"a table must have the column {needed}, got '{self.path}' without; add it")
         for cost in costs:
             if cost not in self.cost_names:
-                raise DataError(
-                    f"a cost must be a column of '{self.path}', got '{cost}'; {nearest(cost, self.cost_names)}"
-                )
+                known = nearest(cost, self.cost_names)
+                raise DataError(f"a cost must be a column of '{self.path}', got '{cost}'; {known}")
         self.costs = tuple(costs) or self.cost_names
         self.open_values = tuple(
             OpenValue(names[place].removeprefix("x_"), _choices([row[place] for row in cells]))

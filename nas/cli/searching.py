@@ -67,7 +67,7 @@ def search(
     max_memory_kb: Annotated[
         float | None, _panel("Goals", "Train nothing with greater peak activations.")
     ] = None,
-    trials: Annotated[int | None, _panel("Budget", "Candidates to train.  [default: 30]")] = None,
+    trials: Annotated[int | None, _panel("Budget", "Candidates to train.  [default: 50]")] = None,
     time: Annotated[str | None, _panel("Budget", "End after 90s, 30m, 2h.")] = None,
     stop_when_flat: Annotated[
         bool, _panel("Budget", "End when another trial is expected to gain under 0.1 % of hypervolume.")

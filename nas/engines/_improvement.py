@@ -6,12 +6,13 @@ the boxes of a product over the objectives, each factor in closed form: no sampl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Belief", "Cells", "cells", "expected_gain"]
+__all__ = ["Belief", "Cells", "cells", "expected_gain", "expected_gain_at_cost"]
 
 Array = NDArray[np.float64]
 
@@ -30,11 +31,11 @@ class Belief:
     def expected_shortfall(self, levels: Array) -> Array:
         """Give E[max(0, level - error)] for each candidate and level: (candidates, levels).
 
-        Exact for a log-normal error; a level of -inf gives 0.
+        levels: (levels,), or (candidates, levels). Exact for a log-normal error; a level of -inf gives 0.
         """
         from scipy.special import ndtr
 
-        strike = np.maximum(levels + self.shift, 1e-12)[None, :]
+        strike = np.maximum(np.atleast_2d(levels) + self.shift, 1e-12)
         mean, deviation = self.mean[:, None], np.maximum(self.deviation, 1e-9)[:, None]
         d = (np.log(strike) - mean) / deviation
         shortfall: Array = strike * ndtr(d) - np.exp(mean + deviation**2 / 2) * ndtr(d - deviation)
@@ -89,7 +90,7 @@ def cells(points: Array, reference: Array) -> Cells:
     return Cells(level, low, high, volume)
 
 
-def expected_gain(free: Cells, beliefs: list[Belief], costs: Array) -> Array:
+def expected_gain(free: Cells, beliefs: Sequence[Belief], costs: Array) -> Array:
     """Give the expected hypervolume improvement of each candidate.
 
     The first objectives are the trained ones, one belief each, independent of one another; costs:
@@ -107,3 +108,14 @@ def expected_gain(free: Cells, beliefs: list[Belief], costs: Array) -> Array:
         gain = gain * np.maximum(0.0, high - np.maximum(low, costs[:, axis, None]))
     total: Array = gain.sum(axis=1)
     return total
+
+
+def expected_gain_at_cost(front: Array, worst: float, belief: Belief, costs: Array) -> Array:
+    """Give how much each candidate is expected to better the error of what is no dearer than it.
+
+    front: (points, 1 + costs), the error first; worst: the error to better where nothing is; costs:
+    (candidates, costs). Unlike the hypervolume it does not weigh a range of costs by its width.
+    """
+    no_dearer = (front[None, :, 1:] <= costs[:, None, :]).all(axis=2)
+    levels = np.where(no_dearer, front[None, :, 0], worst).min(axis=1, initial=worst)
+    return belief.expected_shortfall(levels[:, None] * (1.0 - LEAST))[:, 0]

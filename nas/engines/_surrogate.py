@@ -141,10 +141,14 @@ class ErrorModel:
             some = squared_distances(a[:, self._columns] * root, b[:, self._columns] * root)
             base = base + smooth * _matern52(some)[0]
         if not (a_lags.any() and b_lags.any()):
-            return base * (1.0 + (lag_scale - 1.0) * a_lags)[:, None] * (1.0 + (lag_scale - 1.0) * b_lags)
+            scaled: Array = (
+                base * (1.0 + (lag_scale - 1.0) * a_lags)[:, None] * (1.0 + (lag_scale - 1.0) * b_lags)
+            )
+            return scaled
         lag = np.outer(a_lags, b_lags)
         scale = np.outer(1.0 + (lag_scale - 1.0) * a_lags, 1.0 + (lag_scale - 1.0) * b_lags)
-        return (scale + lag_own * lag) * base + LAG_BIAS * lag
+        joined: Array = (scale + lag_own * lag) * base + LAG_BIAS * lag
+        return joined
 
     def _noises(self, lags: Array) -> Array:
         noise, lag_noise = np.exp(self._parameters[[self._count + 2, self._count + 5]])

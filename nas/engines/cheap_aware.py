@@ -1,7 +1,8 @@
 """The default engine: costs are known before training, so only the error is modelled.
 
 A Gaussian process foretells the error of every candidate; with its costs known, the hypervolume that it
-is expected to add to the front is then exact. The candidate that is expected to add most is tried next.
+is expected to add to the front is then exact. The candidate that is expected to add most is tried next;
+every other time the candidates are only those of one stratum of cost, which changes each time.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.candidate import Candidate
-from nas.engines._improvement import Belief, cells, expected_gain
+from nas.engines._improvement import Belief, cells, expected_gain, expected_gain_at_cost
 from nas.engines._pool import Entry, Pool, fits
 from nas.engines._surrogate import ErrorModel, squared_distances
 from nas.engines._viability import Viability, hopeless
@@ -30,6 +31,7 @@ MUTATIONS, RANDOM = 64, 32  # candidates described for each proposal
 STRATIFIED = 6  # proposals spread over the costs, after the cheapest and before the model's
 WEIGHED = 1500  # most candidates weighed for a proposal
 LEARNT_FROM = 800  # most trials that the model learns from
+EVERY = 2  # in so many proposals, one is the best of a stratum of cost, not of all
 GOLDEN = 0.6180339887  # its multiples, less whole numbers, spread evenly at any count
 MARGIN = 0.1  # the reference point lies beyond the front by this share of its extent
 
@@ -100,7 +102,7 @@ class CheapAware:
         return entry.setting
 
     def flatness(self) -> float | None:
-        """Give the share of the front's hypervolume that the last proposal was expected to add.
+        """Give the share of the front's hypervolume that the best candidate was expected to add.
 
         None before the first proposal of the model. Both volumes are taken up to the same reference
         point, so the share doesn't depend on units.
@@ -188,9 +190,21 @@ class CheapAware:
         weighed = self._weighed()
         if not weighed:
             return None
-        gains = self._gains(points[front], weighed)
+        rows = self._pool.inputs(weighed)
+        beliefs = [Belief(*model.predict(rows), SHIFT) for model in self._models]
+        likely = np.ones(len(weighed), dtype=bool)
+        if self._viability is not None and (found := self._viability.likely(rows)).any():
+            likely = found
+        gains, volume = self._gains(points[front], weighed, beliefs)
+        gains = np.where(likely, gains, 0.0)
+        self._flatness = float(gains.max() / max(volume, 1e-12))
         self._pool.gains.update(zip((entry.id for entry in weighed), gains.tolist(), strict=True))
         self._pool.trim(2 * WEIGHED)
+        turn, rest = divmod(len(self._told) + len(self._running), EVERY)
+        if self._cheap and not rest:
+            at_cost = np.where(likely, self._gains_at_cost(points[front], weighed, beliefs[0], turn), 0.0)
+            if at_cost.any():
+                return weighed[int(np.argmax(at_cost))]
         return weighed[int(np.argmax(gains))]
 
     def _learn(self) -> None:
@@ -259,19 +273,34 @@ class CheapAware:
             names = [*ranked[: WEIGHED * 3 // 4], *(rest[at] for at in lucky)]
         return [pool.free[name] for name in names]
 
-    def _gains(self, front: Array, weighed: Sequence[Entry]) -> Array:
-        """Give the expected gain of each candidate, nothing where it will likely come to nothing."""
+    def _gains(
+        self, front: Array, weighed: Sequence[Entry], beliefs: Sequence[Belief]
+    ) -> tuple[Array, float]:
+        """Give the expected gain of hypervolume of each candidate, and the front's hypervolume."""
         costs = np.stack([entry.costs for entry in weighed])
         best, worst = front.min(axis=0), front.max(axis=0)
         qualities = len(self._trained)
         worst[qualities:] = np.maximum(worst[qualities:], costs.max(axis=0))
         undominated = cells(front, worst + MARGIN * np.maximum(worst - best, 1e-3))
-        rows = self._pool.inputs(weighed)
-        beliefs = [Belief(*model.predict(rows), SHIFT) for model in self._models]
-        gains = expected_gain(undominated, beliefs, costs)
-        if self._viability is not None and (likely := self._viability.likely(rows)).any():
-            gains = np.where(likely, gains, 0.0)
-        self._flatness = float(gains.max() / max(undominated.volume, 1e-12))
+        return expected_gain(undominated, beliefs, costs), undominated.volume
+
+    def _gains_at_cost(self, front: Array, weighed: Sequence[Entry], belief: Belief, turn: int) -> Array:
+        """Give the expected gain in the first quality of the candidates in a stratum; elsewhere nothing.
+
+        The strata take turns, by each cost evenly over its logarithm, so that no range of costs is left
+        out for long, even where the hypervolume gives it little weight or the model is wrong.
+        """
+        costs = np.stack([entry.costs for entry in weighed])
+        axis, qualities = turn % costs.shape[1], len(self._trained)
+        column = front[:, qualities + axis]
+        low, high = column.min(), max(column.max(), np.quantile(costs[:, axis], 0.9))
+        middle = low + turn * GOLDEN % 1.0 * (high - low)
+        near = np.argsort(np.abs(costs[:, axis] - middle), kind="stable")[: max(16, len(weighed) // 10)]
+        points = np.column_stack([front[:, 0], front[:, qualities:]])
+        chosen = Belief(belief.mean[near], belief.deviation[near], belief.shift)
+        gains = np.zeros(len(weighed))
+        worst = (1.0 + MARGIN) * float(front[:, 0].max())
+        gains[near] = expected_gain_at_cost(points, worst, chosen, costs[near])
         return gains
 
 
