@@ -10,188 +10,30 @@ with the reference point 1.1. A setting proposed again is answered from the reco
 from __future__ import annotations
 
 import argparse
-import heapq
 import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import moocore
 import numpy as np
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
 from _common import RESULTS, conditions, emit
 from _common import table as markdown
-from _samplers import SAMPLERS, Sampler, missing, start
+from _samplers import SAMPLERS, missing
+from _simulation import Run, simulate
 
 from nas.errors import NasError
-from nas.halving import Halving
-from nas.space import Setting, sample
 from nas.table import Table
-from nas.trial import Trial
 
 MARKS = (25, 50, 100, 200)
-REPEATS = 200  # proposals of known settings in a row after which one is drawn at random
-
-
-class Score:
-    """The scored hypervolume of rows of a table."""
-
-    def __init__(self, table: Table) -> None:
-        costs = np.stack([table.column(cost) for cost in table.costs], axis=1)
-        points = np.column_stack([1.0 - table.column("test_accuracy"), np.log(np.maximum(costs, 1e-12))])
-        front = points[moocore.is_nondominated(points)]
-        ideal, nadir = front.min(axis=0), front.max(axis=0)
-        self._points = (points - ideal) / np.where(nadir > ideal, nadir - ideal, 1.0)
-        self._reference = np.full(points.shape[1], 1.1)
-        self._exact = moocore.hypervolume(self._points, ref=self._reference)
-
-    def __call__(self, rows: Sequence[int]) -> float:
-        if not len(rows):
-            return 0.0
-        found = moocore.hypervolume(self._points[list(rows)], ref=self._reference)
-        return float(found / self._exact)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One simulated search."""
-
-    table: Path
-    costs: tuple[str, ...]
-    sampler: str
-    head_start: bool
-    trials: int
-    seed: int
-    workers: int = 1
-    fidelity: str = "full"
-
-
-def head(table: Table, seed: int) -> list[Setting]:
-    """Give the cheapest architecture by each cost; between equals chance decides."""
-    rng = np.random.default_rng(seed)
-    cheapest = []
-    for cost in table.costs:
-        column = table.column(cost)
-        cheapest.append(table.setting(int(rng.choice(np.flatnonzero(column == column.min())))))
-    return cheapest
-
-
-class Simulation:
-    """A search on a simulated clock: trainings take time, workers train at once, proposing takes none."""
-
-    def __init__(self, run: Run) -> None:
-        self.table = Table(run.table, run.costs)
-        self.run = run
-        self.rng = np.random.default_rng([run.seed, 1])
-        first = head(self.table, run.seed) if run.head_start else []
-        self.sampler: Sampler = start(run.sampler, self.table, run.seed, first)
-        self.rows: list[int] = []  # trained to full length, in the order in which they ended
-        self.busy: list[tuple[float, int, Trial, int]] = []
-        self.known: dict[int, Trial] = {}
-        self.clock = 0.0
-        self.started = 0
-
-    def seconds(self, row: int) -> float:
-        """Say how long a training takes: by its FLOPs where known, and a little by chance."""
-        known = "flops" in self.table.cost_names
-        work = float(self.table.column("flops")[row] / self.table.column("flops").mean()) if known else 1.0
-        return (0.2 + work) * float(self.rng.lognormal(0.0, 0.1))
-
-    def propose(self) -> tuple[Setting, int] | None:
-        """Ask for a setting that the table has and that wasn't started; None: the sampler has to wait."""
-        running = {row for _, _, _, row in self.busy}
-        for _ in range(REPEATS):
-            setting = self.sampler.ask()
-            if setting is None:
-                return None
-            row = self.table.row(setting)
-            if row is None:
-                self.sampler.tell(self.table.trial(self.started, setting))
-            elif row in self.known:
-                self.sampler.tell(replace(self.known[row], setting=setting))
-            elif row in running:
-                self.sampler.tell(Trial(self.started, setting, "", "failed", reason="is running"))
-            else:
-                return setting, row
-        while True:
-            setting = sample(self.table.open_values, self.rng)
-            row = self.table.row(setting)
-            if row is not None and row not in self.known and row not in running:
-                return {}, row
-
-    def search(self) -> list[int]:
-        """Train as many different architectures as the run says."""
-        total = min(self.run.trials, len(self.table.rows))
-        while len(self.rows) < total:
-            while len(self.busy) < self.run.workers and self.started < total:
-                proposed = self.propose()
-                if proposed is None:
-                    break
-                setting, row = proposed
-                trial = self.table.trial(self.started, setting or self.table.setting(row))
-                entry = (self.clock + self.seconds(row), self.started, trial, row)
-                heapq.heappush(
-                    self.busy, entry if setting else (*entry[:2], replace(trial, reason="chance"), row)
-                )
-                self.started += 1
-            self.clock, _, trial, row = heapq.heappop(self.busy)
-            self.known[row] = trial
-            self.rows.append(row)
-            if trial.reason != "chance":
-                self.sampler.tell(trial)
-        return self.rows
-
-    def search_low(self) -> list[tuple[float, int]]:
-        """Train short first and promote by successive halving; give (cost in full trainings, row)."""
-        table, budget = self.table, float(self.run.trials)
-        short = table.low_epochs / table.full_epochs
-        halving = Halving((table.low_epochs, table.full_epochs), 4, table.objectives, 10_000)
-        trials: dict[int, Trial] = {}
-        ended: list[tuple[float, int]] = []
-        spent = 0.0
-        while spent < budget:
-            promoted = halving.promotable(list(trials.values()))
-            if promoted:
-                number = promoted[0]
-                trials[number] = table.trial(number, trials[number].setting)
-                spent += 1.0
-                row = table.row(trials[number].setting)
-                ended.append((spent, -1 if row is None else row))
-            else:
-                proposed = self.propose()
-                if proposed is None:
-                    break
-                number = len(trials)
-                trials[number] = table.trial(number, proposed[0] or table.setting(proposed[1]), low=True)
-                spent += short
-                self.known[proposed[1]] = trials[number]
-            self.sampler.tell(trials[number])
-        return [(when, row) for when, row in ended if when <= budget]
-
-
-def simulate(run: Run) -> list[float]:
-    """Give the score at each number of trials (or their worth in short ones) that is reported."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    simulation = Simulation(run)
-    score, marks = Score(simulation.table), [mark for mark in MARKS if mark < run.trials] + [run.trials]
-    if run.fidelity == "low":
-        ended = simulation.search_low()
-        return [score([row for when, row in ended if when <= mark]) for mark in marks]
-    rows = simulation.search()
-    every = [score(rows[:count]) for count in range(1, len(rows) + 1)]
-    return every
+SINGLE = "default-full-trainings-only"  # what --fidelity low is held against, at equal total cost
 
 
 def at_marks(scores: Sequence[float], trials: int) -> dict[int, float]:
     """Give the score at each reported number of trials."""
     marks = [mark for mark in MARKS if mark < trials] + [trials]
-    if len(scores) == len(marks):
-        return dict(zip(marks, scores, strict=True))
     return {mark: scores[min(mark, len(scores)) - 1] for mark in marks}
 
 
@@ -213,7 +55,9 @@ def compare(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> d
     from scipy.stats import wilcoxon
 
     ours = scores.get(("default", False))
-    others = {key: runs for key, runs in scores.items() if key[0] != "default" and key[1]}
+    others = {
+        key: runs for key, runs in scores.items() if key[0] != "default" and (key[1] or key[0] == SINGLE)
+    }
     if not ours or not others:
         return {}
 
@@ -237,7 +81,7 @@ def compare(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> d
                 "p": 1.0 if same else float(wilcoxon(mine, its, alternative="greater").pvalue),
             }
         )
-    if len(ours[0]) == trials:
+    if marks[-1] == trials:
         goal = 1.0 - found["at"][-1]["baseline_regret"]
         curve = np.median(np.array(ours), axis=0)
         reached = np.flatnonzero(curve >= goal)
@@ -300,7 +144,7 @@ def text(result: dict[str, Any]) -> str:
         ]  # fmt: skip
         head_row = [
             "trials",
-            "best baseline with head start",
+            "best baseline (with head start)",
             "regret",
             "its regret",
             "ratio",
@@ -360,16 +204,23 @@ def main(words: Sequence[str] | None = None) -> None:
         if gone := missing(name):
             print(f"{name} is left out: {', '.join(gone)} is not installed", file=sys.stderr)
             continue
+        if options.fidelity == "low" and name != "default":
+            print(f"{name} is left out: it has no use for short trainings", file=sys.stderr)
+            continue
         started = {"both": (False, True), "yes": (True,), "no": (False,)}[options.head_start]
         for head_start in (False,) if name == "default" else started:
             run = Run(options.table, table.costs, name, head_start, options.trials, 0)
             run = replace(run, workers=options.workers, fidelity=options.fidelity)
             runs += [replace(run, seed=seed) for seed in range(options.seeds)]
+            if options.fidelity == "low":
+                runs += [replace(run, seed=seed, fidelity="full") for seed in range(options.seeds)]
     scores: dict[tuple[str, bool], list[list[float]]] = {}
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.processes, maxtasksperchild=20) as pool:
         for run, found in zip(runs, pool.imap(simulate, runs), strict=True):
-            scores.setdefault((run.sampler, run.head_start), []).append(found)
+            single = options.fidelity == "low" and run.fidelity == "full"
+            name = SINGLE if single else run.sampler
+            scores.setdefault((name, run.head_start), []).append(found)
             print(
                 f"{run.sampler} head_start={run.head_start} seed={run.seed}: {found[-1]:.4f}", file=sys.stderr
             )
@@ -385,8 +236,7 @@ def main(words: Sequence[str] | None = None) -> None:
     }
     name = "_".join(["search_quality", options.table.stem.split("_")[0], *table.costs])
     name += f"_{options.workers}_workers" * (options.workers > 1) + "_low" * (options.fidelity == "low")
-    whole = options.fidelity == "full"
-    if whole and (options.figure or options.keep):
+    if options.figure or options.keep:
         draw(
             scores, options.figure or RESULTS / f"{name}.png", f"{table.path.name}: {', '.join(table.costs)}"
         )

@@ -70,11 +70,12 @@ def begin(
     breaks a rule, a limit that nothing in the space can meet, a name in use.
     """
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
-    given = dict(asked)
+    given = {key: value for key, value in asked.items() if value is not None}
     options = Plan.of({**given, "space": {}, "objectives": given.get("objectives") or ("accuracy",)})
     dataset = load(options.data, options.data_options)
     quality = "mean_iou" if dataset.task == "segmentation" else "accuracy"
     given["objectives"] = tuple(given.get("objectives") or (quality, *DEFAULT_COSTS))
+    given["epochs"] = given.get("epochs") or _full_length(len(dataset.train))
     plan = Plan.of({**given, "space": {}, "fingerprint": dataset.fingerprint})
     bound = bound_space(loaded, dataset, plan.parsed_objectives())
     plan = plan.model_copy(update={"space": bound.data, "start": tuple(starting_settings(bound, start_from))})
@@ -232,6 +233,11 @@ class Session:
             title = f"Trial {best.number}: validation images, masks, predictions"
             files["predictions.html"] = as_html(predictions(model, self.dataset), title)
         return files
+
+
+def _full_length(examples: int) -> int:
+    """Give a trial's epochs where the user does not: fewer where an epoch has more steps."""
+    return 27 if examples < 10_000 else 9
 
 
 def _executor(plan: Plan, workers: int) -> Executor:

@@ -646,6 +646,7 @@ def test_what_a_converter_refuses_is_a_conversion_error(
         raise RuntimeError("loc(callsite): error: 'tf.Strange' op is neither a custom op nor a flex op\nmore")
 
     monkeypatch.setattr(tf.lite.TFLiteConverter, "convert", refuse, raising=False)
-    with pytest.raises(ConversionError, match=r"to float32: .*tf\.Strange"):
-        export_litert(one.architecture, None, tmp_path / "model.tflite")
+    images = np.zeros((2, *one.architecture.input_shape), np.float32)
+    with pytest.raises(ConversionError, match=r"to int8: .*tf\.Strange"):
+        export_litert(one.architecture, None, tmp_path / "model.tflite", "int8", images)
     assert not list(tmp_path.iterdir())

@@ -216,7 +216,7 @@ def test_a_killed_training_goes_on_to_the_same_end(work, digits, uninterrupted):
     for given, expected in zip(learned(content["curve"]), learned(uninterrupted.curve), strict=True):
         for key, value in expected.items():
             # float noise of several threads may turn one of the few examples
-            noise = 0.06 if "accuracy" in key else 1e-4 * abs(value)
+            noise = 0.06 if "accuracy" in key else 2e-3 * abs(value)
             assert given[key] == pytest.approx(value, abs=noise)
     run = next(run for run in runs("train tiny") if run.data.params["folder"] == str(work / "killed"))
     history = connect(make=False).client.get_metric_history(run.info.run_id, "epoch/val_accuracy")

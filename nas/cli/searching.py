@@ -72,7 +72,9 @@ def search(
     stop_when_flat: Annotated[
         bool, _panel("Budget", "End when another trial is expected to gain under 0.1 % of hypervolume.")
     ] = False,
-    epochs: Annotated[int, _panel("Training", "A trial's full length.")] = 27,
+    epochs: Annotated[
+        int | None, _panel("Training", "A trial's full length.  [default: 27, or 9 from 10,000 images on]")
+    ] = None,
     min_epochs: Annotated[
         int | None, _panel("Training", "Compare trials from here on.  [default: a ninth of --epochs]")
     ] = None,

@@ -1,0 +1,169 @@
+"""Simulated searches on a table of trained architectures, and their score."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import moocore
+import numpy as np
+from _samplers import Sampler, start
+
+from nas.halving import Halving
+from nas.space import Setting
+from nas.table import Table
+from nas.trial import Trial
+
+__all__ = ["Run", "simulate"]
+
+REDUCTION = 4  # one in so many short trainings is promoted
+REPEATS = 50  # proposals of known settings in a row after which one is drawn at random
+
+
+class Score:
+    """The scored hypervolume of rows of a table."""
+
+    def __init__(self, table: Table) -> None:
+        costs = np.stack([table.column(cost) for cost in table.costs], axis=1)
+        points = np.column_stack([1.0 - table.column("test_accuracy"), np.log(np.maximum(costs, 1e-12))])
+        front = points[moocore.is_nondominated(points)]
+        ideal, nadir = front.min(axis=0), front.max(axis=0)
+        self._points = (points - ideal) / np.where(nadir > ideal, nadir - ideal, 1.0)
+        self._reference = np.full(points.shape[1], 1.1)
+        self._exact = moocore.hypervolume(self._points, ref=self._reference)
+
+    def __call__(self, rows: Sequence[int]) -> float:
+        if not len(rows):
+            return 0.0
+        found = moocore.hypervolume(self._points[list(rows)], ref=self._reference)
+        return float(found / self._exact)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One simulated search."""
+
+    table: Path
+    costs: tuple[str, ...]
+    sampler: str
+    head_start: bool
+    trials: int
+    seed: int
+    workers: int = 1
+    fidelity: str = "full"
+
+
+def head(table: Table, seed: int) -> list[Setting]:
+    """Give the cheapest architecture by each cost; between equals chance decides."""
+    rng = np.random.default_rng(seed)
+    cheapest = []
+    for cost in table.costs:
+        column = table.column(cost)
+        cheapest.append(table.setting(int(rng.choice(np.flatnonzero(column == column.min())))))
+    return cheapest
+
+
+class Simulation:
+    """A search on a simulated clock: trainings take time, workers train at once, proposing takes none."""
+
+    def __init__(self, run: Run) -> None:
+        self.table = Table(run.table, run.costs)
+        self.run = run
+        self.rng = np.random.default_rng([run.seed, 1])
+        first = head(self.table, run.seed) if run.head_start else []
+        self.sampler: Sampler = start(run.sampler, self.table, run.seed, first)
+        self.rows: list[int] = []  # trained to full length, in the order in which they ended
+        self.busy: list[tuple[float, int, int, bool]] = []  # when it ends, number, row, whether asked for
+        self.known: dict[int, Trial] = {}
+        self.clock = 0.0
+        self.started = 0
+
+    def seconds(self, row: int) -> float:
+        """Say how long a training takes: by its FLOPs where known, and a little by chance."""
+        known = "flops" in self.table.cost_names
+        work = float(self.table.column("flops")[row] / self.table.column("flops").mean()) if known else 1.0
+        return (0.2 + work) * float(self.rng.lognormal(0.0, 0.1))
+
+    def propose(self) -> tuple[int, bool] | None:
+        """Give a row that wasn't started and whether the sampler asked for it; None: it has to wait."""
+        running = {row for _, _, row, _ in self.busy}
+        for _ in range(REPEATS):
+            setting = self.sampler.ask()
+            if setting is None:
+                return None
+            row = self.table.row(setting)
+            if row is None:
+                self.sampler.tell(self.table.trial(self.started, setting))
+            elif row in self.known:
+                self.sampler.tell(replace(self.known[row], setting=setting))
+            elif row in running:
+                self.sampler.tell(Trial(self.started, setting, "", "failed", reason="it is running"))
+            else:
+                return row, True
+        free = np.setdiff1d(np.arange(len(self.table.rows)), [*self.known, *running])
+        return int(self.rng.choice(free)), False
+
+    def search(self) -> list[int]:
+        """Train as many different architectures as the run says."""
+        total = min(self.run.trials, len(self.table.rows))
+        while len(self.rows) < total:
+            while len(self.busy) < self.run.workers and self.started < total:
+                proposed = self.propose()
+                if proposed is None:
+                    break
+                row, asked = proposed
+                heapq.heappush(self.busy, (self.clock + self.seconds(row), self.started, row, asked))
+                self.started += 1
+            self.clock, number, row, asked = heapq.heappop(self.busy)
+            self.known[row] = self.table.trial(number, self.table.setting(row))
+            self.rows.append(row)
+            if asked:
+                self.sampler.tell(self.known[row])
+        return self.rows
+
+    def search_low(self) -> list[tuple[float, int]]:
+        """Train short first and promote by successive halving; give (cost in full trainings, row).
+
+        What is left at last goes to the front of the short trainings.
+        """
+        table, budget = self.table, float(self.run.trials)
+        short = table.low_epochs / table.full_epochs
+        halving = Halving((table.low_epochs, table.full_epochs), REDUCTION, table.objectives, 10_000)
+        trials: list[Trial] = []
+        ended: list[tuple[float, int]] = []
+        spent = 0.0
+        while spent < budget and len(trials) < len(table.rows):
+            at_last = halving.promotable(trials, last=True)
+            promoted = at_last if spent + len(at_last) + short > budget else halving.promotable(trials)
+            if promoted:
+                number = promoted[0]
+                trials[number] = table.trial(number, trials[number].setting)
+                spent += 1.0
+                row = table.row(trials[number].setting)
+                ended += [(spent, row)] if row is not None else []
+            else:
+                proposed = self.propose()
+                if proposed is None:
+                    break
+                number, row = len(trials), proposed[0]
+                trials.append(table.trial(number, table.setting(row), low=True))
+                spent += short
+                self.known[row] = trials[number]
+            self.sampler.tell(trials[number])
+        return [(when, row) for when, row in ended if when <= budget]
+
+
+def simulate(run: Run) -> list[float]:
+    """Give the score after each trial, or in short trainings after what costs as much as each trial."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    simulation = Simulation(run)
+    score = Score(simulation.table)
+    if run.fidelity == "low":
+        ended = simulation.search_low()
+        counts = range(1, run.trials + 1)
+        return [score([row for when, row in ended if when <= count]) for count in counts]
+    rows = simulation.search()
+    return [score(rows[:count]) for count in range(1, len(rows) + 1)]
