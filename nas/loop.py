@@ -29,6 +29,9 @@ ATTEMPTS = 300
 RANDOM_ATTEMPTS = 3000
 """Random settings that may be known or over a limit before the space counts as exhausted."""
 
+FLAT_FOR = 5
+"""How often in a row the front must look flat before the search believes it."""
+
 QUEUED = 2
 """Jobs for each worker: one that runs and one that waits, so that no worker waits for the sampler."""
 
@@ -175,7 +178,7 @@ class Search:
             self.status.ended_by = f"{budget.trials} trials"
         elif self._out_of_time():
             self.status.ended_by = f"{budget.seconds:.0f} s are over"
-        elif budget.flat is not None and flatness is not None and flatness < budget.flat:
+        elif flatness is not None and self.status.flat_for >= FLAT_FOR:
             self.status.ended_by = f"one more trial is expected to gain only {flatness:.2%} of hypervolume"
         return bool(self.status.ended_by)
 
@@ -274,7 +277,10 @@ class Search:
             if len(self._parts[number]) == self._training.repeats:
                 self._end(*self._evaluated(trial, self._parts[number]))
         if done:
-            self.status.flatness = self._engine.flatness()
+            self.status.flatness = flatness = self._engine.flatness()
+            flat = self.status.budget.flat
+            is_flat = flat is not None and flatness is not None and flatness < flat
+            self.status.flat_for = self.status.flat_for + 1 if is_flat else 0
 
     def _evaluated(self, trial: Trial, parts: Sequence[Evaluation]) -> tuple[Trial, dict[str, Path]]:
         """Put what the seeds of a trial gave into the trial: means of values and curves."""

@@ -32,7 +32,8 @@ class Status:
     running: dict[int, tuple[Trial, float]] = field(default_factory=dict)  # with the time it was submitted
     over_limit: int = 0
     duplicates: int = 0
-    flatness: float | None = None
+    flatness: float | None = None  # what one more trial is expected to add to the hypervolume, relative
+    flat_for: int = 0  # how often in a row it was under the budget's
     seconds: dict[str, float] = field(default_factory=dict)  # where the time went: train, trace, measure, ...
     ended_by: str = ""
     interrupted: bool = False  # by Ctrl-C

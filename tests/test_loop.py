@@ -213,3 +213,13 @@ def test_starting_settings_come_first(tmp_path):
     search.run(show)
     assert [log.trials[number].setting for number in (0, 1)] == start
     assert rungs(9, 3) == (1, 3, 9)
+
+
+def test_a_search_ends_when_the_front_stays_flat(tmp_path):
+    search, _, log, engine = made(tmp_path, trials=40, steps=(1,))
+    search.status.budget = Budget(40, flat=0.01)
+    gains = iter([0.5, 0.001, 0.5, *[0.001] * 37])
+    engine.flatness = lambda: next(gains)
+    search.run(show)
+    assert "expected to gain only 0.10%" in search.status.ended_by
+    assert 8 <= len(log.trials) < 20  # one low figure is no reason to stop, five in a row are
