@@ -58,7 +58,11 @@ def search(
         int | None, _panel("Data", "Segmentation: the label that is not counted.")
     ] = None,
     objectives: Annotated[
-        str, _panel("Goals", "Of accuracy, mean_iou, params, flops, latency, size, memory.")
+        str,
+        _panel(
+            "Goals",
+            "accuracy, mean_iou, params, flops, latency, size, memory.  [default: accuracy,params,latency]",
+        ),
     ] = "",
     max_params: Annotated[float | None, _panel("Goals", "Train nothing with more parameters.")] = None,
     max_flops: Annotated[float | None, _panel("Goals", "Train nothing with more FLOPs an image.")] = None,
