@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -241,7 +242,8 @@ def _full_length(examples: int) -> int:
 
 
 def _executor(plan: Plan, workers: int) -> Executor:
-    return LocalProcesses(workers, plan.trial_seconds) if workers else InProcess()
+    warm = partial(prepare, plan.task)
+    return LocalProcesses(workers, plan.trial_seconds, warm=warm) if workers else InProcess()
 
 
 def _meter(
