@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -161,15 +162,15 @@ class SearchView:
         return "" if left is None else f"about {duration(left)} left"
 
     def _counts(self, status: Status, on_front: int) -> Text:
-        states = [trial.state for trial in status.trials.values()]
+        states = Counter[str](trial.state for trial in status.trials.values())
         parts = [f"{on_front} on the front"]
         for state, word in (
             ("complete", "trained in full"),
             ("stopped", "stopped early"),
             ("failed", "failed"),
         ):
-            if states.count(state):  # type: ignore[arg-type]
-                parts.append(f"{states.count(state)} {word}")  # type: ignore[arg-type]
+            if states[state]:
+                parts.append(f"{states[state]} {word}")
         if status.over_limit:
             parts.append(f"{status.over_limit} over a limit, never trained")
         if status.flatness is not None:
