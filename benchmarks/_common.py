@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -21,7 +22,19 @@ if TYPE_CHECKING:
     from nas.datasets import Dataset
     from nas.space import SearchSpace
 
-__all__ = ["RESULTS", "Outcome", "Task", "conditions", "emit", "median", "networks", "run_child", "table"]
+__all__ = [
+    "RESULTS",
+    "Outcome",
+    "Task",
+    "arguments",
+    "conditions",
+    "emit",
+    "located",
+    "median",
+    "networks",
+    "run_child",
+    "table",
+]
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("nas", "tensorflow", "keras", "keras-tuner", "optuna", "mlflow", "numpy")
@@ -109,22 +122,45 @@ def run_child(
     return Outcome(tuple(json.loads(line) for line in whole), started, seconds)
 
 
-def networks(space: SearchSpace, count: int, seed: int) -> list[dict[str, Any]]:
-    """Draw settings of a bound space that build so many different networks."""
+def networks(space: SearchSpace, count: int, seed: int, most: int | None = None) -> list[dict[str, Any]]:
+    """Draw settings of a bound space that build so many different networks, of `most` parameters at most."""
     import numpy as np
 
+    from nas.cost import cost
     from nas.space import sample
 
     rng = np.random.default_rng(seed)
     found: dict[str, dict[str, Any]] = {}
     for _ in range(200 * count):
         setting = dict(sample(space.open_values, rng))
-        found.setdefault(space.design(setting).key, setting)
+        design = space.design(setting)
+        if most is None or cost(design.architecture).params <= most:
+            found.setdefault(design.key, setting)
         if len(found) == count:
             return list(found.values())
     raise SystemExit(
-        f"the space {space.name} has only {len(found)} networks, got --trials {count}; use fewer"
+        f"the space {space.name} has only {len(found)} such networks, got --trials {count}; use fewer"
     )
+
+
+def arguments(doc: str | None, contenders: Iterable[str] = ()) -> argparse.ArgumentParser:
+    """Give a parser of what the benchmarks have in common; contenders are run as this script's children."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="xception_like")
+    parser.add_argument("--no-keep", action="store_true", help="leave benchmarks/results as it is")
+    parser.add_argument("--json", action="store_true")
+    if names := list(contenders):
+        parser.add_argument("--repeats", type=int, default=3)
+        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--contender", choices=names, help=argparse.SUPPRESS)
+        parser.add_argument("--task", help=argparse.SUPPRESS)
+        parser.add_argument("--out", help=argparse.SUPPRESS)
+    return parser
+
+
+def located(given: str) -> str:
+    """Make a path independent of the working folder; a name stays as it is."""
+    return str(Path(given).resolve()) if Path(given).exists() else given
 
 
 def median(values: Iterable[float]) -> float:

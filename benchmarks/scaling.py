@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import conditions, emit, table
+from _common import arguments, conditions, emit, located, table
 
 from nas import session
 from nas.cost import cost
@@ -195,7 +195,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Fill a record, and at each mark try each engine on a copy of it."""
     where = conditions()
     marks, workers = numbers(given.marks), numbers(given.workers)
-    space = str(Path(given.space).resolve()) if Path(given.space).exists() else given.space
+    space = located(given.space)
     words = [sys.executable, str(Path(__file__).resolve()), "--space", space]
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -285,16 +285,11 @@ def text_of(result: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--space", default="xception_like")
+    parser = arguments(__doc__)
     parser.add_argument("--marks", default="10,100,1000,5000", help="recorded trials")
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--workers", default="1,4,16")
     parser.add_argument("--window", type=int, default=40, help="new trials for each figure")
-    parser.add_argument("--no-keep", action="store_true", help="leave benchmarks/results as it is")
-    parser.add_argument("--json", action="store_true")
     parser.add_argument("--fill", help=argparse.SUPPRESS)
     parser.add_argument("--go-on", help=argparse.SUPPRESS)
     given = parser.parse_args()

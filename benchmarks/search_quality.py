@@ -5,16 +5,19 @@
 A search sees `val_accuracy` of one training; what it found is scored by `test_accuracy`: the hypervolume of
 all it trained, as a fraction of the exact front's, whose ideal and nadir are 0 and 1, costs on log axes,
 with the reference point 1.1. A setting proposed again is answered from the record and costs nothing.
+
+With `--runs FILE` each run is kept as it ends, and those that the file has are not made again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +134,8 @@ def text(result: dict[str, Any]) -> str:
     ]
     parts = [
         f"# {result['table']}: accuracy, {', '.join(result['costs'])}",
-        f"Hypervolume as a share of the exact front's: median (quartiles) of {result['seeds']} seeds, "
-        f"{result['workers']} worker(s), trainings: {result['fidelity']}.",
+        f"Hypervolume as a share of the exact front's: median (quartiles) of {result['seeds']} seeds "
+        f"from {result['first_seed']} on, {result['workers']} worker(s), trainings: {result['fidelity']}.",
         markdown(["sampler", "head start", *(f"{mark} trials" for mark in marks)], lines),
     ]
     against = result["against_best_baseline"]
@@ -159,6 +162,28 @@ def text(result: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def made(runs: Sequence[Run], processes: int, kept: Path | None) -> Iterator[tuple[Run, list[float]]]:
+    """Make the runs, but for those in the file `kept`, to which the others are added; give all of them."""
+    ended = {}
+    if kept and kept.exists():
+        lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+        ended = {json.dumps(line["run"]): line["scores"] for line in lines}
+    texts = {run: json.dumps(asdict(run) | {"table": run.table.name}) for run in runs}
+    left = [run for run in runs if texts[run] not in ended]
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, maxtasksperchild=20) as pool:
+        for run, scores in zip(left, pool.imap(simulate, left), strict=True):
+            ended[texts[run]] = scores
+            if kept:
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"run": json.loads(texts[run]), "scores": scores}) + "\n")
+            print(
+                f"{run.sampler}, head start {run.head_start}, seed {run.seed}: {scores[-1]:.4f}",
+                file=sys.stderr,
+            )
+    yield from ((run, ended[text]) for run, text in texts.items())
+
+
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -171,6 +196,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0, help="so many seeds from this one on")
     parser.add_argument("--samplers", default=",".join(SAMPLERS), help="names, separated by commas")
     parser.add_argument(
         "--head-start", choices=["both", "yes", "no"], default="both", help="of the baselines"
@@ -180,6 +206,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         "--fidelity", choices=["full", "low"], default="full", help="low: short trainings first"
     )
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--runs", type=Path, help="a file of the runs that have ended, to go on with")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
     parser.add_argument("--figure", type=Path, help="where to write a PNG")
     parser.add_argument(
@@ -211,23 +238,19 @@ def main(words: Sequence[str] | None = None) -> None:
         for head_start in (False,) if name == "default" else started:
             run = Run(options.table, table.costs, name, head_start, options.trials, 0)
             run = replace(run, workers=options.workers, fidelity=options.fidelity)
-            runs += [replace(run, seed=seed) for seed in range(options.seeds)]
+            seeds = range(options.first_seed, options.first_seed + options.seeds)
+            runs += [replace(run, seed=seed) for seed in seeds]
             if options.fidelity == "low":
-                runs += [replace(run, seed=seed, fidelity="full") for seed in range(options.seeds)]
+                runs += [replace(run, seed=seed, fidelity="full") for seed in seeds]
     scores: dict[tuple[str, bool], list[list[float]]] = {}
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(options.processes, maxtasksperchild=20) as pool:
-        for run, found in zip(runs, pool.imap(simulate, runs), strict=True):
-            single = options.fidelity == "low" and run.fidelity == "full"
-            name = SINGLE if single else run.sampler
-            scores.setdefault((name, run.head_start), []).append(found)
-            print(
-                f"{run.sampler} head_start={run.head_start} seed={run.seed}: {found[-1]:.4f}", file=sys.stderr
-            )
+    for run, found in made(runs, options.processes, options.runs):
+        single = options.fidelity == "low" and run.fidelity == "full"
+        scores.setdefault((SINGLE if single else run.sampler, run.head_start), []).append(found)
     result = {
         "table": options.table.name,
         "costs": list(table.costs),
         "seeds": options.seeds,
+        "first_seed": options.first_seed,
         "workers": options.workers,
         "fidelity": options.fidelity,
         "results": summarize(scores, options.trials),

@@ -2,25 +2,38 @@
 
     python benchmarks/throughput.py                                    # the embedded digits, 5 epochs
     python benchmarks/throughput.py --data fashion_mnist.npz --train-limit 10000 --epochs 3
+    python benchmarks/throughput.py --max-params 20000                 # small networks alone
 
 Each contender runs in a process of its own, from its start to its end: importing TensorFlow counts, as its
-users wait for it. All train in float32 with Adam and batches of 64 and judge on the validation split after
-each epoch. Keras Tuner and the script run as they come: TensorFlow with its own number of threads and its
-own choice of oneDNN. `nas` runs as it comes too: its number of workers, its record in MLflow.
+users wait for it. All train in float32 with Adam at a constant rate and batches of 64 and judge on the
+validation split after each epoch. Keras Tuner and the script run as they come: TensorFlow with its own
+number of threads and its own choice of oneDNN. `nas` runs as it comes too: its number of workers, its
+record in MLflow.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from _common import Outcome, Task, conditions, emit, median, networks, run_child, table
+from _common import (
+    Outcome,
+    Task,
+    arguments,
+    conditions,
+    emit,
+    located,
+    median,
+    networks,
+    run_child,
+    table,
+)
 
 Report = Callable[[str, float, float], None]
 """Called after each trial with the network, the validation accuracy, and the trial's seconds."""
@@ -107,8 +120,12 @@ def optuna_script(task: Task, report: Report) -> None:
 
 
 def nas_search(task: Task, report: Report) -> None:
-    """Train the networks by a search that starts from them and has no further trials."""
+    """Train the networks by a search that starts from them and has no further trials.
+
+    The costliest come first, so that no worker is left alone for long at the end.
+    """
     from nas import session
+    from nas.cost import cost
     from nas.executors import default_workers
     from nas.status import Status
 
@@ -125,7 +142,12 @@ def nas_search(task: Task, report: Report) -> None:
         "seed": task.seed,
     }
     prepared = session.begin(task.space, asked, name="throughput", workers=workers)
-    prepared.plan = prepared.plan.model_copy(update={"start": tuple(task.settings)})
+    flops = {
+        place: cost(prepared.screen.space.design(s).architecture).flops
+        for place, s in enumerate(task.settings)
+    }
+    start = tuple(task.settings[place] for place in sorted(flops, key=lambda place: -flops[place]))
+    prepared.plan = prepared.plan.model_copy(update={"start": start})
     reported: set[int] = set()
 
     def show(status: Status) -> None:
@@ -138,6 +160,17 @@ def nas_search(task: Task, report: Report) -> None:
 
     result = prepared.run(show)
     print(json.dumps({"workers": workers, "seconds": result.status.seconds}), flush=True)
+
+
+def constant_rate(space: str, folder: Path) -> str:
+    """Write a space's file anew for a constant learning rate, which is what all contenders can do."""
+    from nas.space import SearchSpace
+
+    data = SearchSpace.load(space).data
+    data["training"] = {**data.get("training", {}), "schedule": "constant"}
+    path = folder / f"{Path(space).stem}.yaml"
+    path.write_text(json.dumps(data), encoding="utf-8")  # JSON is YAML
+    return str(path)
 
 
 CONTENDERS = {"keras_tuner": keras_tuner, "optuna_script": optuna_script, "nas": nas_search}
@@ -226,6 +259,7 @@ def text_of(result: Mapping[str, Any]) -> str:
     """Write the result for a reader."""
     task = result["task"]
     limit = f", {task['train_limit']:,} training images" if task["train_limit"] else ""
+    most = f" of at most {task['max_params']:,} parameters" if task["max_params"] else ""
     rows = [
         (
             name.replace("_", " "),
@@ -246,9 +280,9 @@ def text_of(result: Mapping[str, Any]) -> str:
             f"{result['ratio_optuna_script']:.2f} x those of the Optuna script "
             f"({result['ratio_keras_tuner_without_start_up']:.2f} x and "
             f"{result['ratio_optuna_script_without_start_up']:.2f} x without start-up).",
-            f"{task['trials']} networks of {task['space']}, batches of {task['batch_size']}, medians of "
-            f"{task['repeats']} interleaved runs of whole processes. TensorFlow's own threads and oneDNN for "
-            "the others, one single-threaded worker a core for nas.",
+            f"{task['trials']} networks of {task['space']}{most}, batches of {task['batch_size']}, medians "
+            f"of {task['repeats']} interleaved runs of whole processes. TensorFlow's own threads and oneDNN "
+            "for the others, one single-threaded worker a core for nas.",
             table(head, rows),
             f"The workers' time in nas, from the first trial's start to the end: {shares}.",
         )
@@ -257,32 +291,24 @@ def text_of(result: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Parse, compare, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, CONTENDERS)
     parser.add_argument("--data", default="digits", help="digits, or a file such as fashion_mnist.npz")
     parser.add_argument("--train-limit", type=int, help="so many training examples")
-    parser.add_argument("--space", default="xception_like")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-keep", action="store_true", help="leave benchmarks/results as it is")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--task", help=argparse.SUPPRESS)
-    parser.add_argument("--out", help=argparse.SUPPRESS)
+    parser.add_argument("--max-params", type=int, help="only networks of at most so many parameters")
     given = parser.parse_args()
     if given.contender:
         contend(given.contender, Task.read(given.task), Path(given.out))
         return
-    data = str(Path(given.data).resolve()) if Path(given.data).exists() else given.data
-    space = str(Path(given.space).resolve()) if Path(given.space).exists() else given.space
-    task = Task(data, given.train_limit, space, given.epochs, given.seed)
-    settings = networks(task.load()[1], given.trials, given.seed)
-    task = Task(data, given.train_limit, space, given.epochs, given.seed, tuple(settings))
-    result = compare(task, given.repeats)
-    emit(f"throughput-{result['task']['data']}", result, text_of(result), given.json, not given.no_keep)
+    with tempfile.TemporaryDirectory() as folder:
+        space = constant_rate(given.space, Path(folder))
+        task = Task(located(given.data), given.train_limit, space, given.epochs, given.seed)
+        settings = networks(task.load()[1], given.trials, given.seed, given.max_params)
+        result = compare(replace(task, settings=tuple(settings)), given.repeats)
+    result["task"]["max_params"] = given.max_params
+    name = f"throughput-{result['task']['data']}" + f"-{given.max_params}" * bool(given.max_params)
+    emit(name, result, text_of(result), given.json, not given.no_keep)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ that training, so that nobody wins by noise.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import RESULTS, Task, conditions, emit, median, run_child, table
+from _common import RESULTS, Task, arguments, conditions, emit, located, median, run_child, table
 from _searches import CONTENDERS, PRICE, contend
 
 
@@ -270,24 +269,14 @@ def fixed_splits(data: str, train: int, validation: int, folder: Path) -> str:
 
 def main() -> None:
     """Parse, compare, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, CONTENDERS)
     parser.add_argument("--data", default="fashion_mnist", help="a name, or a file such as fashion_mnist.npz")
     parser.add_argument("--train", type=int, default=10_000, help="training examples")
     parser.add_argument("--validation", type=int, default=5_000, help="validation examples")
-    parser.add_argument("--space", default="xception_like")
     parser.add_argument("--minutes", type=float, default=20.0, help="for each contender")
     parser.add_argument("--epochs", type=int, default=9, help="a full training")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--contenders", default=",".join(CONTENDERS), help="some of them")
     parser.add_argument("--engine", help="of nas, instead of its default")
-    parser.add_argument("--no-keep", action="store_true", help="leave benchmarks/results as it is")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--task", help=argparse.SUPPRESS)
-    parser.add_argument("--out", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.contender:
         contend(given.contender, Task.read(given.task), Path(given.out))
@@ -295,12 +284,12 @@ def main() -> None:
     names = given.contenders.split(",")
     if unknown := set(names) - CONTENDERS.keys():
         parser.error(f"contenders must be some of {', '.join(CONTENDERS)}, got {', '.join(unknown)}")
-    source = str(Path(given.data).resolve()) if Path(given.data).exists() else given.data
-    space = str(Path(given.space).resolve()) if Path(given.space).exists() else given.space
     with tempfile.TemporaryDirectory() as folder:
-        data = fixed_splits(source, given.train, given.validation, Path(folder))
+        data = fixed_splits(located(given.data), given.train, given.validation, Path(folder))
         options = {"engine": given.engine} if given.engine else {}
-        task = Task(data, None, space, given.epochs, given.seed, minutes=given.minutes, options=options)
+        task = Task(
+            data, None, located(given.space), given.epochs, given.seed, minutes=given.minutes, options=options
+        )
         result = compare(task, names, given.repeats)
     result["task"] |= {"train_limit": given.train, "validation": given.validation}
     name = f"time_to_front-{result['task']['data']}"

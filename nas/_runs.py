@@ -116,13 +116,14 @@ def write(store: Store, run_id: str, entry: Entry, known_epochs: int | None) -> 
     found = [Metric(k, v, entry.time_ms, step) for k, v, step in metrics(trial, known_epochs or 0)]
     said = [Param(key, value) for key, value in params(trial).items()] if first else []
     kept = [] if first else [RunTag(key, value) for key, value in tags(trial).items()]
-    batches = list(
-        itertools.zip_longest(_pieces(found, METRICS), _pieces(said, PARAMS), fillvalue=())
-    )  # fmt: skip
-    for some_metrics, some_params in batches:
+    batches = list(itertools.zip_longest(_pieces(found, METRICS), _pieces(said, PARAMS), fillvalue=()))
+    before, last = batches[:-1], batches[-1] if batches else ((), ())
+    for some_metrics, some_params in before:
         store.client.log_batch(run_id, list(some_metrics), list(some_params))
-    for some_tags in _pieces(kept, TAGS):
-        store.client.log_batch(run_id, tags=list(some_tags))
+    some_tags, *rest = [*_pieces(kept, TAGS)] or [()]
+    store.client.log_batch(run_id, list(last[0]), list(last[1]), list(some_tags))  # in this order
+    for more_tags in rest:
+        store.client.log_batch(run_id, tags=list(more_tags))
 
 
 def _pieces(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

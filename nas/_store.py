@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -103,6 +104,7 @@ def connect(make: bool) -> Store | None:
 
         quiet()
         client = MlflowClient(tracking_uri=uri)
+        gc.freeze()  # MLflow's objects stay: no collection, nor the one at the process's end, looks at them
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None and make:
             location = None if uri.startswith("http") else str(Path("mlruns/artifacts").absolute())

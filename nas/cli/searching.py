@@ -9,7 +9,7 @@ import typer
 
 from nas.errors import InputError
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "panel"]
 
 EXAMPLES = """Search a space for networks that are accurate, small and fast.
 
@@ -41,7 +41,8 @@ def seconds(text: str | None) -> float | None:
         ) from None
 
 
-def _panel(name: str, text: str) -> Any:
+def panel(name: str, text: str) -> Any:
+    """Give an option that stands in a panel of the help."""
     return typer.Option(help=text, rich_help_panel=name, show_default=True)
 
 
@@ -50,63 +51,57 @@ def search(
         str, typer.Option(help="A shipped space (`nas space list`) or a YAML file.")
     ] = "xception_like",
     data: Annotated[
-        str, _panel("Data", "digits, mnist, fashion_mnist, cifar10, cifar100, a .npz, .zip or folder.")
+        str, panel("Data", "digits, mnist, fashion_mnist, cifar10, cifar100, a .npz, .zip or folder.")
     ] = "digits",
-    image_size: Annotated[int | None, _panel("Data", "Resize every image to a square of this side.")] = None,
-    train_limit: Annotated[int | None, _panel("Data", "Train on at most so many images, stratified.")] = None,
-    ignore_label: Annotated[
-        int | None, _panel("Data", "Segmentation: the label that is not counted.")
-    ] = None,
+    image_size: Annotated[int | None, panel("Data", "Resize every image to a square of this side.")] = None,
+    train_limit: Annotated[int | None, panel("Data", "Train on at most so many images, stratified.")] = None,
+    ignore_label: Annotated[int | None, panel("Data", "Segmentation: the label that is not counted.")] = None,
     objectives: Annotated[
         str,
-        _panel(
+        panel(
             "Goals",
             "accuracy, mean_iou, params, flops, latency, size, memory.  [default: accuracy,params,latency]",
         ),
     ] = "",
-    max_params: Annotated[float | None, _panel("Goals", "Train nothing with more parameters.")] = None,
-    max_flops: Annotated[float | None, _panel("Goals", "Train nothing with more FLOPs an image.")] = None,
-    max_latency_ms: Annotated[float | None, _panel("Goals", "Train nothing slower an image.")] = None,
-    max_size_kb: Annotated[float | None, _panel("Goals", "Train nothing whose file is larger.")] = None,
+    max_params: Annotated[float | None, panel("Goals", "Train nothing with more parameters.")] = None,
+    max_flops: Annotated[float | None, panel("Goals", "Train nothing with more FLOPs an image.")] = None,
+    max_latency_ms: Annotated[float | None, panel("Goals", "Train nothing slower an image.")] = None,
+    max_size_kb: Annotated[float | None, panel("Goals", "Train nothing whose file is larger.")] = None,
     max_memory_kb: Annotated[
-        float | None, _panel("Goals", "Train nothing with greater peak activations.")
+        float | None, panel("Goals", "Train nothing with greater peak activations.")
     ] = None,
-    trials: Annotated[int | None, _panel("Budget", "Candidates to train.  [default: 50]")] = None,
-    time: Annotated[str | None, _panel("Budget", "End after 90s, 30m, 2h.")] = None,
+    trials: Annotated[int | None, panel("Budget", "Candidates to train.  [default: 50]")] = None,
+    time: Annotated[str | None, panel("Budget", "End after 90s, 30m, 2h.")] = None,
     stop_when_flat: Annotated[
-        bool, _panel("Budget", "End when another trial is expected to gain under 0.1 % of hypervolume.")
+        bool, panel("Budget", "End when another trial is expected to gain under 0.1 % of hypervolume.")
     ] = False,
     epochs: Annotated[
-        int | None, _panel("Training", "A trial's full length.  [default: 27, or 9 from 10,000 images on]")
+        int | None, panel("Training", "A trial's full length.  [default: 27, or 9 from 10,000 images on]")
     ] = None,
     min_epochs: Annotated[
-        int | None, _panel("Training", "Compare trials from here on.  [default: a ninth of --epochs]")
+        int | None, panel("Training", "Compare trials from here on.  [default: a ninth of --epochs]")
     ] = None,
     reduction: Annotated[
-        int, _panel("Training", "Of so many trials of like cost one is trained further.")
+        int, panel("Training", "Of so many trials of like cost one is trained further.")
     ] = 3,
-    halving: Annotated[
-        bool, _panel("Training", "Stop the worse trials early, or train each in full.")
-    ] = True,
-    repeats: Annotated[
-        int, _panel("Training", "Train each network with so many seeds; the mean counts.")
-    ] = 1,
-    trial_time: Annotated[str | None, _panel("Training", "A trial that takes longer has failed.")] = None,
-    engine: Annotated[str, _panel("Engine", "cheap-aware, optuna or keras-tuner.")] = "cheap-aware",
+    halving: Annotated[bool, panel("Training", "Stop the worse trials early, or train each in full.")] = True,
+    repeats: Annotated[int, panel("Training", "Train each network with so many seeds; the mean counts.")] = 1,
+    trial_time: Annotated[str | None, panel("Training", "A trial that takes longer has failed.")] = None,
+    engine: Annotated[str, panel("Engine", "cheap-aware, optuna or keras-tuner.")] = "cheap-aware",
     sampler: Annotated[
-        str, _panel("Engine", "optuna: tpe, nsga2, random; keras-tuner: bayesian, random.")
+        str, panel("Engine", "optuna: tpe, nsga2, random; keras-tuner: bayesian, random.")
     ] = "",
     start_from: Annotated[
         list[str] | None,
-        _panel("Engine", "Begin with this network, a shipped name or a file; may be repeated."),
+        panel("Engine", "Begin with this network, a shipped name or a file; may be repeated."),
     ] = None,
-    seed: Annotated[int, _panel("Engine", "Of the sampler, the splits and the training.")] = 0,
+    seed: Annotated[int, panel("Engine", "Of the sampler, the splits and the training.")] = 0,
     workers: Annotated[
-        int | None, _panel("Engine", "Processes that train; 0: this one.  [default: one a core]")
+        int | None, panel("Engine", "Processes that train; 0: this one.  [default: one a core]")
     ] = None,
-    precision: Annotated[str, _panel("Latency", "float32, float16, dynamic_int8 or int8.")] = "float32",
-    latency_threads: Annotated[int, _panel("Latency", "Threads of the runtime that is timed.")] = 1,
-    runtime: Annotated[str, _panel("Latency", "litert or onnx.")] = "litert",
+    precision: Annotated[str, panel("Latency", "float32, float16, dynamic_int8 or int8.")] = "float32",
+    latency_threads: Annotated[int, panel("Latency", "Threads of the runtime that is timed.")] = 1,
+    runtime: Annotated[str, panel("Latency", "litert or onnx.")] = "litert",
     name: Annotated[
         str | None, typer.Option(help="A name for the search.  [default: the space and the time]")
     ] = None,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli.searching import panel
+
 if TYPE_CHECKING:
     from nas.network import Network
     from nas.train import Progress, Trained
@@ -30,33 +32,27 @@ Stop it at any moment: the same command goes on after the last epoch.
 """
 
 
-def _panel(name: str, text: str) -> Any:
-    return typer.Option(help=text, rich_help_panel=name)
-
-
 def train(
     which: Annotated[str, typer.Argument(metavar="ARCHITECTURE|NAME:TRIAL", help="The network.")],
     data: Annotated[
         str | None,
-        _panel(
+        panel(
             "Data", "digits, mnist, cifar10, ..., a .npz, .zip or folder.  [default: the search's, or digits]"
         ),
     ] = None,
-    image_size: Annotated[int | None, _panel("Data", "Resize every image to a square of this side.")] = None,
-    train_limit: Annotated[int | None, _panel("Data", "Train on at most so many images, stratified.")] = None,
-    ignore_label: Annotated[
-        int | None, _panel("Data", "Segmentation: the label that is not counted.")
-    ] = None,
-    epochs: Annotated[int, _panel("Training", "Epochs in all.")] = 30,
+    image_size: Annotated[int | None, panel("Data", "Resize every image to a square of this side.")] = None,
+    train_limit: Annotated[int | None, panel("Data", "Train on at most so many images, stratified.")] = None,
+    ignore_label: Annotated[int | None, panel("Data", "Segmentation: the label that is not counted.")] = None,
+    epochs: Annotated[int, panel("Training", "Epochs in all.")] = 30,
     patience: Annotated[
-        int | None, _panel("Training", "Stop after so many epochs without a better validation.")
+        int | None, panel("Training", "Stop after so many epochs without a better validation.")
     ] = None,
     batch_size: Annotated[
-        int | None, _panel("Training", "Examples a step.  [default: the network's, or 64]")
+        int | None, panel("Training", "Examples a step.  [default: the network's, or 64]")
     ] = None,
     learning_rate: Annotated[
         float | None,
-        _panel("Training", "[default: the network's, or 0.002; a tenth of it with --fine-tune]"),
+        panel("Training", "[default: the network's, or 0.002; a tenth of it with --fine-tune]"),
     ] = None,
     weights: Annotated[
         str,
@@ -75,7 +71,7 @@ def train(
         ),
     ] = False,
     seed: Annotated[
-        int | None, _panel("Training", "Of weights, splits and order.  [default: the search's, or 0]")
+        int | None, panel("Training", "Of weights, splits and order.  [default: the search's, or 0]")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The training's own folder.  [default: trained/NAME]")
