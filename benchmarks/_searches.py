@@ -176,7 +176,6 @@ def nas_search(task: Task, report: Report) -> None:
         data=task.data,
         train_limit=task.train_limit,
         objectives=("accuracy", "params"),
-        trials=10**6,
         epochs=task.epochs,
         reduction=REDUCTION,
         seconds=60 * task.minutes,

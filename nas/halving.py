@@ -3,12 +3,14 @@
 Successive halving (ASHA, arXiv:1810.05934) keeps the best of those trained equally long. With several
 objectives "best" needs care: networks are compared with networks of like cost, so that a small one is
 not ended by a large one's accuracy; and one that something no dearer beats at equal epochs is not
-promoted, so that tiny ones don't go on just for being tiny. Once no new candidates come, the front at each
-rung is trained on to the full length, so that what is handed over was trained in full.
+promoted, so that tiny ones don't go on just for being tiny. One on the front goes on at once where that
+takes no longer than to begin another. Once no new candidates come, the front at each rung is trained on to
+the full length, so that what is handed over was trained in full.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +19,7 @@ import numpy as np
 from nas.pareto import non_dominated
 from nas.trial import Objective, Trial
 
-__all__ = ["Halving", "rungs"]
+__all__ = ["Halving", "rungs", "seconds_to"]
 
 
 def rungs(epochs: int, reduction: int, least: int = 1) -> tuple[int, ...]:
@@ -30,6 +32,12 @@ def rungs(epochs: int, reduction: int, least: int = 1) -> tuple[int, ...]:
     while found[0] // reduction >= max(1, least):
         found.insert(0, found[0] // reduction)
     return tuple(found)
+
+
+def seconds_to(trial: Trial, epochs: int) -> float:
+    """Expect how long a trial takes to go on to so many epochs, by how long it took so far; nan: unknown."""
+    steady = sum(trial.seconds.get(name, 0.0) for name in ("train", "validate"))
+    return steady / trial.epochs * (epochs - trial.epochs) if steady and trial.epochs else math.nan
 
 
 @dataclass(frozen=True)
@@ -58,34 +66,47 @@ class Halving:
             return []
         table = self._seen.read(trials, self._row)
         busy_rows = np.isin(table[:, 0], list(busy))
+        epoch, first = table[:, 2], table[:, 3]
+        a_new_one = float(np.nanmedian(first)) if not np.isnan(first).all() else math.nan
         chosen: list[int] = []
         for place in range(len(self.rungs) - 2, -1, -1):
-            qualities = table[:, 2 + place]
+            qualities = table[:, 4 + place]
             reached = np.flatnonzero(~np.isnan(qualities))
             gone = (table[:, 1] > self.rungs[place]) | busy_rows
-            costs = table[reached, 1 + len(self.rungs) :]
-            rows = self._at(qualities[reached], costs, gone[reached], last)
+            quick = (self.rungs[place + 1] - self.rungs[place]) * epoch <= a_new_one
+            costs = table[reached, 3 + len(self.rungs) :]
+            rows = self._at(qualities[reached], costs, gone[reached], quick[reached], last)
             chosen += [int(number) for number in table[reached[rows], 0]]
         return chosen
 
     def _row(self, trial: Trial) -> list[float]:
-        """Give a trial's number, epochs, quality at each rung but the last (nan: not reached), and costs."""
+        """Give the numbers that a trial is compared by.
+
+        They are: its number, its epochs, seconds an epoch, seconds of the first rung with building and
+        tracing, the quality at each rung but the last (nan: not reached), the costs.
+        """
         curve = {epoch.get("epoch"): epoch for epoch in trial.curve}
         names = [objective.name for objective in self.objectives if objective.trained]
-        row = [float(trial.number), float(trial.epochs)]
+        epoch_seconds = seconds_to(trial, trial.epochs + 1)
+        once = sum(trial.seconds.get(name, 0.0) for name in ("build", "trace", "save"))
+        row = [float(trial.number), float(trial.epochs), epoch_seconds]
+        row.append(once + epoch_seconds * self.rungs[0])
         for rung in self.rungs[:-1]:
             epoch = curve.get(rung) if trial.state in ("stopped", "complete") else None
             row.append(float(np.mean([epoch[f"val_{name}"] for name in names])) if epoch else np.nan)
         costs = [objective.name for objective in self.objectives if not objective.trained]
         return row + [float(np.log(max(trial.values.get(name, 1.0), 1e-12))) for name in costs]
 
-    def _at(self, qualities: np.ndarray, costs: np.ndarray, gone: np.ndarray, last: bool) -> np.ndarray:
+    def _at(
+        self, qualities: np.ndarray, costs: np.ndarray, gone: np.ndarray, quick: np.ndarray, last: bool
+    ) -> np.ndarray:
         """Give the rows of those that reached a rung and go on from it."""
         if not len(qualities) or gone.all():
             return np.empty(0, dtype=int)
         front = non_dominated(np.column_stack([-qualities, costs]))
+        at_once = np.flatnonzero(front & ~gone & (quick | last))
         if last:
-            return np.flatnonzero(front & ~gone)
+            return at_once
         best = np.concatenate(
             [
                 stratum[np.argsort(-qualities[stratum], kind="stable")][: len(stratum) // self.reduction]
@@ -94,7 +115,7 @@ class Halving:
         )
         best = best[~gone[best]]
         beaten = self._beaten(qualities[best], costs[best], qualities[front], costs[front])
-        return np.asarray(best[~beaten])
+        return np.concatenate([at_once, np.setdiff1d(best[~beaten], at_once)])
 
     def _strata(self, costs: np.ndarray) -> list[np.ndarray]:
         """Cut the trials into groups of like cost, each large enough to promote two."""

@@ -15,7 +15,7 @@ from nas.engines import Engine
 from nas.errors import EvaluationError
 from nas.evaluate import Evaluation, Job
 from nas.executors import Executor
-from nas.halving import Halving
+from nas.halving import Halving, seconds_to
 from nas.screening import Screen, Screened
 from nas.space import Setting, sample
 from nas.status import Status
@@ -31,6 +31,9 @@ RANDOM_ATTEMPTS = 3000
 
 FLAT_FOR = 5
 """How often in a row the front must look flat before the search believes it."""
+
+CLOSING = 1.25
+"""The front is trained in full once so many times the time that this is expected to take is left."""
 
 QUEUED = 2
 """Jobs for each worker: one that runs and one that waits, so that no worker waits for the sampler."""
@@ -129,18 +132,32 @@ class Search:
     def _fill(self) -> None:
         """Give the executor jobs until each worker has one that runs and one that waits."""
         while len(self._pending) < QUEUED * self._executor.workers:
-            if not self._promote() and not self._begin() and not self._promote(last=True):
+            closing = self._closing()
+            if not self._promote(closing) and not self._begin() and not self._promote(last=True):
                 return
 
-    def _promote(self, last: bool = False) -> bool:
-        """Submit the stopped trial that most deserves it; say whether there was one."""
-        if self._out_of_time():
-            return False
+    def _promotable(self, last: bool) -> list[Trial]:
         trials, busy = list(self.status.trials.values()), frozenset(self.status.running)
-        numbers = self._halving.promotable(trials, busy, last)
-        if not numbers:
+        return [self.status.trials[number] for number in self._halving.promotable(trials, busy, last)]
+
+    def _closing(self) -> bool:
+        """Say whether what is left of the time is needed to train the front at each rung in full."""
+        left, full = self._seconds_left(), self._halving.rungs[-1]
+        if left is None:
             return False
-        trial = self.status.trials[numbers[0]]
+        needed = float(np.nansum([seconds_to(trial, full) for trial in self._promotable(last=True)]))
+        return left <= CLOSING * needed / self._executor.workers
+
+    def _promote(self, last: bool = False) -> bool:
+        """Submit the stopped trial that most deserves it; say whether there was one that the time allows."""
+        left = self._seconds_left()
+        trials = self._promotable(last)
+        if left is not None:
+            next_rung = self._halving.next_rung
+            trials = [trial for trial in trials if not seconds_to(trial, next_rung(trial.epochs)) > left]
+        if not trials or left == 0.0:
+            return False
+        trial = trials[0]
         kept = self._checkpoints.get(trial.number) or [self._log.checkpoint(trial.number)]
         self._submit(trial, kept)
         return True
@@ -174,16 +191,18 @@ class Search:
 
     def _spent(self) -> bool:
         budget, flatness = self.status.budget, self.status.flatness
-        if self.status.numbered >= budget.trials:
+        if budget.trials is not None and self.status.numbered >= budget.trials:
             self.status.ended_by = f"{budget.trials} trials"
-        elif self._out_of_time():
+        elif self._seconds_left() == 0.0:
             self.status.ended_by = f"{budget.seconds:.0f} s are over"
         elif flatness is not None and self.status.flat_for >= FLAT_FOR:
             self.status.ended_by = f"one more trial is expected to gain only {flatness:.2%} of hypervolume"
         return bool(self.status.ended_by)
 
-    def _out_of_time(self) -> bool:
-        return self.status.budget.seconds is not None and self.status.elapsed >= self.status.budget.seconds
+    def _seconds_left(self) -> float | None:
+        """Give what is left of the time; None where it is not limited."""
+        seconds = self.status.budget.seconds
+        return None if seconds is None else max(0.0, seconds - self.status.elapsed)
 
     def _propose(self) -> Screened | None:
         """Find a design that is new and within the limits; None where there seems to be none left."""

@@ -23,6 +23,9 @@ ENGINES: dict[str, tuple[str, ...]] = {
 }
 """The engines and their samplers, the default first."""
 
+TRIALS = 50
+"""The candidates trained where neither a number nor a time is asked for."""
+
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -40,7 +43,7 @@ class Plan(Part):
     limits: dict[str, float] = Field(default_factory=dict)  # by the value's name: params, latency_ms, ...
     engine: Literal["cheap-aware", "optuna", "keras-tuner"] = "cheap-aware"
     sampler: str = ""  # '': the engine's first
-    trials: Positive = 50
+    trials: Positive | None = None  # None: TRIALS, or as many as `seconds` allow
     seconds: Annotated[float, Field(gt=0)] | None = None
     flat: Annotated[float, Field(gt=0, lt=1)] | None = None
     epochs: Positive = 27
@@ -71,6 +74,11 @@ class Plan(Part):
             fix = nearest(plan.sampler, samplers) if samplers else "leave --sampler out"
             raise InputError(f"engine {plan.engine} has no sampler '{plan.sampler}'; {fix}")
         return plan
+
+    @property
+    def most_trials(self) -> int | None:
+        """How many candidates are trained at most."""
+        return self.trials or (TRIALS if self.seconds is None else None)
 
     @property
     def task(self) -> str:

@@ -151,13 +151,14 @@ class Session:
         shape = "x".join(str(size) for size in data.shape)
         steps = " or ".join(str(step) for step in self._rungs())
         engine = f"{plan.engine} {plan.sampler}".strip()
+        most = f"up to {plan.most_trials}" if plan.most_trials else f"as many as {plan.seconds:,.0f} s allow"
         lines = [
             f"Search {self.record.name}: space {self.screen.space.name}, engine {engine}",
             f"  data     {data.name}: {len(data.train):,} training and {len(data.validation):,} validation "
             f"examples of {shape}, {len(data.classes)} classes",
             f"  goals    {', '.join(plan.objectives)}",
             f"  limits   {', '.join(f'{name} <= {most:,g}' for name, most in plan.limits.items()) or 'none'}",
-            f"  trials   up to {plan.trials}, of {steps} epochs, trained by {self.executor.workers} "
+            f"  trials   {most}, of {steps} epochs, trained by {self.executor.workers} "
             f"{'processes' if self.executor.workers > 1 else 'process'}",
             *(f"  {note}" for note in self.notes),
         ]
@@ -192,7 +193,7 @@ class Session:
         log = _RecordLog(record, plan, self.trials)
         state: Literal["complete", "interrupted", "failed"] = "failed"
         division: dict[str, float] = {}
-        status = Status(Budget(plan.trials, plan.seconds, plan.flat))
+        status = Status(Budget(plan.most_trials, plan.seconds, plan.flat))
         try:
             training = TrialTraining(self.dataset.save(scratch / "data"), scratch, plan.seed, plan.repeats)
             examples = len(self.dataset.validation)

@@ -17,7 +17,7 @@ WORK = ("train", "trace", "validate", "build", "save")
 class Budget:
     """When a search ends: after so many trials, so many seconds, or when going on is not worth it."""
 
-    trials: int
+    trials: int | None = None
     seconds: float | None = None
     flat: float | None = None  # the expected relative gain of the hypervolume under which it is flat
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from nas.halving import Halving, rungs
+from nas.halving import Halving, rungs, seconds_to
 from nas.trial import OBJECTIVES, Trial
 
 ACCURACY, PARAMS, FLOPS = (OBJECTIVES[name] for name in ("accuracy", "params", "flops"))
@@ -85,3 +87,21 @@ def test_failed_and_over_limit_trials_do_not_count():
     rule = Halving((1, 3), 3, (ACCURACY,), examples=100)
     failed = Trial(number=9, setting={}, id="9", state="failed")
     assert rule.promotable([trial(0, 0.5, 1), trial(1, 0.6, 1), failed]) == []
+
+
+def test_what_is_quick_and_on_the_front_goes_on_at_once():
+    rule = Halving((1, 3, 9), 3, (ACCURACY, PARAMS), examples=10**6)
+    took = [(0.5, 10), (0.7, 20), (0.65, 30)]  # the last is beaten by the second
+    trials = [trial(n, accuracy, params) for n, (accuracy, params) in enumerate(took)]
+    slow = [replace(t, seconds={"trace": 1.0, "train": 4.0}) for t in trials]
+    assert rule.promotable(slow[:2]) == []  # too few for one in three
+    quick = [replace(t, seconds={"trace": 1.0, "train": 0.1}) for t in trials]
+    assert rule.promotable([quick[0], slow[1]]) == [0]
+    assert set(rule.promotable(quick)) == {0, 1}
+    assert rule.promotable(trials[:2]) == []  # how long they took is not known
+
+
+def test_seconds_to_go_on_are_those_of_the_epochs_so_far():
+    ended = replace(trial(0, 0.5, 10, epochs=3), seconds={"build": 9.0, "train": 4.0, "validate": 2.0})
+    assert seconds_to(ended, 9) == pytest.approx(12.0)
+    assert np.isnan(seconds_to(trial(0, 0.5, 10), 9))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,35 @@ def test_every_trial_is_another_network_and_is_told_and_kept(tmp_path):
     assert {trial.number for trial in engine.told} == set(range(12))
     assert search.status.trials == log.trials
     assert search.status.duplicates > 0
+
+
+class Clock:
+    """A status whose time passes with each evaluation: ten seconds an epoch."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.seconds = trainer, 0.0
+
+    def __call__(self, job: Job) -> Evaluation:
+        found = self.trainer(job)
+        self.seconds += 10.0 * len(found.curve)
+        return replace(found, seconds={"train": 10.0 * len(found.curve)})
+
+
+def test_when_the_time_is_nearly_up_the_front_is_trained_in_full(tmp_path, monkeypatch):
+    search, trainer, _, _ = made(tmp_path)
+    clock = Clock(trainer)
+    search._executor = InProcess(clock)
+    search.status.budget = Budget(seconds=1000.0)
+    monkeypatch.setattr(Status, "elapsed", property(lambda _: clock.seconds))
+    search.run(show)
+    assert search.status.ended_by == "1000 s are over"
+    assert 900 < clock.seconds <= 1010
+    trials = list(search.status.trials.values())
+    assert len(trials) > 10
+    full = [trial for trial in trials if trial.state == "complete"]
+    best = max(trials, key=lambda trial: trial.values["accuracy"])
+    assert best.state == "complete"
+    assert len(full) >= 8  # 6 where new ones are begun to the end
 
 
 def test_halving_trains_few_in_full_and_goes_on_from_checkpoints(tmp_path):

@@ -120,7 +120,8 @@ def print_front(result: Result, json: bool) -> None:
     output.print("  nas ui")
     if result.front:
         output.print(f"  nas export {name} --pick knee --out best")
-    more = "" if status.interrupted else f" --trials {2 * result.plan.trials}"
+    most = result.plan.most_trials
+    more = f" --trials {2 * most}" if most and not status.interrupted else ""
     output.print(f"  nas search --resume {name}{more}")
 
 

@@ -70,7 +70,9 @@ def search(
     max_memory_kb: Annotated[
         float | None, panel("Goals", "Train nothing with greater peak activations.")
     ] = None,
-    trials: Annotated[int | None, panel("Budget", "Candidates to train.  [default: 50]")] = None,
+    trials: Annotated[
+        int | None, panel("Budget", "Candidates to train.  [default: 50, without limit with --time]")
+    ] = None,
     time: Annotated[str | None, panel("Budget", "End after 90s, 30m, 2h.")] = None,
     stop_when_flat: Annotated[
         bool, panel("Budget", "End when another trial is expected to gain under 0.1 % of hypervolume.")

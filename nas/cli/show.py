@@ -142,11 +142,16 @@ class SearchView:
 
     def _bar(self, status: Status) -> RenderableType:
         ended = len(status.trials)
-        total = max(status.budget.trials, ended)
-        text = "{task.completed:.0f} of {task.total:.0f} trials"
-        bar = Progress(BarColumn(30), TextColumn(text), TextColumn("{task.description}"))
+        most, seconds = status.budget.trials, status.budget.seconds
+        share = max(
+            ended / max(most, ended, 1) if most else 0.0,
+            min(1.0, status.elapsed / seconds) if seconds else 0.0,
+        )
+        count = f"{ended} of {max(most, ended)} trials" if most else f"{ended} trials"
+        bar = Progress(BarColumn(30), TextColumn("{task.description}"))
         left = self._left(status)
-        bar.add_task(f"{duration(status.elapsed)} gone{left and ', '}{left}", total=total, completed=ended)
+        said = f"{count} {duration(status.elapsed)} gone{left and ', '}{left}"
+        bar.add_task(said, total=1000, completed=round(1000 * share))
         return bar
 
     def _left(self, status: Status) -> str:
@@ -154,7 +159,7 @@ class SearchView:
             return "the front is being trained in full"
         done = len([trial for trial in status.trials.values() if trial.run_id == ""])
         left = None
-        if done >= 2:
+        if done >= 2 and status.budget.trials is not None:
             left = max(0.0, (status.budget.trials - len(status.trials)) * status.elapsed / done)
         if status.budget.seconds is not None:
             over = max(0.0, status.budget.seconds - status.elapsed)
