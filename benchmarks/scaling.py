@@ -199,6 +199,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     words = [sys.executable, str(Path(__file__).resolve()), "--space", space]
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    environment["OPENBLAS_NUM_THREADS"] = "1"  # as `nas` has it
     filled: list[dict[str, Any]] = []
     windows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:

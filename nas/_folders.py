@@ -58,7 +58,7 @@ def read_zip(path: Path, side: int | None) -> Source:
     """Read a .zip of such a folder without unpacking it."""
     try:
         archive = zipfile.ZipFile(path)  # open as long as the source: images are read when they are chosen
-    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:  # the last: an unknown compression
         raise DataError(
             f"a .zip must be readable, got {path} that is not ({error}); write it again"
         ) from error

@@ -60,7 +60,7 @@ KEYS = {"train": "train", "val": "validation", "test": "test"}
 """The splits as an .npz names them, and as they are named here."""
 
 READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""What reading a damaged .npz raises."""
+"""What reading a damaged .npz raises; NotImplementedError: a compression that zipfile does not know."""
 
 
 @dataclass(frozen=True)
