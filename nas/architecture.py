@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -88,7 +88,6 @@ class Architecture(Part):
     def __hash__(self) -> int:
         return hash(self.id)
 
-    @lru_cache(maxsize=8)  # noqa: B019  # of a trial's, asked for several times in a row
     def canonical(self) -> Architecture:
         """Give the one way to write this network: values without an effect have their default."""
         stem, stages = canonical_stages(self.stem, self.stages, self.layers)
