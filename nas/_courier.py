@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from nas import _runs as runs
 from nas._spool import Entry, Point, Spool
 from nas._store import Store, telling
 from nas.errors import RecordError
+from nas.notation import written
 from nas.trial import Trial
 
 __all__ = ["Courier", "folder_of"]
@@ -125,17 +127,19 @@ class Courier:
                 run_name=f"{self.name} {trial.number}",
             ).info.run_id
         run_id = self.runs[trial.number]
+        closed: dict[str, Any] = {}
+        if trial.architecture is not None and trial.number not in self.epochs:
+            closed = trial.architecture.to_dict(trial.training)
         with tempfile.TemporaryDirectory(dir=self.spool.folder, suffix=".part") as staging:
-            if trial.architecture is not None and trial.number not in self.epochs:
-                text = trial.architecture.to_yaml(trial.training)
-                Path(staging, "architecture.yaml").write_text(text, encoding="utf-8")
+            if closed:
+                Path(staging, "architecture.yaml").write_text(written(closed), encoding="utf-8")
             for name, path in entry.files.items():
                 target = Path(staging, folder_of(trial), name)
                 target.parent.mkdir(exist_ok=True)
                 shutil.copyfile(path, target)
             if any(Path(staging).iterdir()):
                 client.log_artifacts(run_id, staging)
-        runs.write(self.store, run_id, entry, self.epochs.get(trial.number))
+        runs.write(self.store, run_id, entry, self.epochs.get(trial.number), closed)
         client.set_terminated(run_id, "FAILED" if trial.state == "failed" else "FINISHED", entry.time_ms)
         self.epochs[trial.number] = len(trial.curve)
 

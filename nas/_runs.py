@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nas._spool import Entry, Point, decode, encode
 from nas._store import Store
+from nas.parts import Training
+from nas.space import Setting
 from nas.trial import Trial
 
 if TYPE_CHECKING:
@@ -62,12 +64,11 @@ def tags(trial: Trial) -> dict[str, str]:
     return {**shown, **split("nas.trial", encode(trial))}
 
 
-def params(trial: Trial) -> dict[str, str]:
-    """Give the setting's values by their names, and the architecture's and training's by their places."""
-    found = {_key(name): str(value)[:TEXT] for name, value in trial.setting.items()}
-    if trial.architecture is not None:
-        found.update(_flat(trial.architecture.to_dict(), "architecture"))
-        found.update(_flat(trial.training.model_dump(mode="json"), "training"))
+def params(setting: Setting, closed: Mapping[str, Any], training: Training) -> dict[str, str]:
+    """Give a setting's values by their names, and a closed file's and the training's by their places."""
+    found = {_key(name): str(value)[:TEXT] for name, value in setting.items()}
+    found.update(_flat({key: value for key, value in closed.items() if key != "training"}, "architecture"))
+    found.update(_flat(training.model_dump(mode="json"), "training"))
     return found
 
 
@@ -88,6 +89,8 @@ def metrics(trial: Trial, known_epochs: int) -> Iterator[tuple[str, float, int]]
         yield _key(name), float(value), trial.epochs
     for epoch, values in enumerate(trial.curve[known_epochs:], start=known_epochs + 1):
         for name, value in values.items():
+            if name == "epoch":
+                continue  # it is the step
             yield f"epoch/{_key(name)}", float(value), epoch
     for name, value in trial.seconds.items():
         yield f"seconds/{_key(name)}", float(value), trial.epochs
@@ -105,16 +108,22 @@ def metric(point: Point) -> Metric:
     return Metric(point.name, float(point.value), point.time_ms, point.step)
 
 
-def write(store: Store, run_id: str, entry: Entry, known_epochs: int | None) -> None:
+def write(
+    store: Store, run_id: str, entry: Entry, known_epochs: int | None, closed: Mapping[str, Any]
+) -> None:
     """Write a trial's parameters, metrics and tags in as few batches as may be, the tags in the last.
 
-    With known_epochs None the run is new and has its tags already.
+    With known_epochs None the run is new, has its tags already, and gets what the closed file says.
     """
     from mlflow.entities import Metric, Param, RunTag
 
     trial, first = entry.trial, known_epochs is None
     found = [Metric(k, v, entry.time_ms, step) for k, v, step in metrics(trial, known_epochs or 0)]
-    said = [Param(key, value) for key, value in params(trial).items()] if first else []
+    said = (
+        [Param(key, value) for key, value in params(trial.setting, closed, trial.training).items()]
+        if first
+        else []
+    )
     kept = [] if first else [RunTag(key, value) for key, value in tags(trial).items()]
     batches = list(itertools.zip_longest(_pieces(found, METRICS), _pieces(said, PARAMS), fillvalue=()))
     before, last = batches[:-1], batches[-1] if batches else ((), ())

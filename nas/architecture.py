@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -17,6 +18,15 @@ from nas.notation import expanded, read_yaml, written
 from nas.parts import Decoder, Head, Part, Stage, Stem, Training, validated
 
 __all__ = ["Architecture", "Design", "Training", "expanded", "read_yaml"]
+
+
+LAYERS = "_layers"
+"""Under which name an architecture keeps its layers once they were asked for."""
+
+MOST_LISTED = 1000
+"""So many architectures keep theirs, those asked last: ten kilobytes each, and a search holds thousands."""
+
+_listed: deque[Architecture] = deque()
 
 
 class Architecture(Part):
@@ -70,12 +80,18 @@ class Architecture(Part):
                 "task segmentation needs padding same everywhere, got valid; write padding: same"
             )
 
-    @cached_property
+    @property
     def layers(self) -> tuple[Layer, ...]:
         """The network's layers in the order in which they run."""
-        graph = Graph(self.input_shape)
-        blocks.network(graph, self)
-        return graph.finished()
+        layers: tuple[Layer, ...] | None = self.__dict__.get(LAYERS)
+        if layers is None:
+            graph = Graph(self.input_shape)
+            blocks.network(graph, self)
+            layers = self.__dict__[LAYERS] = graph.finished()
+            _listed.append(self)
+            if len(_listed) > MOST_LISTED:
+                _listed.popleft().__dict__.pop(LAYERS, None)
+        return layers
 
     @cached_property
     def id(self) -> str:
@@ -131,21 +147,37 @@ class Architecture(Part):
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self).model_construct(**{**values, **update})
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the canonical values as plain data, without those that have their default."""
+    def to_dict(self, training: Training | None = None) -> dict[str, Any]:
+        """Give the canonical values as plain data, without those that have their default.
+
+        With how it is trained, if given, under `training`.
+        """
         canonical = self.canonical()
         data = canonical.model_dump(mode="json", exclude_defaults=True)
         data["task"] = canonical.task
         data["input_shape"] = list(canonical.input_shape)
         data["classes"] = canonical.classes
-        return {name: data[name] for name in type(self).model_fields if name in data}
+        found = {name: data[name] for name in type(self).model_fields if name in data}
+        if training is not None:
+            found["training"] = training.model_dump(mode="json", exclude_defaults=True)
+        return found
 
     def to_yaml(self, training: Training | None = None) -> str:
         """Write the architecture as YAML, with how it is trained if given."""
-        data = self.to_dict()
-        if training is not None:
-            data["training"] = training.model_dump(mode="json", exclude_defaults=True)
-        return written(data)
+        return written(self.to_dict(training))
+
+    def sharing(self) -> Architecture:
+        """Give the same with stages that are one object with the equal ones of other architectures.
+
+        A search keeps thousands, whose stages differ little.
+        """
+        return self._with({"stages": tuple(_shared(stage) for stage in self.stages)})
+
+
+@lru_cache(maxsize=4096)
+def _shared(stage: Stage) -> Stage:
+    """Give the stage that was first asked for of those that equal it."""
+    return stage
 
 
 AUGMENTATION = ("flip", "rotation", "zoom")

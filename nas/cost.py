@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from nas.architecture import Architecture
@@ -41,8 +42,9 @@ class Cost:
     peak_bytes: int
 
 
+@lru_cache(maxsize=256)
 def cost(architecture: Architecture) -> Cost:
-    """Count a network's costs."""
+    """Count a network's costs; those asked for again soon, as by several screens, are remembered."""
     costs = layer_costs(architecture)
     return Cost(
         params=sum(layer.params for layer in costs),
@@ -90,11 +92,15 @@ def peak_bytes(layers: tuple[Layer, ...]) -> int:
         free = home.get(first) is not None and released[home[first]] <= number
         home[number] = home[first] if layer.kind in IN_PLACE and free else number
         released[home[number]] = max(released.get(home[number], number), last_use.get(number, number))
-    alive: dict[int, int] = {}
-    peak = 0
+    sizes: dict[int, int] = {}  # of each memory, with what it holds at the moment
+    ended: dict[int, list[int]] = {}  # the memories that each layer is the last to read
+    for memory, reader in released.items():
+        ended.setdefault(reader, []).append(memory)
+    peak = total = 0
     for number, layer in enumerate(layers):
-        alive[home[number]] = 4 * prod(layer.shape)
-        peak = max(peak, sum(alive.values()))
-        for place in [place for place in alive if released[place] <= number]:
-            del alive[place]
+        size = 4 * prod(layer.shape)
+        total += size - sizes.get(home[number], 0)
+        sizes[home[number]] = size
+        peak = max(peak, total)
+        total -= sum(sizes.pop(memory) for memory in ended.get(number, ()))
     return peak

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,7 @@ FEWEST = 10  # networks to fit to
 MOST = 500  # networks to fit to: the latest
 FOLDS = 5
 SCALES = np.array([3.0, 3.0, 3.0, 4.0, 2.0, 2.0])  # over which operators are alike: see _place
+APART = 100.0  # between operators of two kinds, which have nothing to do with each other: see _place
 DEVIATION = 0.3  # an operator's time over its proportional cost, before anything is known
 NOISE = 0.01  # least relative noise of a measurement
 RIDGE = 0.003
@@ -196,8 +197,16 @@ def spread(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Arc
     return chosen
 
 
+class _OperatorBelief(NamedTuple):
+    """What a fitted model believes of one operator."""
+
+    time: float  # milliseconds, before the deviation
+    place: Array  # where it stands towards others, those of another kind far away
+    towards: Array  # (networks,), the covariance of its deviation with that of each measured network
+
+
 class _Fit:
-    """A model fitted to measurements; immutable."""
+    """A model fitted to measurements."""
 
     def __init__(self, measured: Sequence[_Measured]) -> None:
         known = sorted({operator for entry in measured for operator in entry.counts})
@@ -227,25 +236,34 @@ class _Fit:
         self._inverse = np.linalg.inv(covariance)
         base = counts @ times + self._overhead
         self._answer = self._inverse @ ((latencies - base) / latencies)
+        self._parts: dict[Operator, _OperatorBelief] = {}
 
     def predict(self, counts: Mapping[Operator, int]) -> tuple[float, float]:
         """Give the latency in milliseconds and its standard deviation over it; STRANGE for unknown kinds."""
-        listed = list(counts)
-        number = np.array([counts[operator] for operator in listed], float)
-        times = number * self._times(self._work(listed))
+        parts = [self._part(operator) for operator in counts]
+        times = np.array([number * part.time for number, part in zip(counts.values(), parts, strict=True)])
         base = times.sum() + self._overhead
-        common, own = np.zeros(len(self._answer)), 0.0
-        for kind, at in self._at.items():
-            mine = [place for place, operator in enumerate(listed) if operator.kind == kind]
-            if mine:
-                here = _place([listed[place] for place in mine])
-                part = times[mine] / base
-                common += self._shares[kind] @ (part @ _alike(here, at))
-                own += float(part @ _alike(here, here) @ part)
+        shares = times / base
+        common = shares @ np.array([part.towards for part in parts])
+        places = np.array([part.place for part in parts])
+        own = float(shares @ _alike(places, places) @ shares)
         expected = float(base * max(0.1, 1 + common @ self._answer))
         variance = own - float(common @ self._inverse @ common)
         error = float(np.sqrt(max(variance, 0.0) + NOISE**2)) * base / expected
-        return expected, error if all(operator.kind in self._at for operator in listed) else STRANGE
+        return expected, error if all(operator.kind in self._at for operator in counts) else STRANGE
+
+    def _part(self, operator: Operator) -> _OperatorBelief:
+        """Give what is believed of an operator, worked out once: networks of a space share most of theirs."""
+        if operator not in self._parts:
+            time = float(self._times(self._work([operator]))[0])
+            place = _place([operator])
+            towards = np.zeros(len(self._answer))
+            number = -1
+            if operator.kind in self._at:
+                number = self._kinds.index(operator.kind)
+                towards = self._shares[operator.kind] @ _alike(place, self._at[operator.kind])[0]
+            self._parts[operator] = _OperatorBelief(time, np.append(place[0], APART * number), towards)
+        return self._parts[operator]
 
     def _work(self, listed: Sequence[Operator]) -> Array:
         """Give each operator's features (operators, features); those never measured are left out."""

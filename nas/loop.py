@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -86,6 +87,7 @@ class Search:
         self._parts: dict[int, list[Evaluation]] = {}  # of trials with repeats, those that have ended
         self._known: dict[str, int] = {}  # number of the trial with this design
         self._refused: set[str] = set()  # designs over a limit
+        self._unmeasured: dict[int, Screened] = {}  # of the trials that run, those whose file is to be timed
         self._checkpoints: dict[int, list[Path]] = {}
         self._first: list[Setting] = []
         self._exhausted = False
@@ -121,7 +123,12 @@ class Search:
                 self._fill()
                 if not self._pending:
                     break
+                filled = time.monotonic()
+                idle = max(0, self._executor.workers - len(self._pending)) if self.status.ended_by else 0
+                if self._unmeasured:  # while it trains: no worker waits for that
+                    self._measure(next(iter(self._unmeasured)))
                 self._collect()
+                _add(self.status.seconds, "end", idle * (time.monotonic() - filled))
                 show(self.status)
         except KeyboardInterrupt:
             self.status.ended_by, self.status.interrupted = "stopped by Ctrl-C", True
@@ -179,7 +186,7 @@ class Search:
             state="failed" if screened.failed else "running",
             values=screened.values,
             reason=screened.reason,
-            architecture=screened.design.architecture,
+            architecture=screened.design.architecture.sharing(),
             training=screened.design.training,
         )
         self._known[screened.design.key] = number
@@ -187,6 +194,7 @@ class Search:
             self._end(trial, {})
         else:
             self._submit(trial, [])
+            self._unmeasured[number] = screened
         return True
 
     def _spent(self) -> bool:
@@ -206,27 +214,31 @@ class Search:
 
     def _propose(self) -> Screened | None:
         """Find a design that is new and within the limits; None where there seems to be none left."""
-        started = time.monotonic()
         for attempt in range(ATTEMPTS + RANDOM_ATTEMPTS):
-            if self._first:
-                setting: Setting = self._first.pop(0)
-            elif attempt < ATTEMPTS:
-                setting = self._engine.ask()
-            else:
-                setting = sample(self._screen.space.open_values, self._rng)
-            screened = self._new(setting)
+            with self._clocked("propose"):
+                screened = self._new(self._setting(attempt))
             if screened is None:
                 continue
-            if not screened.reason:
-                before = time.monotonic()
-                _add(self.status.seconds, "propose", before - started)
-                screened = self._screen.measure(screened)
-                started = time.monotonic()
-                _add(self.status.seconds, "measure", started - before)
+            if self._screen.must_measure and not screened.reason:
+                with self._clocked("measure"):
+                    screened = self._screen.measure(screened)
             if not screened.reason or screened.failed:
                 return screened
             self._refuse(screened)
         return None
+
+    def _setting(self, attempt: int) -> Setting:
+        if self._first:
+            return self._first.pop(0)
+        return self._engine.ask() if attempt < ATTEMPTS else sample(self._screen.space.open_values, self._rng)
+
+    @contextmanager
+    def _clocked(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            _add(self.status.seconds, name, time.monotonic() - started)
 
     def _new(self, setting: Setting) -> Screened | None:
         """Screen a setting; where its design is known already, tell the engine what came of it."""
@@ -277,13 +289,26 @@ class Search:
             self._pending[self._executor.submit(job)] = trial.number
         self.status.running[trial.number] = (replace(trial, state="running"), time.monotonic())
 
+    def _measure(self, number: int) -> None:
+        """Measure the file of a trial that runs; where none can be made, the trial has failed."""
+        with self._clocked("measure"):
+            measured = self._screen.measure(self._unmeasured.pop(number))
+        trial, since = self.status.running[number]
+        trial = replace(trial, values=measured.values)
+        self.status.running[number] = trial, since
+        if measured.failed:
+            self._end(replace(trial, state="failed", reason=measured.reason), {})
+
     def _collect(self) -> None:
-        """Take in what has ended, waiting a moment where nothing has."""
-        done, _ = wait(self._pending, timeout=0.2, return_when=FIRST_COMPLETED)
+        """Take in what has ended, waiting a moment where nothing has and nothing is to be measured."""
+        timeout = 0.0 if self._unmeasured else 0.2
+        done, _ = wait(self._pending, timeout=timeout, return_when=FIRST_COMPLETED)
         for future in done:
             number = self._pending.pop(future)
+            if number in self._unmeasured:
+                self._measure(number)
             if number not in self.status.running:
-                continue  # another seed of this trial has failed
+                continue  # another seed of this trial, or its file, has failed
             trial, _ = self.status.running[number]
             try:
                 self._parts[number].append(future.result())
@@ -328,6 +353,7 @@ class Search:
 
     def _end(self, trial: Trial, files: Mapping[str, Path]) -> None:
         self.status.running.pop(trial.number, None)
+        self._unmeasured.pop(trial.number, None)
         before = self.status.trials.get(trial.number)
         for name, spent in trial.seconds.items():
             _add(self.status.seconds, name, spent - (before.seconds.get(name, 0.0) if before else 0.0))

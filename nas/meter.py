@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.errors import ConversionError
-from nas.latency import LatencyOptions, measure, this_device
+from nas.latency import Latency, LatencyOptions, measure, this_device
 from nas.latency_model import LatencyModel, default_path, spread
 from nas.space import SearchSpace
 
@@ -18,6 +19,9 @@ __all__ = ["FileMeter"]
 
 STARTING_NETWORKS = 16
 """Networks of the space measured before a search on a device that was never calibrated."""
+
+STARTING_SECONDS = 0.1
+"""Timing of each of them: they only teach the model, which knows how noisy each figure is."""
 
 REFIT_EVERY = 8
 """New measurements after which the latency model is fitted again."""
@@ -45,17 +49,18 @@ class FileMeter:
         self.device = device.fingerprint
         self._measured: dict[str, dict[str, float]] = {}
         self._known: list[tuple[float, float, float, float]] = []  # params, layers, bytes, ms a FLOP
+        self._bytes_each = BYTES_EACH.get(options.precision, 1.0)
+        self._besides: tuple[float, ...] = (0.0, 0.0)  # bytes of a file for each layer, and of any file
         self._since_fit = 0
         saved = default_path(device)
         self._model = LatencyModel.load(saved) if saved.exists() else LatencyModel(device)
         if not self._model.ready:
             if progress:
                 progress(f"measuring {STARTING_NETWORKS} networks to learn how fast this device is ...")
+            quick = replace(options, budget_seconds=STARTING_SECONDS)
             for architecture in spread(space, STARTING_NETWORKS, np.random.default_rng(0)):
-                with contextlib.suppress(
-                    ConversionError
-                ):  # one that is refused here is recorded when proposed
-                    self.measure(architecture)
+                with contextlib.suppress(ConversionError):  # a refused one is recorded when it is proposed
+                    self._learn(architecture, measure(architecture, quick, calibration))
 
     def expect(self, architecture: Architecture) -> tuple[dict[str, float], float]:
         """Give the measured costs with no error where there are some, else the expected with theirs."""
@@ -67,18 +72,9 @@ class FileMeter:
             latency_ms, error = self._model.predict(architecture)
         elif self._known:
             latency_ms = counted.flops * float(np.median([known[3] for known in self._known]))
-        size = self._expected_bytes(counted.params, len(architecture.layers))
-        return {"latency_ms": latency_ms, "size_bytes": size}, error
-
-    def _expected_bytes(self, params: int, layers: int) -> float:
-        """Expect a file's size: its weights, and for each layer what such files needed so far."""
-        weights = BYTES_EACH.get(self._options.precision, 1.0) * params
-        if len(self._known) < 4:
-            return weights
-        known = np.array(self._known)
-        rest = known[:, 2] - BYTES_EACH.get(self._options.precision, 1.0) * known[:, 0]
-        slope, *_ = np.linalg.lstsq(np.column_stack([known[:, 1], np.ones(len(known))]), rest, rcond=None)
-        return weights + max(0.0, float(slope @ [layers, 1.0]))
+        each, same = self._besides
+        besides = max(0.0, each * len(architecture.layers) + same)
+        return {"latency_ms": latency_ms, "size_bytes": self._bytes_each * counted.params + besides}, error
 
     def measure(self, architecture: Architecture) -> dict[str, float]:
         """Write and time the file of the untrained network; raises ConversionError."""
@@ -90,18 +86,21 @@ class FileMeter:
                 "latency_cv": found.cv,
                 "size_bytes": float(found.size_bytes),
             }
-            counted = cost(architecture)
-            self._known.append(
-                (
-                    counted.params,
-                    len(architecture.layers),
-                    found.size_bytes,
-                    found.p50_ms / max(1, counted.flops),
-                )
-            )
-            self._model.add(architecture, found.p50_ms, found.cv)
-            self._since_fit += 1
-            if self._since_fit >= REFIT_EVERY and len(self._model) >= STARTING_NETWORKS:
-                self._model.fit()
-                self._since_fit = 0
+            self._learn(architecture, found)
         return self._measured[architecture.id]
+
+    def _learn(self, architecture: Architecture, found: Latency) -> None:
+        """Make the expectations better by one measurement."""
+        counted = cost(architecture)
+        speed = found.p50_ms / max(1, counted.flops)
+        self._known.append((counted.params, len(architecture.layers), found.size_bytes, speed))
+        known = np.array(self._known)
+        if len(known) >= 4:
+            rest = known[:, 2] - self._bytes_each * known[:, 0]
+            columns = np.column_stack([known[:, 1], np.ones(len(known))])
+            self._besides = tuple(np.linalg.lstsq(columns, rest, rcond=None)[0].tolist())
+        self._model.add(architecture, found.p50_ms, found.cv)
+        self._since_fit += 1
+        if self._since_fit >= REFIT_EVERY and len(self._model) >= STARTING_NETWORKS:
+            self._model.fit()
+            self._since_fit = 0

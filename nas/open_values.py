@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class OpenValue:
     choices: tuple[Scalar, ...]  # ascending where they are numbers
     when: tuple[str, frozenset[Scalar]] | None = None  # active only while that open value is one of these
 
-    @property
+    @cached_property
     def ordered(self) -> bool:
         """Whether the choices are numbers, so that neighbours are alike."""
         return not any(isinstance(choice, str | bool) for choice in self.choices)

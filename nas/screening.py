@@ -38,6 +38,10 @@ class Meter(Protocol):
         ...
 
 
+REMEMBERED = 500
+"""Designs that a screen keeps: what an engine asks about, it may propose soon."""
+
+
 @dataclass(frozen=True)
 class Screened:
     """A setting, the design it stands for, its known costs, and why it is not trained (or nothing)."""
@@ -65,9 +69,9 @@ class Screen:
         self._designs: dict[str, tuple[Design, dict[str, float]]] = {}
 
     @property
-    def measures(self) -> bool:
-        """Whether candidates are measured, not only counted."""
-        return self._meter is not None
+    def must_measure(self) -> bool:
+        """Whether a measurement decides, by a limit, if a candidate is trained at all."""
+        return self._meter is not None and any(limit.name in MEASURED for limit in self.limits)
 
     def describe(self, setting: Setting) -> Candidate:
         """Give a setting's identity, costs counted or expected, and counts of operations."""
@@ -123,7 +127,7 @@ class Screen:
     def _counted(self, setting: Setting) -> tuple[Design, dict[str, float]]:
         key = json.dumps(setting, sort_keys=True)
         if key not in self._designs:
-            if len(self._designs) > 50_000:
+            if len(self._designs) >= REMEMBERED:
                 self._designs.clear()
             design = self.space.design(setting)
             self._designs[key] = design, counted_costs(design.architecture)

@@ -52,7 +52,7 @@ class Result:
     trials: tuple[Trial, ...]
     front: tuple[Trial, ...]
     status: Status
-    division: Mapping[str, float]  # of the workers' time: train, trace, ..., start, wait
+    division: Mapping[str, float]  # of the workers' time: train, trace, ..., start, end, wait
 
 
 def begin(
@@ -80,14 +80,15 @@ def begin(
     plan = Plan.of({**given, "space": {}, "fingerprint": dataset.fingerprint})
     bound = bound_space(loaded, dataset, plan.parsed_objectives())
     plan = plan.model_copy(update={"space": bound.data, "start": tuple(starting_settings(bound, start_from))})
+    name = name or f"{bound.name or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
     executor = _executor(plan, workers)
     try:
+        Record.check(name)
         meter = _meter(plan, bound, dataset, tell)
         screen = Screen(bound, plan.parsed_objectives(), plan.parsed_limits(), meter)
         screen.check_limits()
         update = {"bounds": _bounds(plan, screen), "device": meter.device if meter else ""}
         plan = plan.model_copy(update=update)
-        name = name or f"{bound.name or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
         record = Record.create(name, plan.model_dump(mode="json"), dataset)
     except BaseException:
         executor.close()

@@ -45,10 +45,14 @@ class Status:
         return time.monotonic() - self.started
 
     def division(self, workers: int) -> dict[str, float]:
-        """Give the shares of the workers' time, by what it was spent on; they sum to 1."""
+        """Give the shares of the workers' time, by what it was spent on; they sum to 1.
+
+        `end`: nothing was left to begin while others trained to their end; `wait`: all that is left over.
+        """
         total = max(1, workers) * self.elapsed
         shares = {name: self.seconds.get(name, 0.0) / total for name in WORK}
         shares["start"] = max(1, workers) * (self.starting or 0.0) / total
+        shares["end"] = self.seconds.get("end", 0.0) / total
         shares["wait"] = max(0.0, 1.0 - sum(shares.values()))
         return shares
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
@@ -75,31 +76,19 @@ class Record:
         The config is plain JSON data from which the search can go on. Raises InputError where the name
         is in use or `mlruns` cannot be written, RecordError where the store cannot be reached.
         """
-        if not re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII):
-            raise InputError(
-                "a search's name must be of letters, digits, '.', '_' and '-', at most 100, "
-                f"got '{name}'; choose another --name"
-            )
-        in_use = (
-            f"a search's name must be new, got '{name}', which is in use; go on with "
-            f"--resume {name}, or choose another --name"
-        )
-        lock = _own(name, in_use)
-        try:
-            with locked(_spool_folder(".lock"), "", wait=True), telling("written"):
-                store = connect(make=True)
-                assert store is not None
-                if name in _names(store):
-                    raise InputError(in_use)
-                run = runs.begin(store, name, config)
-                if data is not None:
-                    given = runs.dataset_input(data.name, data.source, data.fingerprint)
-                    store.client.log_inputs(run.info.run_id, [given])
-        except BaseException:
+        with _beginning(name) as (store, lock):
+            run = runs.begin(store, name, config)
+            if data is not None:
+                given = runs.dataset_input(data.name, data.source, data.fingerprint)
+                store.client.log_inputs(run.info.run_id, [given])
+        return cls(store, name, run, lock)
+
+    @staticmethod
+    def check(name: str) -> None:
+        """Make sure, before long work, that `create` can be called; raises what it would raise."""
+        with _beginning(name) as (_, lock):
             Spool(_spool_folder(name)).close()
             lock.close()
-            raise
-        return cls(store, name, run, lock)
 
     @classmethod
     def open(cls, name: str | None = None) -> Record:
@@ -245,6 +234,32 @@ class Record:
 
 def _spool_folder(name: str) -> Path:
     return Path("mlruns/spool").absolute() / name
+
+
+@contextmanager
+def _beginning(name: str) -> Iterator[tuple[Store, IO[str]]]:
+    """Give the store, made if need be, and the lock of a new search of this name."""
+    if not re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII):
+        raise InputError(
+            "a search's name must be of letters, digits, '.', '_' and '-', at most 100, "
+            f"got '{name}'; choose another --name"
+        )
+    in_use = (
+        f"a search's name must be new, got '{name}', which is in use; go on with "
+        f"--resume {name}, or choose another --name"
+    )
+    lock = _own(name, in_use)
+    try:
+        with locked(_spool_folder(".lock"), "", wait=True), telling("written"):
+            store = connect(make=True)
+            assert store is not None
+            if name in _names(store):
+                raise InputError(in_use)
+            yield store, lock
+    except BaseException:
+        Spool(_spool_folder(name)).close()
+        lock.close()
+        raise
 
 
 def _busy(name: str) -> str:

@@ -15,8 +15,8 @@ from nas._store import Store, connect, page, telling
 from nas.architecture import Design
 from nas.cost import cost
 from nas.errors import RecordError
+from nas.notation import written
 from nas.tracking import DataSource
-from nas.trial import Trial
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -136,8 +136,11 @@ def _begin(store: Store, asked: TrainingRun) -> Run:
         },
     )
     run_id = run.info.run_id
-    trial = Trial(0, {}, architecture.id, "running", architecture=architecture, training=training)
-    shown = {**{key: str(value) for key, value in asked.settings.items()}, **runs.params(trial)}
+    closed = architecture.to_dict(training)
+    shown = {
+        **{key: str(value) for key, value in asked.settings.items()},
+        **runs.params({}, closed, training),
+    }
     params = iter([Param(key, text[: runs.TEXT]) for key, text in shown.items()])
     while some := list(islice(params, BATCH)):
         store.client.log_batch(run_id, params=some)
@@ -147,7 +150,7 @@ def _begin(store: Store, asked: TrainingRun) -> Run:
     store.client.log_batch(run_id, [Metric(name, float(value), now, 0) for name, value in known.items()])
     given = runs.dataset_input(asked.data.name, asked.data.source, asked.data.fingerprint)
     store.client.log_inputs(run_id, [given])
-    store.client.log_text(run_id, architecture.to_yaml(training), "architecture.yaml")
+    store.client.log_text(run_id, written(closed), "architecture.yaml")
     return run
 
 

@@ -1,7 +1,8 @@
 """Trials run in worker processes of this machine that live through the search.
 
 Each worker is a pool of one process (pebble), so that a trial that goes on can be sent to the worker
-that still holds its network. A worker that dies costs the job it was running; the pool starts another.
+that still holds its network. Jobs wait here, not with a worker, so that none waits for one worker while
+another is free. A worker that dies costs the job it was running; the pool starts another.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
+from functools import partial
 
 import psutil
 
@@ -55,10 +57,10 @@ def _nothing() -> None:
 
 @dataclass
 class _Worker:
-    """A pool of one process, how many jobs it has, and which trials' networks it holds."""
+    """A pool of one process, whether it has a job, and which trials' networks it holds."""
 
     pool: object
-    load: int = 0
+    busy: bool = False
     holds: set[int] = field(default_factory=set)
 
 
@@ -83,12 +85,13 @@ class LocalProcesses:
             WORKER_MB, 0.6 * psutil.virtual_memory().total / 2**20 / workers
         )
         self._run, self._warm = run, warm
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = False
         self._replacing: set[int] = set()
         self._pools = [self._start() for _ in range(workers)]
         self._retired: list[_Worker] = []
         self._open: set[Future[Evaluation]] = set()
+        self._waiting: list[tuple[Job, Future[Evaluation]]] = []  # that no worker has yet, oldest first
 
     def _start(self) -> _Worker:
         from pebble import ProcessPool
@@ -99,31 +102,46 @@ class LocalProcesses:
         return _Worker(pool)
 
     def submit(self, job: Job) -> Future[Evaluation]:
-        """Send the job to the worker that holds its network if it is not busier than others by two."""
+        """Send the job to a worker that is free, or line it up."""
+        done: Future[Evaluation] = Future()
         with self._lock:
-            place = min(range(self.workers), key=lambda number: self._cost(number, job))
-            worker = self._pools[place]
-            worker.load += 1
-            worker.holds.add(job.number)
-            done: Future[Evaluation] = Future()
             self._open.add(done)
-        inner = worker.pool.schedule(self._run, args=(job,), timeout=self._timeout)  # type: ignore[attr-defined]
-        inner.add_done_callback(lambda finished: self._finish(finished, done, worker, place))
+            self._waiting.append((job, done))
+        self._dispatch()
         return done
 
-    def _cost(self, place: int, job: Job) -> tuple[float, int]:
-        worker = self._pools[place]
-        return worker.load - (1.5 if job.number in worker.holds else 0.0), place
+    def _dispatch(self) -> None:
+        """Give every free worker a job, as long as there are any."""
+        with self._lock:
+            for place, worker in enumerate(self._pools):
+                if worker.busy or not self._waiting or self._closed:
+                    continue
+                job, done = self._waiting.pop(self._suited(worker))
+                worker.busy = True
+                worker.holds.add(job.number)
+                inner = worker.pool.schedule(self._run, args=(job,), timeout=self._timeout)  # type: ignore[attr-defined]
+                inner.add_done_callback(partial(self._finish, done=done, worker=worker, place=place))
+
+    def _suited(self, worker: _Worker) -> int:
+        """Choose from what waits: a trial whose network the worker holds, else one that no worker does."""
+        numbers = [job.number for job, _ in self._waiting]
+        held = {number for other in self._pools for number in other.holds}
+        own = [place for place, number in enumerate(numbers) if number in worker.holds]
+        free = [place for place, number in enumerate(numbers) if number not in held]
+        return next(iter([*own, *free]), 0)
 
     def _finish(
         self, finished: Future[Evaluation], done: Future[Evaluation], worker: _Worker, place: int
     ) -> None:
+        error = None if finished.cancelled() else finished.exception()
         with self._lock:
-            worker.load -= 1
+            worker.busy = False
+            if error is not None:
+                worker.holds.clear()
             if done not in self._open:
                 return  # closed in the meantime
             self._open.discard(done)
-        error = None if finished.cancelled() else finished.exception()
+        self._dispatch()
         if finished.cancelled():
             done.set_exception(EvaluationError(CLOSED))
         elif error is None:
@@ -132,8 +150,6 @@ class LocalProcesses:
                 self._replace(worker, place)
             done.set_result(result)
         else:
-            with self._lock:
-                worker.holds.clear()
             done.set_exception(self._explained(error))
 
     def _explained(self, error: BaseException) -> EvaluationError:
@@ -162,7 +178,8 @@ class LocalProcesses:
                 self._replacing.discard(place)
                 self._retired.append(worker)
                 closed = self._closed
-            worker.pool.close()  # type: ignore[attr-defined]  # ends by itself after the jobs it has
+            self._dispatch()
+            worker.pool.close()  # type: ignore[attr-defined]  # ends by itself after the job it has
             if closed:
                 fresh.pool.stop()  # type: ignore[attr-defined]
 
