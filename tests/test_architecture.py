@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from nas.architecture import Architecture, Design
+from nas.architecture import MOST_LISTED, Architecture, Design
 from nas.errors import SpaceError
 from nas.parts import Head, Training
 
@@ -122,3 +122,21 @@ def test_an_architecture_goes_through_pickle():
     again = pickle.loads(pickle.dumps(network))
     assert again == network
     assert again.layers == network.layers
+
+
+def test_layers_are_let_go_and_found_again() -> None:
+    first = Architecture.from_dict({"input_shape": [8, 8, 1], "stages": [{"width": 3}]})
+    layers = first.layers
+    assert first.layers is layers
+    for width in range(1, MOST_LISTED + 1):
+        assert Architecture.from_dict({"input_shape": [8, 8, 1], "stages": [{"width": width}]}).layers
+    assert first.layers is not layers
+    assert first.layers == layers
+
+
+def test_sharing_keeps_the_network_and_makes_equal_stages_one_object() -> None:
+    data = {"input_shape": [8, 8, 1], "stages": [{"width": 3}, {"width": 4}]}
+    one, other = (Architecture.from_dict(data).sharing() for _ in range(2))
+    assert one == other == Architecture.from_dict(data)
+    assert one.to_dict() == Architecture.from_dict(data).to_dict()
+    assert all(ours is theirs for ours, theirs in zip(one.stages, other.stages, strict=True))

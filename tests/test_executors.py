@@ -77,6 +77,16 @@ def test_a_trial_goes_on_in_the_worker_that_holds_its_network(pool):
         assert process(pool.submit(job(number, epochs=3)).result(timeout=30)) == first[number]
 
 
+def test_no_job_waits_behind_a_busy_worker_while_another_is_free():
+    pool = LocalProcesses(2, run=work, warm=nothing)
+    try:
+        pool.submit(job(14))  # keeps its worker for a minute
+        futures = [pool.submit(job(number)) for number in range(6)]
+        assert len({process(future.result(timeout=30)) for future in futures}) == 1
+    finally:
+        pool.close()
+
+
 def test_a_worker_that_has_grown_is_replaced_and_no_job_is_lost():
     pool = LocalProcesses(1, run=work, warm=nothing)
     try:

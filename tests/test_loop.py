@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.errors import EvaluationError, LimitError
+from nas.errors import ConversionError, EvaluationError, LimitError
 from nas.evaluate import Evaluation, Job
 from nas.executors import InProcess
 from nas.halving import Halving, rungs
@@ -200,6 +200,54 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path):
     assert states[7777].state == "failed"
     assert states[7777].reason == "the loss is not finite"
     assert states[4].state == states[8].state == "complete"
+
+
+class Files:
+    """A meter that remembers how many jobs had been handed out at each measurement, and refuses some."""
+
+    def __init__(self, trainer: Trainer, refused: int = 0) -> None:
+        self.trainer, self.refused, self.seen = trainer, refused, []
+
+    def expect(self, architecture):
+        return {"latency_ms": 1.0, "size_bytes": 1000.0}, 0.1
+
+    def measure(self, architecture):
+        self.seen.append((architecture.id, len(self.trainer.jobs)))
+        if len(self.seen) <= self.refused:
+            raise ConversionError("the runtime has no such operation")
+        return {"latency_ms": 2.0, "size_bytes": 2000.0}
+
+
+def metered(tmp_path, limits=(), refused=0):
+    search, trainer, log, engine = made(tmp_path, trials=5)
+    meter = Files(trainer, refused)
+    search._screen = Screen(search._screen.space, (*OBJECTIVE, OBJECTIVES["latency"]), limits, meter)
+    search.run(show)
+    return meter, trainer, log, engine
+
+
+def test_files_are_measured_once_their_networks_train(tmp_path):
+    meter, trainer, log, engine = metered(tmp_path)
+    started = {job.design.architecture.id: place for place, job in reversed(list(enumerate(trainer.jobs)))}
+    assert all(started[name] < jobs for name, jobs in meter.seen)
+    assert len(meter.seen) == 5
+    assert all(trial.values["latency_ms"] == 2.0 for trial in [*log.trials.values(), *engine.told])
+
+
+def test_files_are_measured_before_any_training_where_a_limit_depends_on_it(tmp_path):
+    meter, trainer, log, _ = metered(tmp_path, limits=[Limit("latency_ms", 1.5)])
+    assert not trainer.jobs
+    assert meter.seen
+    assert not log.trials
+    assert all(trial.reason == "latency_ms 2 over 1.5" for trial in log.refused)
+
+
+def test_a_trial_whose_file_is_refused_while_it_trains_has_failed(tmp_path):
+    _, _, log, engine = metered(tmp_path, refused=2)
+    failed = [trial for trial in log.trials.values() if trial.state == "failed"]
+    assert [trial.reason for trial in failed] == ["the runtime has no such operation"] * 2
+    assert len(log.trials) == 5
+    assert sum(trial.state == "failed" for trial in engine.told) == 2
 
 
 def test_a_resumed_search_trains_nothing_twice_and_its_engine_knows_the_record(tmp_path):
