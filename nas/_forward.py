@@ -20,6 +20,9 @@ __all__ = ["EPSILON", "Pass", "Weight", "forward", "initial", "weights"]
 
 EPSILON = 1e-3  # of Keras' batch normalization
 
+FAST_WIDTH = 3
+"""Of a depthwise kernel: TensorFlow takes ten times as long for the gradient of a wider one."""
+
 Role = Literal["kernel", "zeros", "gamma", "beta", "moving_mean", "moving_variance"]
 
 
@@ -195,15 +198,66 @@ def _conv(layer: Layer, source: Shape, values: Mapping[str, Any], x: Any) -> Any
                 strides=strides,
                 padding=padding,
             )
-    name = "kernel" if layer.kind == "depthwise_conv" else "depthwise_kernel"
-    rate = None if layer.dilation == 1 else [1 if flat else layer.dilation, layer.dilation]
-    x = tf.nn.depthwise_conv2d(
-        x, values[f"{layer.name}/{name}"], [1, layer.stride, layer.stride, 1], padding, dilations=rate
-    )
+    kernel = values[f"{layer.name}/{'kernel' if layer.kind == 'depthwise_conv' else 'depthwise_kernel'}"]
+    if layer.dilation > 1:
+        rate = [1 if flat else layer.dilation, layer.dilation]
+        x = tf.nn.depthwise_conv2d(x, kernel, [1, 1, 1, 1], padding, dilations=rate)
+    elif layer.kernel_size > FAST_WIDTH:
+        x = _wide_depthwise(x, kernel, layer.stride, padding)
+    else:
+        square = [1, layer.stride, layer.stride, 1]
+        x = raw.DepthwiseConv2dNative(input=x, filter=kernel, strides=square, padding=padding)
     if layer.kind == "depthwise_conv":
         return x
     pointwise = values[f"{layer.name}/pointwise_kernel"]
     return raw.Conv2D(input=x, filter=pointwise, strides=[1, 1, 1, 1], padding="VALID")
+
+
+def _wide_depthwise(x: Any, kernel: Any, stride: int, padding: str) -> Any:
+    """Convolve each channel, with gradients that take a third of the time of TensorFlow's for wide kernels.
+
+    The gradient of a kernel is computed for a few of its columns at a time, that of the input as a
+    convolution with the kernel turned round.
+    """
+    import tensorflow as tf
+
+    raw = tf.raw_ops
+    strides = [1, stride, stride, 1]
+    rows, columns, channels, multiplier = kernel.shape
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def convolved(x: Any, kernel: Any) -> tuple[Any, Any]:
+        y = raw.DepthwiseConv2dNative(input=x, filter=kernel, strides=strides, padding=padding)
+
+        def gradients(dy: Any) -> tuple[Any, Any]:
+            if stride == multiplier == rows % 2 == columns % 2 == 1 and padding == "SAME":
+                turned = raw.ReverseV2(tensor=kernel, axis=[0, 1])
+                dx = raw.DepthwiseConv2dNative(input=dy, filter=turned, strides=strides, padding=padding)
+            else:
+                dx = raw.DepthwiseConv2dNativeBackpropInput(
+                    input_sizes=raw.Shape(input=x), filter=kernel, out_backprop=dy, strides=strides,
+                    padding=padding,
+                )  # fmt: skip
+            margins, wide = [[0, 0]], []
+            for size, window, steps in zip(x.shape[1:3], (rows, columns), y.shape[1:3], strict=True):
+                over = max(0, (steps - 1) * stride + window - size)
+                margins.append([over // 2, over - over // 2])
+            padded = raw.Pad(input=x, paddings=[*margins, [0, 0]])
+            reach = (y.shape[2] - 1) * stride
+            for first in range(0, columns, FAST_WIDTH):
+                width = min(FAST_WIDTH, columns - first)
+                part = padded[:, :, first : first + reach + width, :]
+                wide.append(
+                    raw.DepthwiseConv2dNativeBackpropFilter(
+                        input=part, filter_sizes=[rows, width, channels, multiplier], out_backprop=dy,
+                        strides=strides, padding="VALID",
+                    )
+                )  # fmt: skip
+            return dx, raw.ConcatV2(values=wide, axis=1)
+
+        return y, gradients
+
+    return convolved(x, kernel)
 
 
 def _block_diagonal(kernel: Any, layer: Layer, channels: int) -> Any:

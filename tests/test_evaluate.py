@@ -173,6 +173,37 @@ def test_a_hundred_networks_compute_what_their_keras_models_compute(keras):
     )
 
 
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize(
+    ("shape", "window", "stride", "multiplier"),
+    [
+        ((9, 8, 3), (5, 5), 1, 1), ((9, 8, 3), (5, 5), 2, 1), ((9, 8, 3), (7, 7), 1, 2),
+        ((8, 9, 2), (4, 4), 1, 1), ((7, 7, 2), (6, 6), 2, 2),
+        ((1, 12, 3), (1, 5), 1, 1), ((1, 12, 3), (1, 8), 2, 1),
+    ],
+)  # fmt: skip
+def test_gradients_of_wide_depthwise_kernels_are_those_of_tensorflow(
+    keras, shape, window, stride, multiplier, padding
+):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(2, *shape)).astype(np.float32))
+    kernel = tf.constant(rng.normal(size=(*window, shape[-1], multiplier)).astype(np.float32))
+    found = []
+    for convolve in (
+        lambda: _forward._wide_depthwise(x, kernel, stride, padding),
+        lambda: tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], padding),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = convolve()
+            loss = tf.reduce_sum(y * tf.sin(tf.range(tf.size(y), dtype=tf.float32)).numpy().reshape(y.shape))
+        found.append([y, *tape.gradient(loss, [x, kernel])])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 def test_gradients_and_moving_statistics_are_those_of_keras(keras):
     import tensorflow as tf
 
