@@ -44,7 +44,7 @@ class Cost:
 
 @lru_cache(maxsize=256)
 def cost(architecture: Architecture) -> Cost:
-    """Count a network's costs; those asked for again soon, as by several screens, are remembered."""
+    """Count a network's costs; those counted last are remembered."""
     costs = layer_costs(architecture)
     return Cost(
         params=sum(layer.params for layer in costs),

@@ -87,6 +87,15 @@ def test_no_job_waits_behind_a_busy_worker_while_another_is_free():
         pool.close()
 
 
+def test_a_worker_that_cannot_be_started_any_more_fails_its_jobs(pool):
+    for worker in pool._pools:
+        worker.pool.stop()
+    futures = [pool.submit(job(number)) for number in range(3)]
+    for future in futures:
+        with pytest.raises(EvaluationError, match="its worker process cannot be started"):
+            future.result(timeout=5)
+
+
 def test_a_worker_that_has_grown_is_replaced_and_no_job_is_lost():
     pool = LocalProcesses(1, run=work, warm=nothing)
     try:

@@ -117,9 +117,14 @@ class LocalProcesses:
                 if worker.busy or not self._waiting or self._closed:
                     continue
                 job, done = self._waiting.pop(self._suited(worker))
+                try:
+                    inner = worker.pool.schedule(self._run, args=(job,), timeout=self._timeout)  # type: ignore[attr-defined]
+                except RuntimeError as error:  # pebble's, for a pool whose process can't be started any more
+                    self._open.discard(done)
+                    done.set_exception(EvaluationError(f"its worker process cannot be started: {error}"))
+                    continue
                 worker.busy = True
                 worker.holds.add(job.number)
-                inner = worker.pool.schedule(self._run, args=(job,), timeout=self._timeout)  # type: ignore[attr-defined]
                 inner.add_done_callback(partial(self._finish, done=done, worker=worker, place=place))
 
     def _suited(self, worker: _Worker) -> int:
