@@ -225,7 +225,7 @@ def _wide_depthwise(x: Any, kernel: Any, stride: int, padding: str) -> Any:
     strides = [1, stride, stride, 1]
     rows, columns, channels, multiplier = kernel.shape
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow's decorator has no types
     def convolved(x: Any, kernel: Any) -> tuple[Any, Any]:
         y = raw.DepthwiseConv2dNative(input=x, filter=kernel, strides=strides, padding=padding)
 
