@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
@@ -36,8 +38,14 @@ FLAT_FOR = 5
 CLOSING = 1.25
 """The front is trained in full once so many times the time that this is expected to take is left."""
 
-QUEUED = 2
-"""Jobs for each worker: one that runs and one that waits, so that no worker waits for the sampler."""
+BRIDGED = 4
+"""Trials that can be proposed and measured before the jobs that wait are used up, so that no worker waits."""
+
+MOST_WAITING = 3
+"""Jobs that wait for each worker: more would be proposed from too little."""
+
+RECENT = 20
+"""Jobs that tell how long the next will take."""
 
 
 class Log(Protocol):
@@ -89,6 +97,8 @@ class Search:
         self._refused: set[str] = set()  # designs over a limit
         self._unmeasured: dict[int, Screened] = {}  # of the trials that run, those whose file is to be timed
         self._checkpoints: dict[int, list[Path]] = {}
+        self._lasted: deque[float] = deque(maxlen=RECENT)  # seconds of the last jobs
+        self._begun = 0  # candidates proposed
         self._first: list[Setting] = []
         self._exhausted = False
         self._next = 0
@@ -137,11 +147,22 @@ class Search:
         show(self.status)
 
     def _fill(self) -> None:
-        """Give the executor jobs until each worker has one that runs and one that waits."""
-        while len(self._pending) < QUEUED * self._executor.workers:
+        """Give the executor jobs until each worker has one that runs and enough that wait."""
+        while len(self._pending) < (1 + self._waiting) * self._executor.workers:
             closing = self._closing()
             if not self._promote(closing) and not self._begin() and not self._promote(last=True):
                 return
+
+    @property
+    def _waiting(self) -> int:
+        """Jobs that are to wait for each worker: one, or more where proposing a trial takes about as long."""
+        if not self._begun or not self._lasted:
+            return 1
+        spent = self.status.seconds
+        thought = (spent.get("propose", 0.0) + spent.get("measure", 0.0)) / self._begun
+        return min(
+            MOST_WAITING, max(1, math.ceil(BRIDGED * thought / max(1e-9, float(np.mean(self._lasted)))))
+        )
 
     def _promotable(self, last: bool) -> list[Trial]:
         trials, busy = list(self.status.trials.values()), frozenset(self.status.running)
@@ -179,6 +200,7 @@ class Search:
             self.status.ended_by = "every network of the space that the limits allow has been tried"
             return False
         number, self._next = self._next, self._next + 1
+        self._begun += 1
         trial = Trial(
             number=number,
             setting=screened.setting,
@@ -315,9 +337,9 @@ class Search:
             except EvaluationError as error:
                 self._end(replace(trial, state="failed", reason=str(error)), {})
                 continue
+            self._lasted.append(sum(self._parts[number][-1].seconds.values()))
             if self.status.starting is None:
-                busy = sum(self._parts[number][-1].seconds.values())
-                self.status.starting = max(0.0, self.status.elapsed - busy)
+                self.status.starting = max(0.0, self.status.elapsed - self._lasted[-1])
             if len(self._parts[number]) == self._training.repeats:
                 self._end(*self._evaluated(trial, self._parts[number]))
         if done:

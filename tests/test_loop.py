@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -240,6 +242,45 @@ def test_files_are_measured_before_any_training_where_a_limit_depends_on_it(tmp_
     assert meter.seen
     assert not log.trials
     assert all(trial.reason == "latency_ms 2 over 1.5" for trial in log.refused)
+
+
+class Lined:
+    """An executor with two workers that ends a job whenever the search shows where it stands."""
+
+    workers = 2
+
+    def __init__(self, trainer: Trainer, seconds: float) -> None:
+        self.trainer, self.seconds = trainer, seconds
+        self.open: list[tuple[Job, Future[Evaluation]]] = []
+
+    def submit(self, job: Job) -> Future[Evaluation]:
+        self.open.append((job, Future()))
+        return self.open[-1][1]
+
+    def close(self) -> None:
+        pass
+
+    def show(self, _: Status) -> None:
+        if self.open:
+            job, done = self.open.pop(0)
+            done.set_result(replace(self.trainer(job), seconds={"train": self.seconds}))
+
+
+@pytest.mark.parametrize(("seconds", "waiting"), [(60.0, 1), (0.001, 3)])
+def test_more_jobs_wait_where_trials_are_over_before_the_next_is_proposed(tmp_path, seconds, waiting):
+    search, trainer, log, engine = made(tmp_path, trials=20)
+    search._executor = lined = Lined(trainer, seconds)
+    propose, pending = engine.ask, []
+
+    def ask():
+        pending.append(len(search._pending))
+        time.sleep(0.002)
+        return propose()
+
+    engine.ask = ask
+    search.run(lined.show)
+    assert len(log.trials) == 20
+    assert max(pending) + 1 == 2 * (1 + waiting)
 
 
 def test_a_trial_whose_file_is_refused_while_it_trains_has_failed(tmp_path):
