@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,9 @@ Show = Callable[[Status], None]
 
 DEFAULT_COSTS = ("params", "latency")
 """What is improved beside the quality unless the user says otherwise."""
+
+BEHIND = 200
+"""Writes by which the record may lie behind the search; then the search waits for it."""
 
 
 @dataclass(frozen=True)
@@ -270,12 +274,12 @@ def _bounds(plan: Plan, screen: Screen) -> dict[str, tuple[float, float]]:
 
 
 class _RecordLog:
-    """Writes to the record in a thread of its own, so that no worker waits for MLflow."""
+    """Writes to the record in a thread of its own, so that no worker waits for MLflow but far behind."""
 
     def __init__(self, record: Record, plan: Plan, trials: Sequence[Trial]) -> None:
         self._record, self._plan = record, plan
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="record")
-        self._written: list[Future[None]] = []
+        self._written: deque[Future[None]] = deque()
         self._trials = {trial.number: trial for trial in trials if trial.state != "over_limit"}
         self._front = report.front(list(self._trials.values()), plan.parsed_objectives())
 
@@ -300,8 +304,8 @@ class _RecordLog:
             self._record.mark_front([member.number for member in self._front], volume, len(self._trials))
 
     def _later(self, write: Callable[[], None]) -> None:
-        while self._written and self._written[0].done():
-            self._written.pop(0).result()
+        while self._written and (self._written[0].done() or len(self._written) >= BEHIND):
+            self._written.popleft().result()
         self._written.append(self._thread.submit(write))
 
     def close(self) -> list[Trial]:
