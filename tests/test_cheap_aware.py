@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -114,11 +115,12 @@ def readings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_gradient_of_the_loss() -> None:
     x, errors = readings(20, 0)
-    model = ErrorModel(np.array([0, 1, 1]), [1])
+    x = np.column_stack([x[:, :1], x[:, 1:2] > 0, x[:, 1:], x[:, 0] > 0])  # two values, and a cost
+    model = ErrorModel(np.array([0, 0, 1, 1, 2]), [1], x)
     lags = np.where(np.arange(20) % 3 == 0, 0.5, 0.0)
     model.fit(x, errors, lags)
-    apart = np.stack([squared_distances(x[:, c], x[:, c]) for c in ([0], [1, 2])])
-    data = apart, model._targets, lags
+    apart = np.stack([squared_distances(x[:, c], x[:, c]) for c in ([0, 1], [2, 3], [4])])
+    data = apart, model._effects(x, x), model._targets, lags
     for seed in (0, 1):
         p = model._prior + np.random.default_rng(seed).normal(0, 0.5, len(model._prior))
         size = np.abs(model._loss(p, *data)[1]).max()
@@ -126,9 +128,42 @@ def test_gradient_of_the_loss() -> None:
         assert away < 1e-4 * size
 
 
+def categories(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Six values of five choices each: their places (count, 6), and their inputs one-hot (count, 30)."""
+    places = rng.integers(5, size=(count, 6))
+    return places, (places[:, :, None] == np.arange(5)).reshape(count, 30) / np.sqrt(2)
+
+
+def test_effects_are_those_of_all_values_and_all_pairs_of_them() -> None:
+    rng = np.random.default_rng(5)
+    places, x = categories(rng, 4000)
+    model = ErrorModel(np.repeat(np.arange(6), 5), [], x)
+    single, pairs = model._effects(x[:20], x[:30])
+    same = places[:20, None, :] == places[None, :30, :]
+    each = (same - 0.2) / 0.8
+    np.testing.assert_allclose(single, each.mean(axis=2), atol=0.05)
+    both = [each[:, :, i] * each[:, :, j] for i, j in itertools.combinations(range(6), 2)]
+    np.testing.assert_allclose(pairs, np.mean(both, axis=0), atol=0.05)
+    own = model._effects.of_each(x[:20])
+    np.testing.assert_allclose(own[0], np.diag(single), atol=1e-9)
+    np.testing.assert_allclose(own[1], np.diag(pairs), atol=1e-9)
+
+
+def test_effects_of_single_values_are_learnt_from_unlike_networks() -> None:
+    rng = np.random.default_rng(6)
+    places, x = categories(rng, 400)
+    effects = rng.normal(0, 0.1, (6, 5))
+    errors = np.exp(-2 + effects[np.arange(6), places].sum(axis=1))
+    model = ErrorModel(np.repeat(np.arange(6), 5), [], x)
+    model.fit(x[:60], errors[:60], np.zeros(60))
+    truth = np.log(errors[60:] + SHIFT)
+    off = model.predict(x[60:])[0] - truth
+    assert np.std(off) < 0.25 * np.std(truth)  # half without the effects
+
+
 def test_model_foretells_what_it_has_not_seen() -> None:
     x, errors = readings(160, 1)
-    model = ErrorModel(np.arange(3), [0, 1, 2])
+    model = ErrorModel(np.arange(3), [0, 1, 2], x)
     model.fit(x[:60], errors[:60], np.zeros(60))
     mean, deviation = model.predict(x[60:])
     off = np.log(errors[60:] + SHIFT) - mean
@@ -138,7 +173,7 @@ def test_model_foretells_what_it_has_not_seen() -> None:
 
 def test_belief_keeps_the_mean_and_lessens_the_doubt() -> None:
     x, errors = readings(50, 2)
-    model = ErrorModel(np.arange(3), [0, 1, 2])
+    model = ErrorModel(np.arange(3), [0, 1, 2], x)
     model.fit(x[:30], errors[:30], np.zeros(30))
     mean, deviation = model.predict(x[30:])
     model.believe(x[30:35])
@@ -152,7 +187,7 @@ def test_short_trainings_tell_of_full_ones() -> None:
     x, errors = readings(200, 3)
     noise = np.exp(np.random.default_rng(4).normal(0, 0.05, 200))
     early = 1.8 * errors**0.9 * noise  # biased, scaled and noisy
-    alone, both = ErrorModel(np.arange(3), [0, 1, 2]), ErrorModel(np.arange(3), [0, 1, 2])
+    alone, both = ErrorModel(np.arange(3), [0, 1, 2], x), ErrorModel(np.arange(3), [0, 1, 2], x)
     alone.fit(x[:12], errors[:12], np.zeros(12))
     both.fit(
         np.vstack([x[:12], x[:100]]), np.concatenate([errors[:12], early[:100]]),

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.plan import Plan
+
 NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
 
 SPACE = """
@@ -147,3 +149,29 @@ def test_latencies_of_another_device_are_measured_again(resumed, place):
     assert "of another device (another device)" in ended.stderr
     again = call(["search", "--resume", "kept"], place)
     assert "another device" not in again.stderr
+
+
+def test_a_search_waits_for_a_record_that_lies_far_behind(monkeypatch):
+    """Or what waits would fill the memory."""
+    from nas import session
+
+    class Slow:
+        def __init__(self) -> None:
+            self.begun = self.written = 0
+
+        def log_over_limit(self, trials):
+            self.begun += 1
+            time.sleep(0.01)
+            self.written += 1
+
+    monkeypatch.setattr(session, "BEHIND", 3)
+    record, plan = Slow(), Plan.of({"space": {}, "objectives": ("accuracy", "params")})
+    log = session._RecordLog(record, plan, [])
+    behind = []
+    for count in range(1, 13):
+        log.over_limit(None)
+        behind.append(count - record.written)
+    log.close()
+    assert record.written == 12
+    assert behind[0] == 1
+    assert max(behind) == 3

@@ -50,6 +50,7 @@ class Pool:
         self._encoded = [place for place, value in enumerate(values) for _ in range(_columns(value))]
         self._names: tuple[list[str], list[str]] | None = None  # of the costs and features, once known
         self._norm: tuple[Array, Array] | None = None
+        self.drawn: Array = np.empty((0, 0))  # raw inputs of the first candidates, once inputs were asked for
         self._known: dict[frozenset[tuple[str, object]], Entry | None] = {}
         self.free: dict[str, Entry] = {}  # within the limits and not proposed yet, by id
         self.gains: dict[str, float] = {}  # what each was last found to promise, by id
@@ -109,9 +110,9 @@ class Pool:
         rows = np.stack([entry.row for entry in entries])
         first = len(self._encoded)
         if self._norm is None:
-            all_rows = np.stack([entry.row for entry in self._known.values() if entry is not None])[:, first:]
-            deviation = all_rows.std(axis=0)
-            self._norm = all_rows.mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)
+            self.drawn = np.stack([entry.row for entry in self._known.values() if entry is not None])
+            deviation = self.drawn[:, first:].std(axis=0)
+            self._norm = self.drawn[:, first:].mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)
         rows[:, first:] = (rows[:, first:] - self._norm[0]) / self._norm[1]
         return rows
 

@@ -1,8 +1,11 @@
 """A Gaussian process for the error of a network, from its values, its costs and its operations.
 
 Inputs come in groups, one for each open value, cost and count; the relevance of each group is learnt by
-marginal likelihood with weak priors. A short training counts as a reading of the same network through a
-lag (0: full length, 1: one epoch), whose bias, scale and own deviation are learnt too.
+marginal likelihood with weak priors. Effects of single values and of pairs of them are terms of their own,
+so that what a choice does is learnt from all networks that have it, however unlike they are otherwise
+(Duvenaud et al., "Additive Gaussian processes", NeurIPS 2011). A short training counts as a reading of
+the same network through a lag (0: full length, 1: one epoch), whose bias, scale and own deviation are
+learnt too.
 """
 
 from __future__ import annotations
@@ -27,22 +30,27 @@ LAG_BIAS = 100.0  # variance of the mean's shift by a lag, in units of the error
 PRIORS = {
     "smooth": (np.log(0.5), 1.0),  # variance of the Matern-5/2 part
     "rough": (np.log(0.5), 1.0),  # variance of the exponential part
+    "single": (np.log(0.5), 1.0),  # variance of the values' own effects, all together
+    "pairs": (np.log(0.5), 1.0),  # variance of the effects of two values together
     "noise": (np.log(0.01), 2.0),  # variance of a reading
     "lag_scale": (0.0, 0.5),  # how much more errors differ after one epoch
     "lag_own": (np.log(0.1), 1.5),  # share of the variance that only a short training sees
     "lag_noise": (np.log(0.03), 1.5),  # additional noise of a reading after one epoch
 }
 RELEVANCE_DEVIATION = 1.5
+RAREST = 0.25  # deviation of a value that hardly ever differs: no more is made of it than of others
 
 
 class ErrorModel:
     """A Gaussian process of errors: `fit`, then `predict`, with `believe` for what still runs.
 
-    Its covariance is a smooth part over some groups and a rough one over all, each with its own relevances.
+    Its covariance is a smooth part over some groups and a rough one over all, each with its own relevances,
+    and an additive part over the groups that are not smooth: the values.
     """
 
-    def __init__(self, groups: Places, smooth: Sequence[int]) -> None:
-        """Take the group of each input column, and the groups of the smooth part."""
+    def __init__(self, groups: Places, smooth: Sequence[int], drawn: Array) -> None:
+        """Take the group of each input column, the groups of the smooth part, and inputs drawn by chance."""
+        self._effects = _Effects([np.flatnonzero(groups == g) for g in set(groups) - set(smooth)], drawn)
         self._all, self._smooth = list(range(int(groups.max()) + 1)), list(smooth)
         self._groups = groups
         self._columns = np.flatnonzero(np.isin(groups, self._smooth))
@@ -81,7 +89,8 @@ class ErrorModel:
         chosen = np.unique(np.linspace(0, count - 1, min(count, LEARNT_FROM)).astype(np.intp))
         columns = [self._inputs[chosen][:, self._groups == group] for group in self._all]
         apart = np.stack([squared_distances(rows, rows) for rows in columns])
-        data = apart, self._targets[chosen], self._lags[chosen]
+        effects = self._effects(self._inputs[chosen], self._inputs[chosen])
+        data = apart, effects, self._targets[chosen], self._lags[chosen]
         starts = [self._prior] if self._learnt_rows == 0 else [self._parameters, self._prior]
         found = [
             minimize(self._loss, start, args=data, jac=True, method="L-BFGS-B", options={"maxiter": 40})
@@ -89,17 +98,19 @@ class ErrorModel:
         ]
         self._parameters = min(found, key=lambda result: float(result.fun)).x
 
-    def _loss(self, p: Array, apart: Array, targets: Array, lags: Array) -> tuple[float, Array]:
+    def _loss(
+        self, p: Array, apart: Array, effects: tuple[Array, Array], targets: Array, lags: Array
+    ) -> tuple[float, Array]:
         """Give the negative log posterior of the parameters, and its gradient."""
         from scipy.linalg import cho_factor, cho_solve
 
         every = len(self._all)
         relevance = np.exp(p[: self._count])
-        smooth, rough, noise, lag_scale, lag_own, lag_noise = np.exp(p[self._count :])
+        smooth, rough, single, pairs, noise, lag_scale, lag_own, lag_noise = np.exp(p[self._count :])
         some = apart[self._smooth]
         decay, decay_slope = _matern12(np.tensordot(relevance[:every], apart, 1))
         matern, matern_slope = _matern52(np.tensordot(relevance[every:], some, 1))
-        base = smooth * matern + rough * decay
+        base = smooth * matern + rough * decay + single * effects[0] + pairs * effects[1]
         lag = np.outer(lags, lags)
         scale = 1.0 + (lag_scale - 1.0) * lags
         factor = np.outer(scale, scale) + lag_own * lag
@@ -122,6 +133,8 @@ class ErrorModel:
                 [
                     smooth * (shaped * matern).sum(),
                     rough * (shaped * decay).sum(),
+                    single * (shaped * effects[0]).sum(),
+                    pairs * (shaped * effects[1]).sum(),
                     noise * np.trace(outer),
                     lag_scale * 2.0 * (outer * base * np.outer(lags, scale)).sum(),
                     lag_own * (outer * lag * base).sum(),
@@ -132,9 +145,10 @@ class ErrorModel:
         return float(loss), gradient + off / self._prior_deviation
 
     def _covariance(self, a: Array, a_lags: Array, b: Array, b_lags: Array) -> Array:
-        smooth, rough, _, lag_scale, lag_own, _ = np.exp(self._parameters[self._count :])
+        smooth, rough, single, pairs, _, lag_scale, lag_own, _ = np.exp(self._parameters[self._count :])
         root = np.exp(0.5 * self._parameters[: len(self._all)])[self._groups]
-        base: Array = rough * _matern12(squared_distances(a * root, b * root))[0]
+        one, two = self._effects(a, b)
+        base: Array = rough * _matern12(squared_distances(a * root, b * root))[0] + single * one + pairs * two
         if len(self._columns):
             order = np.searchsorted(self._smooth, self._groups[self._columns])
             root = np.exp(0.5 * self._parameters[len(self._all) : self._count])[order]
@@ -151,14 +165,16 @@ class ErrorModel:
         return joined
 
     def _noises(self, lags: Array) -> Array:
-        noise, lag_noise = np.exp(self._parameters[[self._count + 2, self._count + 5]])
+        noise, lag_noise = np.exp(self._parameters[[self._count + 4, self._count + 7]])
         noises: Array = noise + lag_noise * lags + JITTER
         return noises
 
-    @property
-    def _variance(self) -> float:
-        """The prior variance of an error at full length."""
-        return float(np.exp(self._parameters[self._count : self._count + 2]).sum())
+    def _variance(self, rows: Array) -> Array:
+        """Give the prior variances at rows, at full length: (rows,)."""
+        smooth, rough, single, pairs = np.exp(self._parameters[self._count : self._count + 4])
+        one, two = self._effects.of_each(rows)
+        variance: Array = smooth * bool(len(self._columns)) + rough + single * one + pairs * two
+        return variance
 
     def _factorize(self) -> None:
         from scipy.linalg import cho_solve, cholesky, solve_triangular
@@ -203,11 +219,48 @@ class ErrorModel:
         cross = self._covariance(rows, np.zeros(len(rows)), self._inputs, self._lags)
         mean = self._middle + self._scale * (cross @ self._weights)
         spread = solve_triangular(self._lower, cross.T, lower=True, check_finite=False)
-        variance = np.maximum(self._variance - (spread**2).sum(axis=0), 1e-9)
-        near = cross[:, : len(self._full)] * (self._full / self._variance)
+        prior = self._variance(rows)
+        variance = np.maximum(prior - (spread**2).sum(axis=0), 1e-9)
+        near = np.maximum(cross[:, : len(self._full)], 0.0) * (self._full / prior[:, None])
         deviation = self._scale * np.sqrt(variance * (1.0 + near @ self._surprise) / (1.0 + near.sum(axis=1)))
         high, low = self._warp.back(mean + deviation), self._warp.back(mean - deviation)
         return (high + low) / 2.0, np.maximum((high - low) / 2.0, 1e-6)
+
+
+class _Effects:
+    """Covariances of effects of single values and of pairs, each of variance 1 over the candidates drawn."""
+
+    def __init__(self, columns: Sequence[Places], drawn: Array) -> None:
+        """Take the columns of each value, and inputs drawn by chance."""
+        self._columns = columns
+        self._middles = [drawn[:, places].mean(axis=0) for places in columns]
+        off = [drawn[:, places] - middle for places, middle in zip(columns, self._middles, strict=True)]
+        self._sizes = [max(float(np.sqrt((part**2).sum(axis=1).mean())), RAREST) for part in off]
+
+    def __call__(self, a: Array, b: Array) -> tuple[Array, Array]:
+        """Give those between rows a and b, of singles and of pairs: (a, b) each."""
+        (one_a, square_a), (one_b, square_b) = self._features(a), self._features(b)
+        return self._together(one_a @ one_b.T, square_a @ square_b.T)
+
+    def of_each(self, rows: Array) -> tuple[Array, Array]:
+        """Give those of each row with itself: (rows,) each."""
+        one, square = self._features(rows)
+        return self._together((one**2).sum(axis=1), (square**2).sum(axis=1))
+
+    def _together(self, total: Array, squares: Array) -> tuple[Array, Array]:
+        """Sum over values and over pairs of them: of products, half the square less the squares."""
+        count = len(self._columns)
+        return total / max(1, count), (total**2 - squares) / max(1, count * (count - 1))
+
+    def _features(self, rows: Array) -> tuple[Array, Array]:
+        """Give what the sum over the values of their covariances is a product of, and the sum of squares."""
+        parts = [
+            (rows[:, places] - middle) / size
+            for places, middle, size in zip(self._columns, self._middles, self._sizes, strict=True)
+        ]
+        squares = [(part[:, :, None] * part[:, None, :]).reshape(len(rows), -1) for part in parts]
+        none = np.zeros((len(rows), 0))
+        return np.concatenate([none, *parts], axis=1), np.concatenate([none, *squares], axis=1)
 
 
 def squared_distances(a: Array, b: Array) -> Array:

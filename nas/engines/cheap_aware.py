@@ -225,7 +225,8 @@ class CheapAware:
                 lags.append(np.log(longest / epochs) / np.log(max(2, longest)))
                 errors.append(error)
         if not self._models:
-            self._models = [ErrorModel(self._pool.groups, self._pool.measured_groups) for _ in self._trained]
+            pool = self._pool
+            self._models = [ErrorModel(pool.groups, pool.measured_groups, pool.drawn) for _ in self._trained]
         lag = np.array(lags) - min(lags)
         for model, column in zip(self._models, np.array(errors).T, strict=True):
             model.fit(inputs[rows], column, lag)
