@@ -26,12 +26,13 @@ JITTER = 1e-6
 LEARNT_FROM = 300  # most rows that the marginal likelihood is taken of
 LAG_BIAS = 100.0  # variance of the mean's shift by a lag, in units of the errors' variance: nearly free
 
-# The parameters behind the relevances, by their logarithm: prior mean and deviation.
+# The parameters behind the relevances, by their logarithm: prior mean and deviation. The four variances add
+# up to that of the errors, 1.
 PRIORS = {
-    "smooth": (np.log(0.5), 1.0),  # variance of the Matern-5/2 part
-    "rough": (np.log(0.5), 1.0),  # variance of the exponential part
-    "single": (np.log(0.5), 1.0),  # variance of the values' own effects, all together
-    "pairs": (np.log(0.5), 1.0),  # variance of the effects of two values together
+    "smooth": (np.log(0.25), 1.0),  # variance of the Matern-5/2 part
+    "rough": (np.log(0.25), 1.0),  # variance of the exponential part
+    "single": (np.log(0.25), 1.0),  # variance of the values' own effects, all together
+    "pairs": (np.log(0.25), 1.0),  # variance of the effects of two values together
     "noise": (np.log(0.01), 2.0),  # variance of a reading
     "lag_scale": (0.0, 0.5),  # how much more errors differ after one epoch
     "lag_own": (np.log(0.1), 1.5),  # share of the variance that only a short training sees
