@@ -51,7 +51,7 @@ class ErrorModel:
 
     def __init__(self, groups: Places, smooth: Sequence[int], drawn: Array) -> None:
         """Take the group of each input column, the groups of the smooth part, and inputs drawn by chance."""
-        self._effects = _Effects([np.flatnonzero(groups == g) for g in set(groups) - set(smooth)], drawn)
+        self._effects = _Effects([np.flatnonzero(groups == g) for g in sorted({*groups} - {*smooth})], drawn)
         self._all, self._smooth = list(range(int(groups.max()) + 1)), list(smooth)
         self._groups = groups
         self._columns = np.flatnonzero(np.isin(groups, self._smooth))
