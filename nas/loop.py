@@ -325,7 +325,7 @@ class Search:
         """Take in what has ended, waiting a moment where nothing has and nothing is to be measured."""
         timeout = 0.0 if self._unmeasured else 0.2
         done, _ = wait(self._pending, timeout=timeout, return_when=FIRST_COMPLETED)
-        for future in done:
+        for future in [future for future in self._pending if future in done]:  # in the order of submission
             number = self._pending.pop(future)
             if number in self._unmeasured:
                 self._measure(number)
