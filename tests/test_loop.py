@@ -283,6 +283,19 @@ def test_more_jobs_wait_where_trials_are_over_before_the_next_is_proposed(tmp_pa
     assert max(pending) + 1 == 2 * (1 + waiting)
 
 
+def test_jobs_that_end_together_are_taken_in_their_order(tmp_path):
+    search, trainer, log, _ = made(tmp_path, trials=24, steps=(1,))
+    search._executor = lined = Lined(trainer, 60.0)
+    lined.workers = 6
+
+    def all_at_once(status: Status) -> None:
+        while lined.open:
+            lined.show(status)
+
+    search.run(all_at_once)
+    assert list(log.trials) == list(range(24))
+
+
 def test_a_trial_whose_file_is_refused_while_it_trains_has_failed(tmp_path):
     _, _, log, engine = metered(tmp_path, refused=2)
     failed = [trial for trial in log.trials.values() if trial.state == "failed"]
