@@ -274,7 +274,7 @@ def _bounds(plan: Plan, screen: Screen) -> dict[str, tuple[float, float]]:
 
 
 class _RecordLog:
-    """Writes to the record in a thread of its own, so that no worker waits for MLflow but far behind."""
+    """Writes to the record in a thread of its own: no worker waits for MLflow unless it lies far behind."""
 
     def __init__(self, record: Record, plan: Plan, trials: Sequence[Trial]) -> None:
         self._record, self._plan = record, plan
