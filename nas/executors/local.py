@@ -113,10 +113,10 @@ class LocalProcesses:
     def _dispatch(self) -> None:
         """Give every free worker a job, as long as there are any."""
         with self._lock:
-            for place, worker in enumerate(self._pools):
-                if worker.busy or not self._waiting or self._closed:
-                    continue
-                job, done = self._waiting.pop(self._suited(worker))
+            while not self._closed and (pairs := self._pairs()):
+                _, turn, place = min(pairs)
+                worker = self._pools[place]
+                job, done = self._waiting.pop(turn)
                 try:
                     inner = worker.pool.schedule(self._run, args=(job,), timeout=self._timeout)  # type: ignore[attr-defined]
                 except RuntimeError as error:  # pebble's, for a pool whose process can't be started any more
@@ -127,13 +127,18 @@ class LocalProcesses:
                 worker.holds.add(job.number)
                 inner.add_done_callback(partial(self._finish, done=done, worker=worker, place=place))
 
-    def _suited(self, worker: _Worker) -> int:
-        """Choose from what waits: a trial whose network the worker holds, else one that no worker does."""
-        numbers = [job.number for job, _ in self._waiting]
-        held = {number for other in self._pools for number in other.holds}
-        own = [place for place, number in enumerate(numbers) if number in worker.holds]
-        free = [place for place, number in enumerate(numbers) if number not in held]
-        return next(iter([*own, *free]), 0)
+    def _pairs(self) -> list[tuple[int, int, int]]:
+        """Give each free worker's place with each waiting job's turn, and before them the pair's rank.
+
+        Best is a worker that holds the network of the job's trial, worst one where another worker does.
+        """
+        held = {number for worker in self._pools for number in worker.holds}
+        return [
+            (0 if job.number in worker.holds else 1 if job.number not in held else 2, turn, place)
+            for place, worker in enumerate(self._pools)
+            if not worker.busy
+            for turn, (job, _) in enumerate(self._waiting)
+        ]
 
     def _finish(
         self, finished: Future[Evaluation], done: Future[Evaluation], worker: _Worker, place: int
