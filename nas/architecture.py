@@ -6,7 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -23,7 +23,7 @@ __all__ = ["Architecture", "Design", "Training", "expanded", "read_yaml"]
 LAYERS = "_layers"
 """Under which name an architecture keeps its layers once they were asked for."""
 
-MOST_LISTED = 1000
+MOST_LISTED = 200
 """So many architectures keep theirs, those asked last: ten kilobytes each, and a search holds thousands."""
 
 _listed: deque[Architecture] = deque()
@@ -166,18 +166,31 @@ class Architecture(Part):
         """Write the architecture as YAML, with how it is trained if given."""
         return written(self.to_dict(training))
 
-    def sharing(self) -> Architecture:
-        """Give the same with stages that are one object with the equal ones of other architectures.
+    def compact(self) -> Architecture:
+        """Give the same in as little memory as it takes."""
+        parts = {name: compact(part) for name in ("stem", "decoder", "head") if (part := getattr(self, name))}
+        values = {name: getattr(self, name) for name in type(self).model_fields} | parts
+        values["stages"] = tuple(compact(stage) for stage in self.stages)
+        found = type(self).model_construct(_fields_set=_NONE_SET, **values)
+        found.__dict__["id"] = self.id
+        return found
 
-        A search keeps thousands, whose stages differ little.
-        """
-        return self._with({"stages": tuple(_shared(stage) for stage in self.stages)})
+
+AnyPart = TypeVar("AnyPart", bound=Part)
+
+_NONE_SET: set[str] = set()
+"""Which fields a file set, as pydantic notes it: nothing here asks for that, so one set serves all."""
 
 
-@lru_cache(maxsize=4096)
-def _shared(stage: Stage) -> Stage:
-    """Give the stage that was first asked for of those that equal it."""
-    return stage
+def compact(part: AnyPart) -> AnyPart:
+    """Give a part that equals it, mostly one object for all that are equal."""
+    found: AnyPart = _compact(part)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _compact(part: Any) -> Any:
+    return type(part).model_construct(_fields_set=_NONE_SET, **dict(part))
 
 
 AUGMENTATION = ("flip", "rotation", "zoom")
@@ -207,6 +220,12 @@ class Design(Part):
                 f"{list(architecture.input_shape)}; leave it out"
             )
         return cls.model_construct(architecture=architecture, training=training)
+
+    def compact(self) -> Design:
+        """Give the same in as little memory as it takes, for a search that keeps thousands."""
+        return Design.model_construct(
+            architecture=self.architecture.compact(), training=compact(self.training)
+        )
 
     @property
     def key(self) -> str:

@@ -186,7 +186,7 @@ class Search:
         if not trials or left == 0.0:
             return False
         trial = trials[0]
-        kept = self._checkpoints.get(trial.number) or [self._log.checkpoint(trial.number)]
+        kept = self._checkpoints.pop(trial.number, None) or [self._log.checkpoint(trial.number)]
         self._submit(trial, kept)
         return True
 
@@ -201,17 +201,18 @@ class Search:
             return False
         number, self._next = self._next, self._next + 1
         self._begun += 1
+        design = screened.design.compact()
         trial = Trial(
             number=number,
             setting=screened.setting,
-            id=screened.design.architecture.id,
+            id=design.architecture.id,
             state="failed" if screened.failed else "running",
             values=screened.values,
             reason=screened.reason,
-            architecture=screened.design.architecture.sharing(),
-            training=screened.design.training,
+            architecture=design.architecture,
+            training=design.training,
         )
-        self._known[screened.design.key] = number
+        self._known[design.key] = number
         if screened.failed:
             self._end(trial, {})
         else:
@@ -350,7 +351,6 @@ class Search:
 
     def _evaluated(self, trial: Trial, parts: Sequence[Evaluation]) -> tuple[Trial, dict[str, Path]]:
         """Put what the seeds of a trial gave into the trial: means of values and curves."""
-        self._checkpoints[trial.number] = [part.checkpoint for part in parts]
         values = {name: float(np.mean([part.values[name] for part in parts])) for name in parts[0].values}
         if len(parts) > 1:
             values |= {f"{name}_std": float(np.std([part.values[name] for part in parts])) for name in values}
@@ -363,6 +363,8 @@ class Search:
             for name, spent in part.seconds.items():
                 _add(seconds, name, spent)
         full = parts[0].epochs >= self._halving.rungs[-1]
+        if not full:
+            self._checkpoints[trial.number] = [part.checkpoint for part in parts]
         ended = replace(
             trial,
             state="complete" if full else "stopped",
@@ -374,8 +376,8 @@ class Search:
         return ended, {"checkpoint.npz": parts[0].checkpoint}
 
     def _end(self, trial: Trial, files: Mapping[str, Path]) -> None:
-        self.status.running.pop(trial.number, None)
-        self._unmeasured.pop(trial.number, None)
+        for held in (self.status.running, self._unmeasured, self._parts):
+            held.pop(trial.number, None)
         before = self.status.trials.get(trial.number)
         for name, spent in trial.seconds.items():
             _add(self.status.seconds, name, spent - (before.seconds.get(name, 0.0) if before else 0.0))

@@ -134,9 +134,16 @@ def test_layers_are_let_go_and_found_again() -> None:
     assert first.layers == layers
 
 
-def test_sharing_keeps_the_network_and_makes_equal_stages_one_object() -> None:
-    data = {"input_shape": [8, 8, 1], "stages": [{"width": 3}, {"width": 4}]}
-    one, other = (Architecture.from_dict(data).sharing() for _ in range(2))
-    assert one == other == Architecture.from_dict(data)
-    assert one.to_dict() == Architecture.from_dict(data).to_dict()
-    assert all(ours is theirs for ours, theirs in zip(one.stages, other.stages, strict=True))
+def test_a_compact_design_is_equal_and_shares_its_parts_with_others() -> None:
+    stages = [{"width": 3}, {"width": 4}]
+    data = {"input_shape": [8, 8, 1], "stages": stages, "training": {"optimizer": "sgd"}}
+    whole = Design.from_dict(data)
+    one, other = (Design.from_dict(data).compact() for _ in range(2))
+    assert one == other == whole
+    assert one.key == whole.key
+    assert one.architecture.to_dict(one.training) == whole.architecture.to_dict(whole.training)
+    assert all(a is b for a, b in zip(one.architecture.stages, other.architecture.stages, strict=True))
+    assert one.architecture.head is other.architecture.head
+    assert one.training is other.training
+    wider = one.architecture.stages[0].model_copy(update={"width": 5})
+    assert (wider.width, one.architecture.stages[0].width) == (5, 3)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import time
+import tracemalloc
 from collections import Counter
 from concurrent.futures import Future
 from dataclasses import replace
@@ -355,3 +357,18 @@ def test_a_search_ends_when_the_front_stays_flat(tmp_path):
     search.run(show)
     assert "expected to gain only 0.10%" in search.status.ended_by
     assert 8 <= len(log.trials) < 20  # one low figure is no reason to stop, five in a row are
+
+
+def test_a_trial_keeps_few_kilobytes(tmp_path):
+    shipped = SearchSpace.load(Path(__file__).parents[1] / "search_spaces" / "xception_like.yaml")
+    search, *_ = made(tmp_path, data=shipped.data)
+    kept = []
+    tracemalloc.start()
+    for trials in (400, 900):
+        search.status.budget, search.status.ended_by = Budget(trials), ""
+        search.run(show)
+        gc.collect()
+        kept.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert len(search.status.trials) == 900
+    assert (kept[1] - kept[0]) / 500 < 10_000

@@ -10,6 +10,7 @@ import numpy as np
 
 from nas.engines._parameters import Book, Losses, draw, excess, key_of, losses, placed, places
 from nas.errors import InputError, nearest
+from nas.parts import Scalar
 from nas.space import OpenValue, Setting
 from nas.trial import Limit, Objective, Trial
 
@@ -63,7 +64,9 @@ class OptunaEngine:
         self._objectives = tuple(objectives)
         self._limits = tuple(limits)
         self._genetic = _genetic(seed) if sampler == "nsga2" else None
-        self._study = _study(self._genetic or _sampler(sampler, seed), len(self._objectives))
+        self._learns = sampler != "random"
+        self._sampler = self._genetic or _sampler(sampler, seed)
+        self._study = _study(self._sampler, len(self._objectives))
         self._distributions = {value.name: _distribution(value) for value in self._values}
         self._generation = 0
         self._rng = np.random.default_rng(seed)
@@ -74,18 +77,24 @@ class OptunaEngine:
         """Propose a setting: one value for each open value that is active."""
         from optuna.trial import TrialState
 
+        if not self._learns:  # each from a study of its own: one for all would keep every trial
+            return self._drawn(_study(self._sampler, len(self._objectives)).ask())
         if self._genetic is not None:
             trial = self._study.ask(self._distributions)
             setting = placed(self._values, trial.params)
         else:
             trial = self._study.ask()
-            setting = draw(self._values, lambda value: value.choices[_suggested(trial, value)])
+            setting = self._drawn(trial)
         key = key_of(places(self._values, setting) or {})
         if key in self._book.told:
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
             self._book.ask(key, trial.number)
         return setting
+
+    def _drawn(self, trial: OptunaTrial) -> dict[str, Scalar]:
+        """Make a setting of the trial's suggestions, parents first."""
+        return draw(self._values, lambda value: value.choices[_suggested(trial, value)])
 
     def flatness(self) -> float | None:
         """Not known to this engine."""
@@ -95,7 +104,7 @@ class OptunaEngine:
         """Learn from a trial that has ended: complete, stopped, over_limit or failed."""
         from optuna.trial import TrialState
 
-        found = places(self._values, trial.setting)
+        found = places(self._values, trial.setting) if self._learns else None
         if found is None:
             return
         values = None if trial.state == "failed" else self._filled(losses(trial, self._objectives))
