@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas import _runs as runs
 from nas._spool import Entry, Point, Spool
-from nas._store import Store, telling
+from nas._store import Store, telling, tracking_uri
 from nas.errors import RecordError
 from nas.notation import written
 from nas.trial import Trial
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 __all__ = ["Courier", "folder_of"]
 
@@ -39,6 +42,7 @@ class Courier:
     run_id: str
     spool: Spool
     runs: dict[int, str] = field(default_factory=dict)  # the run of each trial
+    homes: dict[int, str] = field(default_factory=dict)  # where its files go
     epochs: dict[int, int] = field(default_factory=dict)  # whose metrics are written, of trials written whole
     front: frozenset[int] = frozenset()  # whose tag says so
     wanted: frozenset[int] = frozenset()
@@ -116,16 +120,21 @@ class Courier:
 
     def _write_trial(self, entry: Entry) -> None:
         """Write a trial; its run ends last, and a trial that went further changes its tags last."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
         trial, client = entry.trial, self.store.client
         if trial.number not in self.runs:
             took_ms = int(1000 * sum(trial.seconds.values()))
             tags = {"mlflow.parentRunId": self.run_id, "on_front": "false", **runs.tags(trial)}
-            self.runs[trial.number] = client.create_run(
-                self.store.experiment_id,
-                start_time=entry.time_ms - took_ms,
-                tags=tags,
-                run_name=f"{self.name} {trial.number}",
-            ).info.run_id
+            self._belongs(
+                trial.number,
+                client.create_run(
+                    self.store.experiment_id,
+                    start_time=entry.time_ms - took_ms,
+                    tags=tags,
+                    run_name=f"{self.name} {trial.number}",
+                ),
+            )
         run_id = self.runs[trial.number]
         closed: dict[str, Any] = {}
         if trial.architecture is not None and trial.number not in self.epochs:
@@ -138,10 +147,16 @@ class Courier:
                 target.parent.mkdir(exist_ok=True)
                 shutil.copyfile(path, target)
             if any(Path(staging).iterdir()):
-                client.log_artifacts(run_id, staging)
+                # The client's own call would ask for the run first, and keep something for each run.
+                home = get_artifact_repository(self.homes[trial.number], tracking_uri=tracking_uri())
+                home.log_artifacts(staging)  # type: ignore[no-untyped-call]  # MLflow's has no types
         runs.write(self.store, run_id, entry, self.epochs.get(trial.number), closed)
         client.set_terminated(run_id, "FAILED" if trial.state == "failed" else "FINISHED", entry.time_ms)
         self.epochs[trial.number] = len(trial.curve)
+
+    def _belongs(self, number: int, run: Run) -> None:
+        """Note the run of a trial."""
+        self.runs[number], self.homes[number] = run.info.run_id, run.info.artifact_uri
 
     def _write_search(self) -> None:
         """Bring the search's run up to date: over-limit trials, metrics, files; and the trials' on_front."""
@@ -179,7 +194,7 @@ class Courier:
             if run.info.status in ("FINISHED", "FAILED"):
                 trial = runs.trial_of(run)
                 found[trial.number] = trial
-                self.runs[trial.number] = run.info.run_id
+                self._belongs(trial.number, run)
                 self.epochs[trial.number] = len(trial.curve)
                 if run.data.tags.get("on_front") == "true":
                     marked.add(trial.number)
