@@ -11,6 +11,7 @@ import pytest
 from scipy.optimize import check_grad
 
 from nas.candidate import Candidate
+from nas.engines._hindsight import PRIOR, Hindsight
 from nas.engines._improvement import LEAST, Belief, cells, expected_gain
 from nas.engines._surrogate import ErrorModel, squared_distances
 from nas.engines._viability import hopeless
@@ -290,6 +291,58 @@ def test_failures_are_learnt_from() -> None:
         searcher.tell(replace(done, state="failed", values={}) if setting["width"] == 64 else done)
     wide = [setting["width"] == 64 for setting in asked]
     assert np.mean(wide[25:]) < 0.2
+
+
+def test_promises_are_trusted_by_what_came_of_them_at_like_costs() -> None:
+    free = cells(np.array([[0.5, 0.0]]), np.array([1.0, 1.0]))  # one point: error 0.5 at the least cost
+
+    def gain(error: float, cost: float) -> float:
+        return (0.5 * (1 - LEAST) - error) * (1.0 - cost)
+
+    at = np.array([[0.0], [0.5], [0.9]])
+    hindsight = Hindsight()
+    assert hindsight.trust(at).tolist() == [1.0, 1.0, 1.0]
+    for number in range(6):
+        hindsight.promise(f"broken{number}", at[0], free, 0.1, 0.2)  # half of what the best promised
+        hindsight.promise(f"kept{number}", at[2], free, gain(0.4, 0.9), gain(0.4, 0.9))
+    assert hindsight.ended({"kept5"}) == [f"{how}{n}" for n in range(6) for how in ("broken", "kept")][:-1]
+    for number in range(6):
+        hindsight.settle(f"broken{number}", None)
+        hindsight.settle(f"kept{number}", [Belief(np.log([0.4]), np.array([1e-9]))])
+    assert hindsight.trust(at) == pytest.approx([PRIOR / (PRIOR + 6 * 0.5), 1.0, 1.0], rel=1e-3)
+    hindsight.promise("more", at[1], free, gain(0.4, 0.5), gain(0.4, 0.5))
+    hindsight.settle("more", [Belief(np.log([0.1]), np.array([1e-9]))])
+    share = gain(0.1, 0.5) / gain(0.4, 0.5)
+    assert hindsight.trust(at)[1] == pytest.approx((PRIOR + share) / (PRIOR + 1), rel=1e-3)
+    assert hindsight.ended(()) == []
+
+
+def test_what_ended_is_held_against_what_was_expected_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled: list[tuple[str, bool]] = []
+    settle = Hindsight.settle
+
+    def noted(self: Hindsight, name: str, beliefs: object) -> None:
+        settled.append((name, beliefs is None))
+        settle(self, name, beliefs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Hindsight, "settle", noted)
+    searcher = engine("params", "flops")
+    names = []
+    for number in range(30):
+        setting = searcher.ask()
+        names.append(describe(setting).id)
+        lost = number % 10 == 9
+        searcher.tell(replace(trial(setting, number), state="failed", values={}) if lost else trial(setting))
+    assert [name for name, _ in settled] == names[-len(settled) - 1 : -1]  # once each, but for the last
+    assert len(settled) > 15
+    nothing = {names.index(name) for name, came_to_nothing in settled if came_to_nothing}
+    assert {9, 19} <= nothing
+    assert len(nothing) < len(settled) // 2
+    trusted = engine("params", "flops")
+    monkeypatch.setattr(Hindsight, "trust", lambda _, costs: np.where(costs[:, 0] < 8.0, 1.0, 0.0))
+    asked = run(trusted, 60)
+    dear = [np.log(describe(setting).costs["params"]) >= 8.0 for setting in asked[20:]]
+    assert 0 < sum(dear) <= len(dear) // 2  # every other time costs take turns, whatever is trusted
 
 
 def test_two_qualities() -> None:

@@ -1,8 +1,9 @@
 """The default engine: costs are known before training, so only the error is modelled.
 
 A Gaussian process foretells the error of every candidate; with its costs known, the hypervolume that it
-is expected to add to the front is then exact. The candidate that is expected to add most is tried next;
-every other time the candidates are only those of one stratum of cost, which changes each time.
+is expected to add to the front is then exact. It is weighed by what proposals of like cost have brought of
+what was expected of them. The candidate that is expected to add most is tried next; every other time the
+candidates are only those of one stratum of cost, which changes each time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.candidate import Candidate
-from nas.engines._improvement import Belief, cells, expected_gain, expected_gain_at_cost
+from nas.engines._hindsight import Hindsight
+from nas.engines._improvement import Belief, Cells, cells, expected_gain, expected_gain_at_cost
 from nas.engines._pool import Entry, Pool, fits
 from nas.engines._surrogate import ErrorModel, squared_distances
 from nas.engines._viability import Viability, hopeless
@@ -65,6 +67,7 @@ class CheapAware:
         self._guessing: set[str] = set()  # of those told, by id
         self._models: list[ErrorModel] = []
         self._viability: Viability | None = None  # once something came to nothing
+        self._hindsight = Hindsight()
         self._current = False  # whether the models know all that was told
         self._start: list[Entry] | None = None  # the cheapest, not proposed yet
         self._flatness: float | None = None
@@ -177,6 +180,7 @@ class CheapAware:
         """Take the candidate with the greatest expected gain."""
         if not self._current:
             self._learn()
+            self._look_back()
         new = [name for name in self._running if name not in self._believed]
         if new:
             rows = self._pool.inputs([self._running[name] for name in new])
@@ -195,17 +199,21 @@ class CheapAware:
         likely = np.ones(len(weighed), dtype=bool)
         if self._viability is not None and (found := self._viability.likely(rows)).any():
             likely = found
-        gains, volume = self._gains(points[front], weighed, beliefs)
-        gains = np.where(likely, gains, 0.0)
-        self._flatness = float(gains.max() / max(volume, 1e-12))
+        costs = np.stack([entry.costs for entry in weighed])
+        free = self._free(points[front], costs)
+        promised = np.where(likely, expected_gain(free, beliefs, costs), 0.0)
+        gains = promised * self._hindsight.trust(costs)
+        self._flatness = float(gains.max() / max(free.volume, 1e-12))
         self._pool.gains.update(zip((entry.id for entry in weighed), gains.tolist(), strict=True))
         self._pool.trim(2 * WEIGHED)
         turn, rest = divmod(len(self._told) + len(self._running), EVERY)
+        chosen = int(np.argmax(gains))
         if self._cheap and not rest:
-            at_cost = np.where(likely, self._gains_at_cost(points[front], weighed, beliefs[0], turn), 0.0)
-            if at_cost.any():
-                return weighed[int(np.argmax(at_cost))]
-        return weighed[int(np.argmax(gains))]
+            at_cost = np.where(likely, self._gains_at_cost(points[front], costs, beliefs[0], turn), 0.0)
+            chosen = int(np.argmax(at_cost)) if at_cost.any() else chosen
+        entry = weighed[chosen]
+        self._hindsight.promise(entry.id, entry.costs, free, float(promised[chosen]), float(promised.max()))
+        return entry
 
     def _learn(self) -> None:
         """Fit the models to what was told; what runs is to be believed anew."""
@@ -237,6 +245,15 @@ class CheapAware:
             self._viability = Viability(self._pool.inputs(tried), np.array(viable))
         self._believed.clear()
         self._current = True
+
+    def _look_back(self) -> None:
+        """Hold what has ended against what was expected of it."""
+        for name in self._hindsight.ended(self._running):
+            beliefs = None
+            if name in self._told and name not in self._guessing:
+                row = self._pool.inputs([self._told[name]])
+                beliefs = [Belief(*model.predict(row), SHIFT) for model in self._models]
+            self._hindsight.settle(name, beliefs)
 
     def _last(self, entry: Entry) -> list[float]:
         """Give the errors after the longest training."""
@@ -274,32 +291,27 @@ class CheapAware:
             names = [*ranked[: WEIGHED * 3 // 4], *(rest[at] for at in lucky)]
         return [pool.free[name] for name in names]
 
-    def _gains(
-        self, front: Array, weighed: Sequence[Entry], beliefs: Sequence[Belief]
-    ) -> tuple[Array, float]:
-        """Give the expected gain of hypervolume of each candidate, and the front's hypervolume."""
-        costs = np.stack([entry.costs for entry in weighed])
+    def _free(self, front: Array, costs: Array) -> Cells:
+        """Cut what the front leaves undominated, up to a reference point beyond it and all costs."""
         best, worst = front.min(axis=0), front.max(axis=0)
         qualities = len(self._trained)
         worst[qualities:] = np.maximum(worst[qualities:], costs.max(axis=0))
-        undominated = cells(front, worst + MARGIN * np.maximum(worst - best, 1e-3))
-        return expected_gain(undominated, beliefs, costs), undominated.volume
+        return cells(front, worst + MARGIN * np.maximum(worst - best, 1e-3))
 
-    def _gains_at_cost(self, front: Array, weighed: Sequence[Entry], belief: Belief, turn: int) -> Array:
+    def _gains_at_cost(self, front: Array, costs: Array, belief: Belief, turn: int) -> Array:
         """Give the expected gain in the first quality of the candidates in a stratum; elsewhere nothing.
 
         The strata take turns, by each cost evenly over its logarithm, so that no range of costs is left
         out for long, even where the hypervolume gives it little weight or the model is wrong.
         """
-        costs = np.stack([entry.costs for entry in weighed])
         axis, qualities = turn % costs.shape[1], len(self._trained)
         column = front[:, qualities + axis]
         low, high = column.min(), max(column.max(), np.quantile(costs[:, axis], 0.9))
         middle = low + turn * GOLDEN % 1.0 * (high - low)
-        near = np.argsort(np.abs(costs[:, axis] - middle), kind="stable")[: max(16, len(weighed) // 10)]
+        near = np.argsort(np.abs(costs[:, axis] - middle), kind="stable")[: max(16, len(costs) // 10)]
         points = np.column_stack([front[:, 0], front[:, qualities:]])
         chosen = Belief(belief.mean[near], belief.deviation[near], belief.shift)
-        gains = np.zeros(len(weighed))
+        gains = np.zeros(len(costs))
         worst = (1.0 + MARGIN) * float(front[:, 0].max())
         gains[near] = expected_gain_at_cost(points, worst, chosen, costs[near])
         return gains
