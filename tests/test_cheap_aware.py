@@ -127,6 +127,8 @@ def test_gradient_of_the_loss() -> None:
         size = np.abs(model._loss(p, *data)[1]).max()
         away = check_grad(lambda q: model._loss(q, *data)[0], lambda q: model._loss(q, *data)[1], p)
         assert away < 1e-4 * size
+    with np.errstate(all="raise"):
+        assert model._loss(model._prior + 1e3, *data)[0] == 1e10  # far off: refused, not overflown
 
 
 def categories(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:

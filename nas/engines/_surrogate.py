@@ -39,6 +39,7 @@ PRIORS = {
     "lag_noise": (np.log(0.03), 1.5),  # additional noise of a reading after one epoch
 }
 RELEVANCE_DEVIATION = 1.5
+FARTHEST = 50.0  # deviations from the priors that a step of the search may try: beyond, numbers overflow
 RAREST = 0.25  # deviation of a value that hardly ever differs: no more is made of it than of others
 
 
@@ -105,6 +106,9 @@ class ErrorModel:
         """Give the negative log posterior of the parameters, and its gradient."""
         from scipy.linalg import cho_factor, cho_solve
 
+        off = (p - self._prior) / self._prior_deviation
+        if np.abs(off).max() > FARTHEST:
+            return 1e10, np.zeros_like(p)
         every = len(self._all)
         relevance = np.exp(p[: self._count])
         smooth, rough, single, pairs, noise, lag_scale, lag_own, lag_noise = np.exp(p[self._count :])
@@ -125,7 +129,6 @@ class ErrorModel:
         weights = inverse @ targets
         outer = 0.5 * (inverse - np.outer(weights, weights))
         shaped = outer * factor
-        off = (p - self._prior) / self._prior_deviation
         loss = 0.5 * targets @ weights + np.log(np.diag(lower[0])).sum() + 0.5 * off @ off
         gradient = np.concatenate(
             [
