@@ -2,7 +2,8 @@
 
 The candidate that promises most is also the one most overrated, and where the best networks of a cost lie
 close together a Gaussian belief goes on hoping for better ones. Both show in the outcomes: what proposals of
-like cost brought is held against what they promised, and further promises are weighed by that.
+like cost brought is held against what they promised, and further promises are weighed by that. A resumed
+search begins anew with it: what was promised is in no record.
 """
 
 from __future__ import annotations
