@@ -4,7 +4,8 @@ Successive halving (ASHA, arXiv:1810.05934) keeps the best of those trained equa
 objectives "best" needs care: networks are compared with networks of like cost, so that a small one is
 not ended by a large one's accuracy; and one that something no dearer beats at equal epochs is not
 promoted, so that tiny ones don't go on just for being tiny. One on the front goes on at once where that
-takes no longer than to begin another. Once no new candidates come, the front at each rung is trained on to
+takes no longer than to begin another, or where it is ahead already of all that were trained further and cost
+no more: a thin front is filled first. Once no new candidates come, the front at each rung is trained on to
 the full length, so that what is handed over was trained in full.
 """
 
@@ -20,6 +21,9 @@ from nas.pareto import non_dominated
 from nas.trial import Objective, Trial
 
 __all__ = ["Halving", "rungs", "seconds_to"]
+
+NOISE = 2.0
+"""Deviations by chance between two qualities that count as a difference."""
 
 
 def rungs(epochs: int, reduction: int, least: int = 1) -> tuple[int, ...]:
@@ -66,24 +70,17 @@ class Halving:
             return []
         table = self._seen.read(trials, self._row)
         busy_rows = np.isin(table[:, 0], list(busy))
-        epoch, first = table[:, 2], table[:, 3]
-        a_new_one = float(np.nanmedian(first)) if not np.isnan(first).all() else math.nan
         chosen: list[int] = []
         for place in range(len(self.rungs) - 2, -1, -1):
-            qualities = table[:, 4 + place]
-            reached = np.flatnonzero(~np.isnan(qualities))
             gone = (table[:, 1] > self.rungs[place]) | busy_rows
-            quick = (self.rungs[place + 1] - self.rungs[place]) * epoch <= a_new_one
-            costs = table[reached, 3 + len(self.rungs) :]
-            rows = self._at(qualities[reached], costs, gone[reached], quick[reached], last)
-            chosen += [int(number) for number in table[reached[rows], 0]]
+            chosen += [int(number) for number in table[self._at(place, table, gone, last), 0]]
         return chosen
 
     def _row(self, trial: Trial) -> list[float]:
         """Give the numbers that a trial is compared by.
 
         They are: its number, its epochs, seconds an epoch, seconds of the first rung with building and
-        tracing, the quality at each rung but the last (nan: not reached), the costs.
+        tracing, the quality at each rung but the last (nan: not reached), the latest quality, the costs.
         """
         curve = {epoch.get("epoch"): epoch for epoch in trial.curve}
         names = [objective.name for objective in self.objectives if objective.trained]
@@ -94,28 +91,38 @@ class Halving:
         for rung in self.rungs[:-1]:
             epoch = curve.get(rung) if trial.state in ("stopped", "complete") else None
             row.append(float(np.mean([epoch[f"val_{name}"] for name in names])) if epoch else np.nan)
+        row.append(float(np.mean([trial.values.get(name, np.nan) for name in names])))
         costs = [objective.name for objective in self.objectives if not objective.trained]
         return row + [float(np.log(max(trial.values.get(name, 1.0), 1e-12))) for name in costs]
 
-    def _at(
-        self, qualities: np.ndarray, costs: np.ndarray, gone: np.ndarray, quick: np.ndarray, last: bool
-    ) -> np.ndarray:
-        """Give the rows of those that reached a rung and go on from it."""
-        if not len(qualities) or gone.all():
+    def _at(self, place: int, table: np.ndarray, gone: np.ndarray, last: bool) -> np.ndarray:
+        """Give the rows of those that reached a rung and go on from it; gone: those that went further."""
+        reached = np.flatnonzero(~np.isnan(table[:, 4 + place]))
+        if gone[reached].all():
             return np.empty(0, dtype=int)
-        front = non_dominated(np.column_stack([-qualities, costs]))
-        at_once = np.flatnonzero(front & ~gone & (quick | last))
+        judged = table[:, 3 + len(self.rungs) :]  # the latest quality, the costs
+        at_rung = np.column_stack([table[:, 4 + place], judged[:, 1:]])[reached]
+        on_front = _non_dominated(at_rung)
+        front: np.ndarray = reached[on_front & ~gone[reached]]
         if last:
-            return at_once
+            return front
+        epoch, begun = table[:, 2], table[:, 3]
+        a_new_one = float(np.nanmedian(begun)) if not np.isnan(begun).all() else math.nan
+        quick = (self.rungs[place + 1] - self.rungs[place]) * epoch[front] <= a_new_one
+        further = judged[gone & ~np.isnan(judged[:, 0])]
+        ahead = ~self._outdone(judged[front], further[_non_dominated(further)], -NOISE)
+        at_once = front[quick | ahead]
+        qualities, costs = at_rung[:, 0], at_rung[:, 1:]
         best = np.concatenate(
             [
                 stratum[np.argsort(-qualities[stratum], kind="stable")][: len(stratum) // self.reduction]
                 for stratum in self._strata(costs)
             ]
         )
-        best = best[~gone[best]]
-        beaten = self._beaten(qualities[best], costs[best], qualities[front], costs[front])
-        return np.concatenate([at_once, np.setdiff1d(best[~beaten], at_once)])
+        best = best[~gone[reached[best]]]
+        if costs.shape[1]:
+            best = best[~self._outdone(at_rung[best], at_rung[on_front], NOISE)]
+        return np.concatenate([at_once, np.setdiff1d(reached[best], at_once)])
 
     def _strata(self, costs: np.ndarray) -> list[np.ndarray]:
         """Cut the trials into groups of like cost, each large enough to promote two."""
@@ -125,20 +132,21 @@ class Halving:
         count = max(1, len(costs) // (2 * self.reduction))
         return list(np.array_split(np.argsort(ranks, kind="stable"), min(count, 8)))
 
-    def _beaten(
-        self, qualities: np.ndarray, costs: np.ndarray, best: np.ndarray, least: np.ndarray
-    ) -> np.ndarray:
-        """Say of each trial whether one no dearer in any cost was better by more than the noise.
+    def _outdone(self, some: np.ndarray, front: np.ndarray, margin: float) -> np.ndarray:
+        """Say of each of some whether one of a front, no dearer in any cost, is better by more than a margin.
 
-        best, least: qualities and costs of the front at equal epochs; what something beats, its front does.
+        some, front: quality and costs, a row each; margin: in deviations of a quality by chance.
         """
-        if not costs.shape[1]:
-            return np.zeros(len(qualities), dtype=bool)
-        share = np.clip(qualities, 0.02, 0.98)
-        noise = 2.0 * np.sqrt(share * (1 - share) / self.examples)
-        no_dearer = (least[None, :, :] <= costs[:, None, :]).all(axis=2)
-        beaten: np.ndarray = (no_dearer & (best[None, :] > (qualities + noise)[:, None])).any(axis=1)
-        return beaten
+        share = np.clip(some[:, 0], 0.02, 0.98)
+        level = some[:, 0] + margin * np.sqrt(share * (1 - share) / self.examples)
+        no_dearer = (front[None, :, 1:] <= some[:, None, 1:]).all(axis=2)
+        outdone: np.ndarray = (no_dearer & (front[None, :, 0] > level[:, None])).any(axis=1)
+        return outdone
+
+
+def _non_dominated(judged: np.ndarray) -> np.ndarray:
+    """Say which rows of a quality and costs no other dominates."""
+    return non_dominated(judged * np.array([-1.0] + [1.0] * (judged.shape[1] - 1)))
 
 
 class _Seen:

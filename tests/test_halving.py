@@ -26,6 +26,12 @@ def trial(number: int, accuracy: float, params: float, epochs: int = 1, full: in
     )
 
 
+def out_of_reach() -> Trial:
+    """One trained in full that was poor at first, cheap, and then better than all: none is ahead of it."""
+    ended = trial(99, 0.01, 1, epochs=9)
+    return replace(ended, values={**ended.values, "accuracy": 0.999})
+
+
 @pytest.mark.parametrize(
     ("epochs", "reduction", "expected"),
     [(27, 3, (1, 3, 9, 27)), (10, 3, (1, 3, 10)), (8, 2, (1, 2, 4, 8)), (1, 3, (1,)), (2, 3, (2,))],
@@ -37,8 +43,8 @@ def test_rungs(epochs, reduction, expected):
 def test_one_in_reduction_goes_on_where_costs_are_equal():
     rule = Halving((1, 3, 9), 3, (ACCURACY, PARAMS), examples=10**6)
     trials = [trial(number, 0.1 * number, 1000) for number in range(6)]
-    assert set(rule.promotable(trials)) == {5}  # 4 is beaten by 5 at equal cost
-    assert rule.promotable(trials[:2]) == []
+    assert set(rule.promotable([*trials, out_of_reach()])) == {5}  # 4 is beaten by 5 at equal cost
+    assert rule.promotable([trials[1], out_of_reach()]) == []
     assert rule.promotable(trials, busy=frozenset({5})) == []
 
 
@@ -52,7 +58,7 @@ def test_a_small_network_is_not_ended_by_a_large_ones_accuracy():
     rule = Halving((1, 3, 9), 3, (ACCURACY, PARAMS), examples=10_000)
     rng = np.random.default_rng(0)
     trials = [trial(n, 0.5 + 0.02 * n + rng.normal() * 0.002, 100 * 1.5**n) for n in range(24)]
-    chosen = sorted(rule.promotable(trials))
+    chosen = sorted(rule.promotable([*trials, out_of_reach()]))
     by_accuracy = sorted(range(24), key=lambda n: -trials[n].values["accuracy"])[: len(chosen)]
     assert chosen != sorted(by_accuracy)
     assert chosen[0] < 6
@@ -86,19 +92,39 @@ def test_higher_rungs_come_first_and_compare_at_equal_epochs():
 def test_failed_and_over_limit_trials_do_not_count():
     rule = Halving((1, 3), 3, (ACCURACY,), examples=100)
     failed = Trial(number=9, setting={}, id="9", state="failed")
-    assert rule.promotable([trial(0, 0.5, 1), trial(1, 0.6, 1), failed]) == []
+    assert rule.promotable([trial(0, 0.5, 1), out_of_reach()]) == []
+    assert rule.promotable([trial(0, 0.5, 1), out_of_reach(), failed]) == []
 
 
 def test_what_is_quick_and_on_the_front_goes_on_at_once():
-    rule = Halving((1, 3, 9), 3, (ACCURACY, PARAMS), examples=10**6)
+    rule = Halving((1, 3, 9), 9, (ACCURACY, PARAMS), examples=10**6)
     took = [(0.5, 10), (0.7, 20), (0.65, 30)]  # the last is beaten by the second
     trials = [trial(n, accuracy, params) for n, (accuracy, params) in enumerate(took)]
     slow = [replace(t, seconds={"trace": 1.0, "train": 4.0}) for t in trials]
-    assert rule.promotable(slow[:2]) == []  # too few for one in three
+    done = out_of_reach()
+    assert rule.promotable([slow[0], done]) == []  # too few for one in nine
     quick = [replace(t, seconds={"trace": 1.0, "train": 0.1}) for t in trials]
-    assert rule.promotable([quick[0], slow[1]]) == [0]
-    assert set(rule.promotable(quick)) == {0, 1}
-    assert rule.promotable(trials[:2]) == []  # how long they took is not known
+    assert rule.promotable([quick[0], slow[2], done]) == [0]
+    assert set(rule.promotable([*quick, done])) == {0, 1}
+    assert rule.promotable([trials[0], done]) == []  # how long they took is not known
+
+
+def test_what_is_ahead_of_all_that_were_trained_further_goes_on_at_once():
+    rule = Halving((1, 3, 9), 9, (ACCURACY, PARAMS), examples=1000)
+    first = [trial(0, 0.5, 10), trial(1, 0.7, 20)]
+    assert set(rule.promotable(first)) == {0, 1}  # nothing went further yet
+    assert rule.promotable(first, busy=frozenset({0})) == [1]  # better than what goes on costs less
+    assert rule.promotable(first, busy=frozenset({1})) == [0]  # cheaper than all that go on
+    at_full_length = [trial(2, 0.6, 10, epochs=9), trial(3, 0.75, 20, epochs=9)]
+    assert rule.promotable([*first, *at_full_length]) == []
+    for accuracy, expected in ((0.77, []), (0.79, [4])):  # by less and by more than two deviations
+        assert rule.promotable([*first, *at_full_length, trial(4, accuracy, 20)]) == expected
+
+
+@pytest.mark.parametrize(("busy", "expected"), [((), [0]), ((0,), [])])
+def test_without_costs_only_the_best_is_ahead(busy, expected):
+    rule = Halving((1, 3), 3, (ACCURACY,), examples=1000)
+    assert rule.promotable([trial(0, 0.7, 1), trial(1, 0.6, 1)], busy=frozenset(busy)) == expected
 
 
 def test_seconds_to_go_on_are_those_of_the_epochs_so_far():
