@@ -84,7 +84,7 @@ def search(
         int | None, panel("Training", "Compare trials from here on.  [default: a ninth of --epochs]")
     ] = None,
     reduction: Annotated[
-        int, panel("Training", "Of so many trials of like cost one is trained further.")
+        int, panel("Training", "Of so many trials of like cost one goes on; what leads always does.")
     ] = 3,
     halving: Annotated[bool, panel("Training", "Stop the worse trials early, or train each in full.")] = True,
     repeats: Annotated[int, panel("Training", "Train each network with so many seeds; the mean counts.")] = 1,
