@@ -134,7 +134,7 @@ class Search:
                 if not self._pending:
                     break
                 filled = time.monotonic()
-                idle = max(0, self._executor.workers - len(self._pending)) if self.status.ended_by else 0
+                idle = max(0, self._executor.workers - self._unfinished) if self.status.ended_by else 0
                 if self._unmeasured:  # while it trains: no worker waits for that
                     self._measure(next(iter(self._unmeasured)))
                 self._collect()
@@ -147,11 +147,19 @@ class Search:
         show(self.status)
 
     def _fill(self) -> None:
-        """Give the executor jobs until each worker has one that runs and enough that wait."""
-        while len(self._pending) < (1 + self._waiting) * self._executor.workers:
+        """Give the executor jobs until each worker has one that runs and enough that wait.
+
+        Jobs that have ended leave room for others before they are taken in, but only so many.
+        """
+        enough = (1 + self._waiting) * self._executor.workers
+        while self._unfinished < enough and len(self._pending) < 2 * enough:
             closing = self._closing()
             if not self._promote(closing) and not self._begin() and not self._promote(last=True):
                 return
+
+    @property
+    def _unfinished(self) -> int:
+        return sum(not future.done() for future in self._pending)
 
     @property
     def _waiting(self) -> int:
@@ -323,13 +331,16 @@ class Search:
             self._end(replace(trial, state="failed", reason=measured.reason), {})
 
     def _collect(self) -> None:
-        """Take in what has ended, waiting a moment where nothing has and nothing is to be measured."""
+        """Take in what has ended and is measured, waiting a moment where nothing is to be done before."""
         timeout = 0.0 if self._unmeasured else 0.2
-        done, _ = wait(self._pending, timeout=timeout, return_when=FIRST_COMPLETED)
-        for future in [future for future in self._pending if future in done]:  # in the order of submission
+        ended, _ = wait(self._pending, timeout=timeout, return_when=FIRST_COMPLETED)
+        done = [
+            future
+            for future, number in self._pending.items()
+            if future in ended and number not in self._unmeasured
+        ]
+        for future in done:  # in the order of submission
             number = self._pending.pop(future)
-            if number in self._unmeasured:
-                self._measure(number)
             if number not in self.status.running:
                 continue  # another seed of this trial, or its file, has failed
             trial, _ = self.status.running[number]

@@ -272,17 +272,44 @@ class Lined:
 def test_more_jobs_wait_where_trials_are_over_before_the_next_is_proposed(tmp_path, seconds, waiting):
     search, trainer, log, engine = made(tmp_path, trials=20)
     search._executor = lined = Lined(trainer, seconds)
-    propose, pending = engine.ask, []
+    propose, unfinished = engine.ask, []
 
     def ask():
-        pending.append(len(search._pending))
+        unfinished.append(len(lined.open))
         time.sleep(0.002)
         return propose()
 
     engine.ask = ask
     search.run(lined.show)
     assert len(log.trials) == 20
-    assert max(pending) + 1 == 2 * (1 + waiting)
+    assert max(unfinished) + 1 == 2 * (1 + waiting)
+
+
+def test_no_worker_waits_for_the_files_of_trials_that_ended_together(tmp_path):
+    search, trainer, log, _ = made(tmp_path, trials=16, steps=(1,))
+    search._executor = lined = Lined(trainer, 60.0)
+    meter = Files(trainer)
+    search._screen = Screen(search._screen.space, (*OBJECTIVE, OBJECTIVES["latency"]), (), meter)
+    measure, unfinished = meter.measure, []
+
+    def watched(architecture):
+        if not search.status.ended_by:
+            unfinished.append(len(lined.open))
+        return measure(architecture)
+
+    meter.measure = watched
+
+    shown = itertools.count(1)
+
+    def all_at_times(status: Status) -> None:
+        due = next(shown) % 3 == 0
+        while due and lined.open:
+            lined.show(status)
+
+    search.run(all_at_times)
+    assert len(log.trials) == 16
+    assert len(unfinished) > 6
+    assert min(unfinished) >= lined.workers
 
 
 def test_jobs_that_end_together_are_taken_in_their_order(tmp_path):
