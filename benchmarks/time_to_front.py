@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import RESULTS, Task, arguments, conditions, emit, located, median, run_child, table
+from _common import RESULTS, Outcome, Task, arguments, conditions, emit, located, median, run_child, table
 from _searches import CONTENDERS, PRICE, contend
 
 
@@ -122,17 +122,19 @@ def time_to_pass(curve: Sequence[tuple[float, float]], level: float) -> float | 
     return passed
 
 
-def one_round(task: Task, names: Sequence[str], scratch: Path) -> dict[str, Any]:
-    """Let each contender search once; give trials, curve and final hypervolume of each."""
-    judge = Judge(task)
-    changes: dict[str, list[tuple[float, list[str]]]] = {}
-    trials: dict[str, dict[str, int]] = {}
+def searched(task: Task, names: Sequence[str], scratch: Path) -> dict[str, Outcome]:
+    """Let each contender search once, one after the other."""
+    outcomes = {}
     for name in names:
         print(f"seed {task.seed}, {name}: {task.minutes:g} minutes", file=sys.stderr)
-        outcome = run_child(__file__, name, task, scratch / name, stop_after=60 * task.minutes)
-        changes[name] = fronts(judge, outcome.lines, outcome.started)
-        full = sum(line["epochs"] >= task.epochs for line in outcome.lines)
-        trials[name] = {"reports": len(outcome.lines), "trained_in_full": full}
+        outcomes[name] = run_child(__file__, name, task, scratch / name, stop_after=60 * task.minutes)
+    return outcomes
+
+
+def judged(task: Task, outcomes: Mapping[str, Outcome], scratch: Path) -> dict[str, Any]:
+    """Train what was found again; give trials, curve and final hypervolume of each contender."""
+    judge = Judge(task)
+    changes = {name: fronts(judge, found.lines, found.started) for name, found in outcomes.items()}
     wanted = sorted({key for found in changes.values() for _, front in found for key in front})
     print(f"seed {task.seed}: {len(wanted)} networks are trained again", file=sys.stderr)
     (scratch / "again").mkdir()
@@ -141,8 +143,10 @@ def one_round(task: Task, names: Sequence[str], scratch: Path) -> dict[str, Any]
     for name, found in changes.items():
         curve = [(round(seconds, 1), judge.hypervolume(front)) for seconds, front in found]
         last = found[-1][1] if found else []
+        lines = outcomes[name].lines
         contenders[name] = {
-            **trials[name],
+            "reports": len(lines),
+            "trained_in_full": sum(line["epochs"] >= task.epochs for line in lines),
             "curve": curve,
             "final_hypervolume": curve[-1][1] if curve else 0.0,
             "front": sorted((int(judge._params[key]), round(judge.again[key], 4)) for key in last),
@@ -151,15 +155,20 @@ def one_round(task: Task, names: Sequence[str], scratch: Path) -> dict[str, Any]
 
 
 def compare(task: Task, names: Sequence[str], repeats: int) -> dict[str, Any]:
-    """Repeat the comparison with other seeds, the contenders in turn; give medians and the goal's ratio."""
+    """Repeat the comparison with other seeds, the contenders in turn; give medians and the goal's ratio.
+
+    All searches come first, as only they are timed.
+    """
     where = conditions()
-    rounds = []
+    tasks = [replace(task, seed=task.seed + repeat) for repeat in range(repeats)]
     with tempfile.TemporaryDirectory() as scratch:
-        for repeat in range(repeats):
-            order = [*names[repeat % len(names) :], *names[: repeat % len(names)]]
-            folder = Path(scratch, str(repeat))
+        folders = [Path(scratch, str(repeat)) for repeat in range(repeats)]
+        outcomes = []
+        for repeat, folder in enumerate(folders):
             folder.mkdir()
-            rounds.append(one_round(replace(task, seed=task.seed + repeat), order, folder))
+            order = [*names[repeat % len(names) :], *names[: repeat % len(names)]]
+            outcomes.append(searched(tasks[repeat], order, folder))
+        rounds = [judged(*one) for one in zip(tasks, outcomes, folders, strict=True)]
     finals = {
         name: median(played["contenders"][name]["final_hypervolume"] for played in rounds) for name in names
     }

@@ -20,7 +20,7 @@ import numpy as np
 from nas.pareto import non_dominated
 from nas.trial import Objective, Trial
 
-__all__ = ["Halving", "rungs", "seconds_to"]
+__all__ = ["Halving", "rungs"]
 
 NOISE = 2.0
 """Deviations by chance between two qualities that count as a difference."""
@@ -36,12 +36,6 @@ def rungs(epochs: int, reduction: int, least: int = 1) -> tuple[int, ...]:
     while found[0] // reduction >= max(1, least):
         found.insert(0, found[0] // reduction)
     return tuple(found)
-
-
-def seconds_to(trial: Trial, epochs: int) -> float:
-    """Expect how long a trial takes to go on to so many epochs, by how long it took so far; nan: unknown."""
-    steady = sum(trial.seconds.get(name, 0.0) for name in ("train", "validate"))
-    return steady / trial.epochs * (epochs - trial.epochs) if steady and trial.epochs else math.nan
 
 
 @dataclass(frozen=True)
@@ -84,10 +78,9 @@ class Halving:
         """
         curve = {epoch.get("epoch"): epoch for epoch in trial.curve}
         names = [objective.name for objective in self.objectives if objective.trained]
-        epoch_seconds = seconds_to(trial, trial.epochs + 1)
-        once = sum(trial.seconds.get(name, 0.0) for name in ("build", "trace", "save"))
+        epoch_seconds = trial.seconds_an_epoch
         row = [float(trial.number), float(trial.epochs), epoch_seconds]
-        row.append(once + epoch_seconds * self.rungs[0])
+        row.append(trial.seconds_once + epoch_seconds * self.rungs[0])
         for rung in self.rungs[:-1]:
             epoch = curve.get(rung) if trial.state in ("stopped", "complete") else None
             row.append(float(np.mean([epoch[f"val_{name}"] for name in names])) if epoch else np.nan)

@@ -18,7 +18,7 @@ from nas.engines import Engine
 from nas.errors import EvaluationError
 from nas.evaluate import Evaluation, Job
 from nas.executors import Executor
-from nas.halving import Halving, seconds_to
+from nas.halving import Halving
 from nas.screening import Screen, Screened
 from nas.space import Setting, sample
 from nas.status import Status
@@ -178,20 +178,19 @@ class Search:
 
     def _closing(self) -> bool:
         """Say whether what is left of the time is needed to train the front at each rung in full."""
-        left, full = self._seconds_left(), self._halving.rungs[-1]
-        if left is None:
+        left, full = self.status.seconds_left, self._halving.rungs[-1]
+        if math.isinf(left):
             return False
-        needed = float(np.nansum([seconds_to(trial, full) for trial in self._promotable(last=True)]))
+        needed = float(np.nansum([trial.seconds_to(full) for trial in self._promotable(last=True)]))
         return left <= CLOSING * needed / self._executor.workers
 
     def _promote(self, last: bool = False) -> bool:
         """Submit the stopped trial that most deserves it; say whether there was one that the time allows."""
-        left = self._seconds_left()
-        trials = self._promotable(last)
-        if left is not None:
-            next_rung = self._halving.next_rung
-            trials = [trial for trial in trials if not seconds_to(trial, next_rung(trial.epochs)) > left]
-        if not trials or left == 0.0:
+        left, next_rung = self.status.seconds_left, self._halving.next_rung
+        trials = [
+            trial for trial in self._promotable(last) if not trial.seconds_to(next_rung(trial.epochs)) > left
+        ]
+        if not trials or not left:
             return False
         trial = trials[0]
         kept = self._checkpoints.pop(trial.number, None) or [self._log.checkpoint(trial.number)]
@@ -232,16 +231,11 @@ class Search:
         budget, flatness = self.status.budget, self.status.flatness
         if budget.trials is not None and self.status.numbered >= budget.trials:
             self.status.ended_by = f"{budget.trials} trials"
-        elif self._seconds_left() == 0.0:
+        elif not self.status.seconds_left:
             self.status.ended_by = f"{budget.seconds:.0f} s are over"
         elif flatness is not None and self.status.flat_for >= FLAT_FOR:
             self.status.ended_by = f"one more trial is expected to gain only {flatness:.2%} of hypervolume"
         return bool(self.status.ended_by)
-
-    def _seconds_left(self) -> float | None:
-        """Give what is left of the time; None where it is not limited."""
-        seconds = self.status.budget.seconds
-        return None if seconds is None else max(0.0, seconds - self.status.elapsed)
 
     def _propose(self) -> Screened | None:
         """Find a design that is new and within the limits; None where there seems to be none left."""

@@ -203,7 +203,7 @@ class Session:
             training = TrialTraining(self.dataset.save(scratch / "data"), scratch, plan.seed, plan.repeats)
             examples = len(self.dataset.validation)
             halving = Halving(self._rungs(), plan.reduction, plan.parsed_objectives(), examples)
-            engine = _engine(plan, self.screen)
+            engine = _engine(plan, self.screen, status)
             search = Search(self.screen, engine, executor, halving, log, training, status)
             search.replay(self.trials)
             search.start_from([] if self.trials else plan.start)
@@ -316,7 +316,7 @@ class _RecordLog:
         return list(self._trials.values())
 
 
-def _engine(plan: Plan, screen: Screen) -> Engine:
+def _engine(plan: Plan, screen: Screen, status: Status) -> Engine:
     values, objectives, limits = screen.space.open_values, plan.parsed_objectives(), plan.parsed_limits()
     if plan.engine == "optuna":
         from nas.engines.optuna_engine import OptunaEngine
@@ -330,4 +330,5 @@ def _engine(plan: Plan, screen: Screen) -> Engine:
         return KerasTunerEngine(values, objectives, limits, oracle, plan.seed)
     from nas.engines.cheap_aware import CheapAware
 
-    return CheapAware(values, objectives, screen.describe, limits, plan.seed)
+    seconds_left = None if plan.most_trials else (lambda: status.seconds_left)
+    return CheapAware(values, objectives, screen.describe, limits, plan.seed, seconds_left)

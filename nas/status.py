@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -43,6 +44,12 @@ class Status:
     def elapsed(self) -> float:
         """Seconds since the search was started or resumed."""
         return time.monotonic() - self.started
+
+    @property
+    def seconds_left(self) -> float:
+        """What is left of the time that the search may take; infinite where that is not limited."""
+        seconds = self.budget.seconds
+        return math.inf if seconds is None else max(0.0, seconds - self.elapsed)
 
     def division(self, workers: int) -> dict[str, float]:
         """Give the shares of the workers' time, by what it was spent on; they sum to 1.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -82,6 +83,21 @@ class Trial:
     architecture: Architecture | None = None  # None only for a row of a table
     training: Training = field(default_factory=Training)
     run_id: str = ""  # MLflow's, once it is logged
+
+    @property
+    def seconds_an_epoch(self) -> float:
+        """Seconds that an epoch took, with its validation; nan where that is not known."""
+        steady = sum(self.seconds.get(name, 0.0) for name in ("train", "validate"))
+        return steady / self.epochs if steady and self.epochs else math.nan
+
+    @property
+    def seconds_once(self) -> float:
+        """Seconds that went into anything but epochs."""
+        return sum(self.seconds.get(name, 0.0) for name in ("build", "trace", "save"))
+
+    def seconds_to(self, epochs: int) -> float:
+        """Expect the seconds to go on to so many epochs, by those so far; nan where they are not known."""
+        return self.seconds_an_epoch * (epochs - self.epochs)
 
     @property
     def design(self) -> Design:

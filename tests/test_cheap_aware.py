@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scipy.optimize import check_grad
 from nas.candidate import Candidate
 from nas.engines._hindsight import PRIOR, Hindsight
 from nas.engines._improvement import LEAST, Belief, cells, expected_gain
+from nas.engines._pace import FEW, Pace
 from nas.engines._surrogate import ErrorModel, squared_distances
 from nas.engines._viability import hopeless
 from nas.engines._warp import SHIFT, Warp
@@ -62,8 +64,13 @@ def trial(setting: Setting, number: int = 0, epochs: int = 10, **more: float) ->
     return Trial(number, setting, candidate.id, "complete", values, epochs)
 
 
-def engine(*costs: str, limits: tuple[Limit, ...] = (), seed: int = 0) -> CheapAware:
-    return CheapAware(VALUES, (ACCURACY, *map(Objective, costs)), describe, limits, seed)
+def engine(
+    *costs: str,
+    limits: tuple[Limit, ...] = (),
+    seed: int = 0,
+    seconds_left: Callable[[], float] | None = None,
+) -> CheapAware:
+    return CheapAware(VALUES, (ACCURACY, *map(Objective, costs)), describe, limits, seed, seconds_left)
 
 
 def run(searcher: CheapAware, count: int) -> list[Setting]:
@@ -345,6 +352,67 @@ def test_what_ended_is_held_against_what_was_expected_of_it(monkeypatch: pytest.
     asked = run(trusted, 60)
     dear = [np.log(describe(setting).costs["params"]) >= 8.0 for setting in asked[20:]]
     assert 0 < sum(dear) <= len(dear) // 2  # every other time costs take turns, whatever is trusted
+
+
+def lasting(setting: Setting, number: int, epochs: int = 9) -> Trial:
+    """Give a trial that took a second, and for each epoch one and what its FLOPs ask for."""
+    an_epoch = 0.1 + 1e-5 * describe(setting).costs["flops"]
+    seconds = {
+        "trace": 0.8,
+        "build": 0.2,
+        "train": 0.9 * epochs * an_epoch,
+        "validate": 0.1 * epochs * an_epoch,
+    }
+    return replace(trial(setting, number, epochs), seconds=seconds)
+
+
+def test_times_are_foretold_from_flops() -> None:
+    rng = np.random.default_rng(0)
+    pace = Pace(lambda: 100.0)
+    settings = [sample(VALUES, rng) for _ in range(40)]
+    flops = np.array([describe(setting).costs["flops"] for setting in settings])
+    for number, setting in enumerate(settings[:FEW]):
+        assert (pace.seconds(flops) == 1.0).all()
+        pace.tell(str(number), flops[number], lasting(setting, number, epochs=1 + 4 * number))
+    longest = 1 + 4 * (FEW - 1)
+    assert pace.seconds(flops) == pytest.approx(1.0 + longest * (0.1 + 1e-5 * flops), rel=1e-6)
+    assert (pace.seconds(np.append(flops, 0.0)) == 1.0).all()  # not known of all
+
+
+def test_gains_are_weighed_by_seconds_less_and_less_and_must_fit_into_what_is_left() -> None:
+    left = 100.0
+    pace = Pace(lambda: left)
+    rng = np.random.default_rng(1)
+    for number, setting in enumerate(sample(VALUES, rng) for _ in range(FEW)):
+        pace.tell(str(number), describe(setting).costs["flops"], lasting(setting, number))
+    flops = np.array([2e4, 2e5, 5e5])
+    seconds = pace.seconds(flops)  # 3.7, 19.9 and 46.9
+    assert pace.worth(flops) == pytest.approx(1 / seconds)
+    left = 50.0
+    assert pace.worth(flops) == pytest.approx(seconds**-0.5)
+    left = 20.0
+    assert pace.worth(flops) == pytest.approx([seconds[0] ** -0.2, seconds[1] ** -0.2, 0.0])
+    left = 1.0
+    assert (pace.worth(flops) > 0).all()  # nothing fits: then it makes no difference
+
+
+@pytest.mark.parametrize("costs", [("params",), ("params", "latency_ms")])
+def test_where_time_is_limited_it_brings_more(costs: tuple[str, ...]) -> None:
+    def after(budget: float, timed: bool, seed: int) -> float:
+        spent, points = 0.0, []
+        searcher = engine(*costs, seed=seed, seconds_left=(lambda: budget - spent) if timed else None)
+        while True:
+            ended = lasting(searcher.ask(), len(points))
+            spent += sum(ended.seconds.values())
+            if spent > budget:
+                break
+            searcher.tell(ended)
+            points.append([1 - ended.values["accuracy"], *(np.log(ended.values[name]) for name in costs)])
+        reference = [1.0, *(np.log({"params": 1e5, "latency_ms": 3.0}[name]) for name in costs)]
+        return float(moocore.hypervolume(np.array(points), ref=reference))
+
+    timed, untimed = (np.median([after(300.0, which, seed) for seed in range(7)]) for which in (True, False))
+    assert timed > untimed
 
 
 def test_two_qualities() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nas.halving import Halving, rungs, seconds_to
+from nas.halving import Halving, rungs
 from nas.trial import OBJECTIVES, Trial
 
 ACCURACY, PARAMS, FLOPS = (OBJECTIVES[name] for name in ("accuracy", "params", "flops"))
@@ -129,5 +129,5 @@ def test_without_costs_only_the_best_is_ahead(busy, expected):
 
 def test_seconds_to_go_on_are_those_of_the_epochs_so_far():
     ended = replace(trial(0, 0.5, 10, epochs=3), seconds={"build": 9.0, "train": 4.0, "validate": 2.0})
-    assert seconds_to(ended, 9) == pytest.approx(12.0)
-    assert np.isnan(seconds_to(trial(0, 0.5, 10), 9))
+    assert ended.seconds_to(9) == pytest.approx(12.0)
+    assert np.isnan(trial(0, 0.5, 10).seconds_to(9))

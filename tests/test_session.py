@@ -151,6 +151,25 @@ def test_latencies_of_another_device_are_measured_again(resumed, place):
     assert "another device" not in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("budget", "weighs"),
+    [({"seconds": 60.0}, True), ({"trials": 5}, False), ({"trials": 5, "seconds": 60.0}, False), ({}, False)],
+)
+def test_gains_are_weighed_by_seconds_where_only_time_is_limited(budget, weighs):
+    from nas import session
+    from nas.screening import Screen
+    from nas.space import SearchSpace
+    from nas.status import Budget, Status
+
+    plan = Plan.of({"space": {}, "objectives": ("accuracy", "params"), **budget})
+    space = SearchSpace.load("xception_like").bind((8, 8, 1), 10)
+    status = Status(Budget(plan.most_trials, plan.seconds))
+    engine = session._engine(plan, Screen(space, plan.parsed_objectives(), ()), status)
+    assert (engine._pace is not None) == weighs
+    if weighs:
+        assert 0 < engine._pace.left() <= 60
+
+
 def test_a_search_waits_for_a_record_that_lies_far_behind(monkeypatch):
     """Or what waits would fill the memory."""
     from nas import session

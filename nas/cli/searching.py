@@ -73,7 +73,9 @@ def search(
     trials: Annotated[
         int | None, panel("Budget", "Candidates to train.  [default: 50, without limit with --time]")
     ] = None,
-    time: Annotated[str | None, panel("Budget", "End after 90s, 30m, 2h.")] = None,
+    time: Annotated[
+        str | None, panel("Budget", "End after 90s, 30m, 2h; without --trials, gains count by their seconds.")
+    ] = None,
     stop_when_flat: Annotated[
         bool, panel("Budget", "End when another trial is expected to gain under 0.1 % of hypervolume.")
     ] = False,

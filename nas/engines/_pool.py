@@ -29,6 +29,7 @@ class Entry:
     row: Array  # the raw inputs: values, log-costs, features
     costs: Array  # the cheap objectives on log axes, all to be minimized
     excess: float  # the sum over the limits of how far it is over; 0.0 within all
+    flops: float  # of an image; 0.0 where they are not known
 
 
 class Pool:
@@ -76,7 +77,8 @@ class Pool:
         signs = [-1.0 if objective.maximize else 1.0 for objective in self._cheap]
         costs = [np.log(max(candidate.costs[objective.name], TINY)) for objective in self._cheap]
         excess = sum(limit.excess(candidate.costs) for limit in self._limits)
-        return Entry(candidate.id, dict(setting), np.array(row), np.array(costs) * signs, excess)
+        flops = float(candidate.costs.get("flops", 0.0))
+        return Entry(candidate.id, dict(setting), np.array(row), np.array(costs) * signs, excess, flops)
 
     def add(self, settings: Iterable[Setting], spent: set[str]) -> None:
         """Describe settings and keep those that are within the limits and not spent."""

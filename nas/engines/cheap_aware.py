@@ -3,11 +3,13 @@
 A Gaussian process foretells the error of every candidate; with its costs known, the hypervolume that it
 is expected to add to the front is then exact. It is weighed by what proposals of like cost have brought of
 what was expected of them. The candidate that is expected to add most is tried next; every other time the
-candidates are only those of one stratum of cost, which changes each time.
+candidates are only those of one stratum of cost, which changes each time. Where time is what is limited,
+gains are weighed by the seconds they take.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from nas.candidate import Candidate
 from nas.engines._hindsight import Hindsight
 from nas.engines._improvement import Belief, Cells, cells, expected_gain, expected_gain_at_cost
+from nas.engines._pace import Pace
 from nas.engines._pool import Entry, Pool, fits
 from nas.engines._surrogate import ErrorModel, squared_distances
 from nas.engines._viability import Viability, hopeless
@@ -35,6 +38,7 @@ WEIGHED = 1500  # most candidates weighed for a proposal
 LEARNT_FROM = 800  # most trials that the model learns from
 EVERY = 2  # in so many proposals, one is the best of a stratum of cost, not of all
 GOLDEN = 0.6180339887  # its multiples, less whole numbers, spread evenly at any count
+QUICK = 0.5  # where time is limited, the first candidates are of this share, which has the fewest FLOPs
 MARGIN = 0.1  # the reference point lies beyond the front by this share of its extent
 
 
@@ -43,6 +47,7 @@ class CheapAware:
 
     First come the cheapest candidates by each cost, then some spread over the costs. What still runs
     counts as if it had come out as foretold. Shorter trainings count for what they were learnt to tell.
+    `seconds_left` is given where time is what is limited.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class CheapAware:
         describe: Callable[[Setting], Candidate],
         limits: Sequence[Limit] = (),
         seed: int = 0,
+        seconds_left: Callable[[], float] | None = None,
     ) -> None:
         self._values = tuple(open_values)
         self._trained = [objective for objective in objectives if objective.trained]
@@ -68,6 +74,7 @@ class CheapAware:
         self._models: list[ErrorModel] = []
         self._viability: Viability | None = None  # once something came to nothing
         self._hindsight = Hindsight()
+        self._pace = Pace(seconds_left) if seconds_left else None
         self._current = False  # whether the models know all that was told
         self._start: list[Entry] | None = None  # the cheapest, not proposed yet
         self._flatness: float | None = None
@@ -89,6 +96,8 @@ class CheapAware:
             self._told[entry.id] = entry
             self._errors.setdefault(entry.id, {})[max(1, trial.epochs)] = errors
             self._failed.pop(entry.id, None)
+            if self._pace:
+                self._pace.tell(entry.id, entry.flops, trial)
         elif trial.state == "failed" or not entry.excess:
             self._failed[entry.id] = entry
 
@@ -162,6 +171,8 @@ class CheapAware:
         free = list(self._pool.free.values())
         if not free:
             return None
+        if self._pace:  # those that take less time tell as much
+            free = sorted(free, key=lambda entry: entry.flops)[: math.ceil(len(free) * QUICK)]
         ranks = self._rng.random(len(free))
         if self._cheap:
             costs = np.stack([entry.costs for entry in free])
@@ -204,12 +215,17 @@ class CheapAware:
         promised = np.where(likely, expected_gain(free, beliefs, costs), 0.0)
         gains = promised * self._hindsight.trust(costs)
         self._flatness = float(gains.max() / max(free.volume, 1e-12))
+        worth = np.ones(len(weighed))
+        if self._pace:
+            worth = self._pace.worth(np.array([entry.flops for entry in weighed]))
+        gains *= worth
         self._pool.gains.update(zip((entry.id for entry in weighed), gains.tolist(), strict=True))
         self._pool.trim(2 * WEIGHED)
         turn, rest = divmod(len(self._told) + len(self._running), EVERY)
         chosen = int(np.argmax(gains))
         if self._cheap and not rest:
             at_cost = np.where(likely, self._gains_at_cost(points[front], costs, beliefs[0], turn), 0.0)
+            at_cost *= worth
             chosen = int(np.argmax(at_cost)) if at_cost.any() else chosen
         entry = weighed[chosen]
         self._hindsight.promise(entry.id, entry.costs, free, float(promised[chosen]), float(promised.max()))
