@@ -156,6 +156,8 @@ class Search:
             closing = self._closing()
             if not self._promote(closing) and not self._begin() and not self._promote(last=True):
                 return
+            if self._pending and not self._unfinished:
+                return  # jobs are run as they are submitted: each is taken in before the next
 
     @property
     def _unfinished(self) -> int:

@@ -312,6 +312,14 @@ def test_no_worker_waits_for_the_files_of_trials_that_ended_together(tmp_path):
     assert min(unfinished) >= lined.workers
 
 
+def test_in_this_process_each_trial_is_kept_before_the_next_trains(tmp_path):
+    search, trainer, log, _ = made(tmp_path, trials=6, steps=(1,))
+    behind = []
+    search.run(lambda _: behind.append(len(trainer.jobs) - len(log.trials)))
+    assert len(log.trials) == 6
+    assert max(behind) == 0
+
+
 def test_jobs_that_end_together_are_taken_in_their_order(tmp_path):
     search, trainer, log, _ = made(tmp_path, trials=24, steps=(1,))
     search._executor = lined = Lined(trainer, 60.0)
