@@ -396,6 +396,17 @@ def test_gains_are_weighed_by_seconds_less_and_less_and_must_fit_into_what_is_le
     assert (pace.worth(flops) > 0).all()  # nothing fits: then it makes no difference
 
 
+def test_where_no_times_are_known_seconds_left_make_no_difference() -> None:
+    def plain(setting: Setting) -> Candidate:
+        return replace(describe(setting), costs={"params": describe(setting).costs["params"]})
+
+    objectives = (ACCURACY, Objective("params"))
+    weighing, not_weighing = (
+        CheapAware(VALUES, objectives, plain, seconds_left=left) for left in (lambda: 60.0, None)
+    )
+    assert run(weighing, 20) == run(not_weighing, 20)
+
+
 @pytest.mark.parametrize("costs", [("params",), ("params", "latency_ms")])
 def test_where_time_is_limited_it_brings_more(costs: tuple[str, ...]) -> None:
     def after(budget: float, timed: bool, seed: int) -> float:

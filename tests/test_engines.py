@@ -89,11 +89,6 @@ ENGINES = {
         36,
         replaces=False,
     ),
-    "cheap-aware-by-seconds": Row(
-        lambda values, limits, seed: CheapAware(values, OBJECTIVES, describe, limits, seed, lambda: 60.0),
-        36,
-        replaces=False,
-    ),
 }
 
 every = pytest.mark.parametrize("row", ENGINES.values(), ids=ENGINES)

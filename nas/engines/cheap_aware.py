@@ -171,7 +171,7 @@ class CheapAware:
         free = list(self._pool.free.values())
         if not free:
             return None
-        if self._pace:  # those that take less time tell as much
+        if self._pace and all(entry.flops for entry in free):  # those that take less time tell as much
             free = sorted(free, key=lambda entry: entry.flops)[: math.ceil(len(free) * QUICK)]
         ranks = self._rng.random(len(free))
         if self._cheap:
