@@ -118,13 +118,13 @@ class Searching:
         begun = time.process_time()
         trials = self.record.trials() if resumed else []
         self.log = session._RecordLog(self.record, self.plan, trials)
-        self.engine = session._engine(self.plan, self.screen)
+        self.status = Status(Budget(10**9))
+        self.engine = session._engine(self.plan, self.screen, self.status)
         checkpoint = Path("checkpoint.npz").absolute()
         checkpoint.write_bytes(np.random.default_rng(0).bytes(CHECKPOINT_BYTES))
         self.executor = Looked(1, checkpoint)
         halving = Halving(STEPS, REDUCTION, self.plan.parsed_objectives(), 360)
         training = TrialTraining(Path("data"), Path("scratch").absolute(), self.plan.seed)
-        self.status = Status(Budget(10**9))
         self.search = Search(
             self.screen, self.engine, self.executor, halving, self.log, training, self.status
         )
