@@ -125,8 +125,8 @@ class Search:
     def run(self, show: Callable[[Status], None]) -> None:
         """Search until the budget is used, the space exhausted or Ctrl-C is pressed.
 
-        Every trial that ended has been given to the log when this returns or raises; jobs that still run
-        are lost.
+        Every trial that was taken in has been given to the log when this returns or raises; jobs that still
+        run, or that ended and whose file is yet to be timed, are lost.
         """
         try:
             while True:

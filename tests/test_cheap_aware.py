@@ -355,7 +355,7 @@ def test_what_ended_is_held_against_what_was_expected_of_it(monkeypatch: pytest.
 
 
 def lasting(setting: Setting, number: int, epochs: int = 9) -> Trial:
-    """Give a trial that took a second, and for each epoch one and what its FLOPs ask for."""
+    """Give a trial that took a second, and for each epoch a tenth of one and what its FLOPs ask for."""
     an_epoch = 0.1 + 1e-5 * describe(setting).costs["flops"]
     seconds = {
         "trace": 0.8,
