@@ -11,7 +11,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.metadata import version
@@ -32,6 +33,7 @@ __all__ = [
     "located",
     "median",
     "networks",
+    "picture",
     "run_child",
     "table",
 ]
@@ -192,6 +194,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Write a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+@contextmanager
+def picture(path: Path) -> Iterator[Any]:
+    """Give axes to draw on, and save them as a picture with grid and legend."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    yield axes
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
 
 
 def emit(name: str, result: Mapping[str, Any], text: str, as_json: bool, keep: bool) -> None:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import arguments, conditions, emit, located, table
+from _common import RESULTS, arguments, conditions, emit, located, picture, table
 
 from nas import session
 from nas.cost import cost
@@ -260,6 +260,23 @@ def numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
+def figure(result: Mapping[str, Any], path: Path) -> None:
+    """Draw the cost of a trial over the trials recorded, a line for each engine and number of workers."""
+    styles = ("-", "--", ":")
+    with picture(path) as axes:
+        for place, engine in enumerate(ENGINES):
+            for turn, workers in enumerate(result["task"]["workers"]):
+                found = [w for w in result["windows"] if (w["engine"], w["workers"]) == (engine, workers)]
+                axes.plot(
+                    [window["recorded"] + window["trials"] / 2 for window in found],
+                    [window["parent_cpu_ms"] for window in found],
+                    color=f"C{place}",
+                    linestyle=styles[turn % len(styles)],
+                    label=f"{engine}, {workers} workers",
+                )
+        axes.set(xscale="log", yscale="log", xlabel="recorded trials", ylabel="ms of processor time a trial")
+
+
 def text_of(result: Mapping[str, Any]) -> str:
     """Write the result for a reader."""
     workers = result["task"]["workers"]
@@ -280,6 +297,7 @@ def text_of(result: Mapping[str, Any]) -> str:
             "those of the loop's own thread:",
             table(head, rows),
             f"Memory of one search from its first trial on: {memory}.",
+            "![Cost of a trial over recorded trials](scaling.png)",
         )
     )
 
@@ -300,6 +318,9 @@ def main() -> None:
         go_on(given.space, given.go_on, numbers(given.workers), given.window)
     else:
         result = measure(given)
+        if not given.no_keep:
+            RESULTS.mkdir(exist_ok=True)
+            figure(result, RESULTS / "scaling.png")
         emit("scaling", result, text_of(result), given.json, not given.no_keep)
 
 

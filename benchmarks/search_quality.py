@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import RESULTS, conditions, emit
+from _common import RESULTS, conditions, emit, picture
 from _common import table as markdown
 from _samplers import SAMPLERS, missing
 from _simulation import Run, simulate
@@ -94,31 +94,25 @@ def compare(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> d
 
 def draw(scores: dict[tuple[str, bool], list[list[float]]], path: Path, title: str) -> None:
     """Draw the median regret over trials, with quartiles of the default sampler."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 5))
-    for (sampler, head_start), runs in sorted(scores.items(), key=lambda item: item[0][0] != "default"):
-        if sampler != "default" and not head_start and (sampler, True) in scores:
-            continue
-        regret = 1.0 - np.array(runs)
-        counts = np.arange(1, regret.shape[1] + 1)
-        own = sampler == "default"
-        label = f"{sampler}, head start" if head_start else sampler
-        axes.plot(
-            counts, np.median(regret, axis=0), label=label, lw=2.5 if own else 1, zorder=3 if own else 2
+    with picture(path) as axes:
+        for (sampler, head_start), runs in sorted(scores.items(), key=lambda item: item[0][0] != "default"):
+            if sampler != "default" and not head_start and (sampler, True) in scores:
+                continue
+            regret = 1.0 - np.array(runs)
+            counts = np.arange(1, regret.shape[1] + 1)
+            own = sampler == "default"
+            label = f"{sampler}, head start" if head_start else sampler
+            axes.plot(
+                counts, np.median(regret, axis=0), label=label, lw=2.5 if own else 1, zorder=3 if own else 2
+            )
+            if own:
+                axes.fill_between(counts, *np.quantile(regret, [0.25, 0.75], axis=0), alpha=0.25)
+        axes.set(
+            yscale="log",
+            xlabel="trials",
+            ylabel="hypervolume missing, share of the exact front's",
+            title=title,
         )
-        if own:
-            axes.fill_between(counts, *np.quantile(regret, [0.25, 0.75], axis=0), alpha=0.25)
-    axes.set(
-        yscale="log", xlabel="trials", ylabel="hypervolume missing, share of the exact front's", title=title
-    )
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
 
 
 def text(result: dict[str, Any]) -> str:

@@ -23,7 +23,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import RESULTS, Outcome, Task, arguments, conditions, emit, located, median, run_child, table
+from _common import (
+    RESULTS,
+    Outcome,
+    Task,
+    arguments,
+    conditions,
+    emit,
+    located,
+    median,
+    picture,
+    run_child,
+    table,
+)
 from _searches import CONTENDERS, PRICE, contend
 
 
@@ -204,26 +216,21 @@ def compare(task: Task, names: Sequence[str], repeats: int) -> dict[str, Any]:
 
 def figure(result: Mapping[str, Any], path: Path) -> None:
     """Draw the hypervolume over time, a line for each contender and repeat."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     shades = dict(zip(CONTENDERS, ("#E69F00", "#F0E442", "#56B4E9", "#0072B2", "#D55E00"), strict=True))
-    drawing, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for number, played in enumerate(result["rounds"]):
-        for name, found in played["contenders"].items():
-            curve = [*found["curve"], (60 * result["task"]["minutes"], found["final_hypervolume"])]
-            times, volumes = zip(*curve, strict=True)
-            label = name.replace("_", " ") if number == 0 else None
-            minutes = [seconds / 60 for seconds in times]
-            axes.step(minutes, volumes, where="post", color=shades[name], label=label, linewidth=1.6)
-    axes.set_xlabel("minutes")
-    axes.set_ylabel("hypervolume of (accuracy, log params), trained again")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-    drawing.savefig(path, dpi=130)
-    pyplot.close(drawing)
+    with picture(path) as axes:
+        for number, played in enumerate(result["rounds"]):
+            for name, found in played["contenders"].items():
+                curve = [*found["curve"], (60 * result["task"]["minutes"], found["final_hypervolume"])]
+                times, volumes = zip(*curve, strict=True)
+                label = name.replace("_", " ") if number == 0 else None
+                minutes = [seconds / 60 for seconds in times]
+                axes.step(minutes, volumes, where="post", color=shades[name], label=label, linewidth=1.6)
+        axes.set(xlabel="minutes", ylabel="hypervolume of (accuracy, log params), trained again")
+
+
+def name_of(task: Mapping[str, Any]) -> str:
+    """Give the name of a result's files: one for each length of the searches."""
+    return f"time_to_front-{task['data']}-{task['minutes']:g}min"
 
 
 def text_of(result: Mapping[str, Any]) -> str:
@@ -252,7 +259,7 @@ def text_of(result: Mapping[str, Any]) -> str:
             "point trained again with another seed; Keras Tuner improves "
             f"accuracy - {task['price']} log10(params).",
             table(("contender", "final hypervolume", "trained in full", "on the front"), rows),
-            f"![Hypervolume over time](time_to_front-{task['data']}.png)",
+            f"![Hypervolume over time]({name_of(task)}.png)",
         )
     )
 
@@ -301,7 +308,7 @@ def main() -> None:
         )
         result = compare(task, names, given.repeats)
     result["task"] |= {"train_limit": given.train, "validation": given.validation}
-    name = f"time_to_front-{result['task']['data']}"
+    name = name_of(result["task"])
     if not given.no_keep:
         RESULTS.mkdir(exist_ok=True)
         figure(result, RESULTS / f"{name}.png")
