@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -212,10 +212,19 @@ def picture(path: Path) -> Iterator[Any]:
     pyplot.close(figure)
 
 
-def emit(name: str, result: Mapping[str, Any], text: str, as_json: bool, keep: bool) -> None:
-    """Print a result, and write it to results/NAME.json and NAME.md if it is to be kept."""
+def emit(
+    name: str,
+    result: Mapping[str, Any],
+    text: str,
+    as_json: bool,
+    keep: bool,
+    draw: Callable[[Mapping[str, Any], Path], None] | None = None,
+) -> None:
+    """Print a result; if it is to be kept, write it to results/NAME.json and NAME.md, drawn as NAME.png."""
     if keep:
         RESULTS.mkdir(exist_ok=True)
+        if draw is not None:
+            draw(result, RESULTS / f"{name}.png")
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         where = result["conditions"]
         machine, versions = where["machine"], where["versions"]

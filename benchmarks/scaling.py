@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import RESULTS, arguments, conditions, emit, located, picture, table
+from _common import arguments, conditions, emit, located, picture, table
 
 from nas import session
 from nas.cost import cost
@@ -318,10 +318,7 @@ def main() -> None:
         go_on(given.space, given.go_on, numbers(given.workers), given.window)
     else:
         result = measure(given)
-        if not given.no_keep:
-            RESULTS.mkdir(exist_ok=True)
-            figure(result, RESULTS / "scaling.png")
-        emit("scaling", result, text_of(result), given.json, not given.no_keep)
+        emit("scaling", result, text_of(result), given.json, not given.no_keep, figure)
 
 
 if __name__ == "__main__":

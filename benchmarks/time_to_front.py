@@ -23,19 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import (
-    RESULTS,
-    Outcome,
-    Task,
-    arguments,
-    conditions,
-    emit,
-    located,
-    median,
-    picture,
-    run_child,
-    table,
-)
+from _common import Outcome, Task, arguments, conditions, emit, located, median, picture, run_child, table
 from _searches import CONTENDERS, PRICE, contend
 
 
@@ -308,11 +296,7 @@ def main() -> None:
         )
         result = compare(task, names, given.repeats)
     result["task"] |= {"train_limit": given.train, "validation": given.validation}
-    name = name_of(result["task"])
-    if not given.no_keep:
-        RESULTS.mkdir(exist_ok=True)
-        figure(result, RESULTS / f"{name}.png")
-    emit(name, result, text_of(result), given.json, not given.no_keep)
+    emit(name_of(result["task"]), result, text_of(result), given.json, not given.no_keep, figure)
 
 
 if __name__ == "__main__":
