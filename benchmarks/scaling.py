@@ -264,7 +264,7 @@ def figure(result: Mapping[str, Any], path: Path) -> None:
     """Draw the cost of a trial over the trials recorded, a line for each engine and number of workers."""
     styles = ("-", "--", ":")
     with picture(path) as axes:
-        for place, engine in enumerate(ENGINES):
+        for place, engine in enumerate(dict.fromkeys(window["engine"] for window in result["windows"])):
             for turn, workers in enumerate(result["task"]["workers"]):
                 found = [w for w in result["windows"] if (w["engine"], w["workers"]) == (engine, workers)]
                 axes.plot(
