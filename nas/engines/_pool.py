@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 TINY = 1e-12
+BEAM = 32  # entries that a descent goes on from
+DESCRIBED = 512  # entries after which a descent goes on from the best alone
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Pool:
         self._encoded = [place for place, value in enumerate(values) for _ in range(_columns(value))]
         self._names: tuple[list[str], list[str]] | None = None  # of the costs and features, once known
         self._norm: tuple[Array, Array] | None = None
-        self.drawn: Array = np.empty((0, 0))  # raw inputs of the first candidates, once inputs were asked for
+        self.drawn: Array = np.empty((0, 0))  # raw inputs of the first candidates, once there were any
         self._known: dict[frozenset[tuple[str, object]], Entry | None] = {}
         self.free: dict[str, Entry] = {}  # within the limits and not proposed yet, by id
         self.gains: dict[str, float] = {}  # what each was last found to promise, by id
@@ -107,38 +110,48 @@ class Pool:
         """The groups that are costs and features, not values."""
         return range(len(self._values), int(self.groups.max()) + 1)
 
+    def standardize(self, entries: Sequence[Entry]) -> tuple[Array, Array]:
+        """Take entries drawn by chance for the scale of the inputs; give its means and deviations."""
+        self.drawn = np.stack([entry.row for entry in entries])
+        measured = self.drawn[:, len(self._encoded) :]
+        deviation = measured.std(axis=0)
+        self._norm = measured.mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)
+        return self._norm
+
     def inputs(self, entries: Sequence[Entry]) -> Array:
         """Give the model's inputs: (entries, columns)."""
         rows = np.stack([entry.row for entry in entries])
         first = len(self._encoded)
         if self._norm is None:
-            self.drawn = np.stack([entry.row for entry in self._known.values() if entry is not None])
-            deviation = self.drawn[:, first:].std(axis=0)
-            self._norm = self.drawn[:, first:].mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)
+            self._norm = self.standardize(entries)
         rows[:, first:] = (rows[:, first:] - self._norm[0]) / self._norm[1]
         return rows
 
-    def descend(self, start: Entry, measure: Callable[[Entry], float], rng: np.random.Generator) -> Entry:
-        """Lower a measure, such as a cost, by changing one value at a time until no change lowers it.
+    def descend(
+        self, starts: Sequence[Entry], measure: Callable[[Entry], tuple[float, ...]], rng: np.random.Generator
+    ) -> Entry:
+        """Find an entry of low measure, such as a cost, by changing one value at a time of the best known.
 
-        Between equal measures chance decides.
+        A local beam search (Russell & Norvig, Artificial Intelligence, 4.1): a cost that was measured rises
+        and falls on the way down. It ends when all changes of the best BEAM entries are known or, where
+        values are many, so many entries and all changes of the best. Between equal measures chance decides.
         """
-        ties: dict[str, float] = {}
-
-        def order(entry: Entry) -> tuple[float, float]:
-            return measure(entry), ties.setdefault(entry.id, rng.random())
-
-        best = start
+        known = {entry.id: entry for entry in starts}
+        ranks = {name: (measure(entry), rng.random()) for name, entry in known.items()}
+        changed: set[str] = set()
+        most = len(known) + DESCRIBED
         while True:
-            before = best
+            best = nsmallest(BEAM, known, key=ranks.__getitem__)
+            left = [name for name in best if name not in changed]
+            if not left or (best[0] in changed and len(known) >= most):
+                return known[best[0]]
+            changed.add(left[0])
+            setting = known[left[0]].setting
             for value in self._values:
-                for choice in value.choices if value.name in before.setting else ():
-                    setting = _completed(self._values, {**before.setting, value.name: choice})
-                    entry = self.entry(setting)
-                    if entry is not None and order(entry) < order(best):
-                        best = entry
-            if best is before:
-                return best
+                for choice in value.choices if value.name in setting else ():
+                    entry = self.entry(_completed(self._values, {**setting, value.name: choice}))
+                    if entry is not None and entry.id not in known:
+                        known[entry.id], ranks[entry.id] = entry, (measure(entry), rng.random())
 
 
 def fits(values: Sequence[OpenValue], setting: Setting) -> bool:

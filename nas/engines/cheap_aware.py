@@ -130,18 +130,20 @@ class CheapAware:
         settings: list[Setting] = list(drawn)
         self._pool.add(settings, self._spent)
         entries = [entry for entry in map(self._pool.entry, settings) if entry is not None]
+        if entries:
+            self._pool.standardize(entries)
         if entries and not any(not entry.excess for entry in entries):
             nearest = min(entries, key=lambda entry: entry.excess)
-            entries.append(self._pool.descend(nearest, lambda entry: entry.excess, self._rng))
+            entries.append(self._pool.descend([nearest], lambda entry: (entry.excess,), self._rng))
             self._pool.add([entries[-1].setting], self._spent)
         allowed = [entry for entry in entries if not entry.excess]
         start = []
         for axis in range(len(self._cheap) if allowed else 0):
 
-            def cost(entry: Entry, axis: int = axis) -> float:
-                return float("inf") if entry.excess else float(entry.costs[axis])
+            def cost(entry: Entry, axis: int = axis) -> tuple[float, ...]:
+                return entry.excess, float(entry.costs[axis]), float(entry.costs.sum())
 
-            start.append(self._pool.descend(min(allowed, key=cost), cost, self._rng))
+            start.append(self._pool.descend(allowed, cost, self._rng))
         return start
 
     def _next(self) -> Entry | None:
