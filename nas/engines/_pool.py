@@ -122,9 +122,8 @@ class Pool:
         """Give the model's inputs: (entries, columns)."""
         rows = np.stack([entry.row for entry in entries])
         first = len(self._encoded)
-        if self._norm is None:
-            self._norm = self.standardize(entries)
-        rows[:, first:] = (rows[:, first:] - self._norm[0]) / self._norm[1]
+        mean, deviation = self._norm or self.standardize(entries)
+        rows[:, first:] = (rows[:, first:] - mean) / deviation
         return rows
 
     def descend(
