@@ -20,7 +20,7 @@ Places = NDArray[np.intp]
 
 TINY = 1e-12
 BEAM = 32  # entries that a descent goes on from
-DESCRIBED = 512  # entries after which a descent goes on from the best alone
+DESCRIBED = 512  # entries that a descent meets before it goes on from the best alone
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class Pool:
         """Find an entry of low measure, such as a cost, by changing one value at a time of the best known.
 
         A local beam search (Russell & Norvig, Artificial Intelligence, 4.1): a cost that was measured rises
-        and falls on the way down. It ends when all changes of the best BEAM entries are known or, where
-        values are many, so many entries and all changes of the best. Between equal measures chance decides.
+        and falls on the way down. It ends when all changes of the best BEAM entries are known or, once it met
+        DESCRIBED entries, all changes of the best. Between equal measures chance decides.
         """
         known = {entry.id: entry for entry in starts}
         ranks = {name: (measure(entry), rng.random()) for name, entry in known.items()}
