@@ -181,16 +181,12 @@ class ErrorModel:
         return variance
 
     def _factorize(self) -> None:
-        from scipy.linalg import cho_solve, cholesky, solve_triangular
+        from scipy.linalg import cho_solve, cholesky
 
         covariance = self._covariance(self._inputs, self._lags, self._inputs, self._lags)
         covariance[np.diag_indices_from(covariance)] += self._noises(self._lags)
         self._lower = cholesky(covariance, lower=True, check_finite=False)
         self._weights = cho_solve((self._lower, True), self._targets, check_finite=False)
-        inverse = solve_triangular(self._lower, np.eye(len(covariance)), lower=True, check_finite=False)
-        # Squares of the standardized leave-one-out residuals (Rasmussen & Williams, eq. 5.12).
-        self._surprise = np.where(self._lags == 0, self._weights**2 / (inverse**2).sum(axis=0), 0.0)
-        self._full = self._lags == 0
 
     def believe(self, rows: Array) -> None:
         """Take the mean at rows (candidates, columns) for read: the mean stays, the doubt shrinks."""
@@ -213,20 +209,13 @@ class ErrorModel:
         self._weights = np.concatenate([self._weights, np.zeros(len(rows))])
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Give mean and deviation of log(error + SHIFT) at full length, noise left out.
-
-        The deviation is calibrated locally: it shrinks or grows by how well readings near by were
-        foretold from all others, one prior reading counting as foretold as well as the model claims.
-        """
+        """Give mean and deviation of log(error + SHIFT) at full length, noise left out: (rows,) each."""
         from scipy.linalg import solve_triangular
 
         cross = self._covariance(rows, np.zeros(len(rows)), self._inputs, self._lags)
         mean = self._middle + self._scale * (cross @ self._weights)
         spread = solve_triangular(self._lower, cross.T, lower=True, check_finite=False)
-        prior = self._variance(rows)
-        variance = np.maximum(prior - (spread**2).sum(axis=0), 1e-9)
-        near = np.maximum(cross[:, : len(self._full)], 0.0) * (self._full / prior[:, None])
-        deviation = self._scale * np.sqrt(variance * (1.0 + near @ self._surprise) / (1.0 + near.sum(axis=1)))
+        deviation = self._scale * np.sqrt(np.maximum(self._variance(rows) - (spread**2).sum(axis=0), 1e-9))
         high, low = self._warp.back(mean + deviation), self._warp.back(mean - deviation)
         return (high + low) / 2.0, np.maximum((high - low) / 2.0, 1e-6)
 
