@@ -179,20 +179,28 @@ def test_effects_of_single_values_are_learnt_from_unlike_networks() -> None:
     assert np.std(off) < 0.25 * np.std(truth)  # half without the effects
 
 
+@pytest.mark.xfail(strict=True, reason="errors read without noise: deviations three times too large")
 def test_model_foretells_what_it_has_not_seen() -> None:
-    for seed in range(1, 5):
-        x, errors = readings(160, seed)
-        noise = np.exp(np.random.default_rng(seed).normal(0, 0.02, 160))
-        off = {}
-        for read in (errors, errors * noise):
-            model = ErrorModel(np.arange(3), [0, 1, 2], x)
-            model.fit(x[:60], read[:60], np.zeros(60))
-            mean, deviation = model.predict(x[60:])
-            away = np.log(errors[60:] + SHIFT) - mean
-            assert np.abs(away).mean() < 0.25 * np.std(np.log(errors))
-            off[read is errors] = np.sqrt(np.mean((away / deviation) ** 2))
-        assert off[True] < 1.5  # errors read exactly: not too sure
-        assert 0.5 < off[False] < 1.5
+    x, errors = readings(160, 1)
+    model = ErrorModel(np.arange(3), [0, 1, 2], x)
+    model.fit(x[:60], errors[:60], np.zeros(60))
+    mean, deviation = model.predict(x[60:])
+    off = np.log(errors[60:] + SHIFT) - mean
+    assert np.abs(off).mean() < 0.25 * np.std(np.log(errors))
+    assert 0.5 < np.sqrt(np.mean((off / deviation) ** 2)) < 3.0
+
+
+@pytest.mark.parametrize(("noise", "least"), [(0.0, 0.0), (0.02, 0.5)])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_model_foretells_from_noisy_readings(seed: int, noise: float, least: float) -> None:
+    x, errors = readings(160, seed)
+    read = errors * np.exp(np.random.default_rng(seed).normal(0, noise, 160))
+    model = ErrorModel(np.arange(3), [0, 1, 2], x)
+    model.fit(x[:60], read[:60], np.zeros(60))
+    mean, deviation = model.predict(x[60:])
+    off = np.log(errors[60:] + SHIFT) - mean
+    assert np.abs(off).mean() < 0.25 * np.std(np.log(errors))
+    assert least < np.sqrt(np.mean((off / deviation) ** 2)) < 1.5
 
 
 @pytest.mark.parametrize("name", ["nb201", "nbmacro"])
