@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nas._paths import paths
 from nas.architecture import Architecture, Design
 from nas.candidate import Candidate
 from nas.cost import cost
 from nas.errors import ConversionError, LimitError
+from nas.layers import BIASED
 from nas.space import SearchSpace, Setting
 from nas.space_facts import extreme
 from nas.trial import Limit, Objective
@@ -74,11 +76,13 @@ class Screen:
         return self._meter is not None and any(limit.name in MEASURED for limit in self.limits)
 
     def describe(self, setting: Setting) -> Candidate:
-        """Give a setting's identity, costs counted or expected, and counts of operations."""
+        """Give a setting's identity, costs counted or expected, its operations and its paths."""
         design, counted = self._counted(setting)
         expected = self._meter.expect(design.architecture)[0] if self._meter else {}
-        kinds = Counter(layer.kind for layer in design.architecture.layers)
-        return Candidate(design.key, {**counted, **expected}, {str(k): float(n) for k, n in kinds.items()})
+        layers = design.architecture.layers
+        kinds = {str(kind): float(count) for kind, count in Counter(layer.kind for layer in layers).items()}
+        found = paths([layer.inputs for layer in layers], [int(layer.kind in BIASED) for layer in layers])
+        return Candidate(design.key, {**counted, **expected}, {**kinds, **found.features})
 
     def screen(self, setting: Setting) -> Screened:
         """Check the limits by what is counted and, with its margin of error, by what is expected."""

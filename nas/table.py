@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from nas._paths import paths
 from nas.candidate import Candidate
 from nas.errors import DataError, nearest
 from nas.parts import Scalar
@@ -23,12 +25,15 @@ from nas.trial import Objective, Trial
 __all__ = ["Table"]
 
 QUALITIES = ("val_accuracy", "val_accuracy_low", "test_accuracy")
+EDGE = re.compile(r"edge_(\d+)-(\d+)")
+NONE, PASSING = "none", ("skip_connect", "identity")  # on an edge: there is none, or it changes nothing
 
 
 class Table:
     """Open values, known costs and the evaluation of a table's architectures.
 
-    Settings that the table has no row for have no costs and fail when evaluated.
+    Settings that the table has no row for have no costs and fail when evaluated. Values named `edge_0-1`,
+    from the lower node to the higher, are the edges of a cell whose nodes add up what reaches them.
     Raises DataError for a file that is no such table.
     """
 
@@ -89,16 +94,49 @@ class Table:
         return {value.name: choice for value, choice in zip(self.open_values, self.rows[row], strict=True)}
 
     def describe(self, setting: Setting) -> Candidate:
-        """Give what is known of a setting before training: its costs and how often it has each category."""
+        """Give what is known of a setting before training: its costs and its operations.
+
+        Of a cell these are the operations that lead from its input to its output, and its paths; of other
+        values how often it has each category.
+        """
         row = self.row(setting)
         identity = "/".join(str(setting.get(value.name, "")) for value in self.open_values)
         if row is None:
             return Candidate(identity, {})
-        counts: dict[str, float] = {f"count_{choice}": 0.0 for choice in self._shared}
-        for choice in self.rows[row]:
-            if choice in self._shared:
-                counts[f"count_{choice}"] += 1.0
-        return Candidate(identity, {cost: float(self._numbers[cost][row]) for cost in self.costs}, counts)
+        costs = {cost: float(self._numbers[cost][row]) for cost in self.costs}
+        if self._ends:
+            return Candidate(identity, costs, self._of_cell(self.rows[row]))
+        return Candidate(identity, costs, self._counts(self.rows[row], self._shared))
+
+    @staticmethod
+    def _counts(choices: Sequence[Scalar], counted: Collection[Scalar]) -> dict[str, float]:
+        return {f"count_{choice}": float(choices.count(choice)) for choice in counted}
+
+    def _of_cell(self, operations: Sequence[Scalar]) -> dict[str, float]:
+        """Count what leads from a cell's input to its output, and follow its paths."""
+        inputs: list[list[int]] = []
+        kinds: list[Scalar] = []
+        place_of: dict[int, int] = {}
+        for node in sorted({node for ends in self._ends for node in ends}):
+            first = len(inputs)
+            for (source, target), operation in zip(self._ends, operations, strict=True):
+                if target == node and operation != NONE:
+                    inputs.append([place_of[source]])
+                    kinds.append(operation)
+            place_of[node] = len(inputs)
+            inputs.append([*range(first, len(inputs))])
+            kinds.append(PASSING[0])
+        found = paths(inputs, [int(kind not in PASSING) for kind in kinds])
+        used = [kind for kind, leads in zip(kinds, found.used, strict=True) if leads]
+        return self._counts(used, self._shared - {NONE, *PASSING}) | found.features
+
+    @cached_property
+    def _ends(self) -> tuple[tuple[int, int], ...]:
+        """The nodes that each value leads from and to, where all are the edges of a cell; or nothing."""
+        found = [EDGE.fullmatch(value.name) for value in self.open_values]
+        ends = tuple((int(match[1]), int(match[2])) for match in found if match)
+        every = len(ends) == len(found) and all(source < target for source, target in ends)
+        return ends if every else ()
 
     @cached_property
     def _shared(self) -> frozenset[Scalar]:

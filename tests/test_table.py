@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from math import log1p
 from pathlib import Path
 
 import pandas
@@ -50,6 +51,34 @@ def test_what_a_search_sees(small: Table) -> None:
     assert (low.state, low.values["accuracy"], low.epochs) == ("stopped", 0.6, 12)
     assert [point["epoch"] for point in full.curve] == [12, 200]
     assert full.id == low.id == candidate.id
+
+
+CELL = """x_edge_0-1,x_edge_0-2,x_edge_1-2,val_accuracy,test_accuracy,params
+conv,none,pool,0.8,0.8,1
+conv,conv,none,0.8,0.8,2
+skip_connect,pool,skip_connect,0.8,0.8,1
+none,none,conv,0.1,0.1,1
+"""
+
+
+def test_of_a_cell_only_what_leads_from_input_to_output_counts(tmp_path: Path) -> None:
+    path = tmp_path / "cell.csv"
+    path.write_text(CELL)
+    table = Table(path, ["params"])
+    names = ("count_conv", "count_pool", "longest_path", "shortest_path", "paths")
+    found = [table.describe(table.setting(row)).features for row in range(4)]
+    assert [[each[name] for name in names[:4]] for each in found] == [
+        [1, 1, 2, 2],
+        [1, 0, 1, 1],  # the other one leads nowhere
+        [0, 1, 1, 0],
+        [0, 0, 0, 0],
+    ]
+    assert [each["paths"] for each in found] == pytest.approx([log1p(n) for n in (1, 1, 2, 0)])
+    assert {*found[0]} == {*names}
+    path.write_text(CELL.replace("x_edge_0-1", "x_edge_1-0"))  # not from a lower node to a higher
+    backward = Table(path, ["params"])
+    features = backward.describe(backward.setting(0)).features
+    assert {*features} == {"count_conv", "count_none", "count_pool", "count_skip_connect"}
 
 
 def test_a_setting_without_a_row_fails(small: Table) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
@@ -29,7 +29,8 @@ class Entry:
 
     id: str
     setting: Setting
-    row: Array  # the raw inputs: values, log-costs, features
+    values: tuple[float, ...]  # its setting as numbers
+    measured: Mapping[str, float]  # the logarithms of all known costs, and the features
     costs: Array  # the cheap objectives on log axes, all to be minimized
     excess: float  # the sum over the limits of how far it is over; 0.0 within all
     flops: float  # of an image; 0.0 where they are not known
@@ -39,7 +40,8 @@ class Pool:
     """Describes settings, each once, and keeps those that may still be proposed.
 
     The inputs of the model: categories one-hot, numbers by rank, whether a conditional value is active;
-    the logarithms of all known costs and all features, standardized over the first candidates.
+    the logarithms of all known costs and all features, standardized over the first candidates, without
+    those in which the first candidates are alike.
     """
 
     def __init__(
@@ -52,9 +54,9 @@ class Pool:
         self._values, self._cheap, self._limits = tuple(values), tuple(cheap), tuple(limits)
         self._describe = describe
         self._encoded = [place for place, value in enumerate(values) for _ in range(_columns(value))]
-        self._names: tuple[list[str], list[str]] | None = None  # of the costs and features, once known
+        self._names: list[str] = []  # of the inputs that are measured, once there were candidates
         self._norm: tuple[Array, Array] | None = None
-        self.drawn: Array = np.empty((0, 0))  # raw inputs of the first candidates, once there were any
+        self.drawn: Array = np.empty((0, 0))  # inputs of the first candidates, once there were any
         self._known: dict[frozenset[tuple[str, object]], Entry | None] = {}
         self.free: dict[str, Entry] = {}  # within the limits and not proposed yet, by id
         self.gains: dict[str, float] = {}  # what each was last found to promise, by id
@@ -70,18 +72,20 @@ class Pool:
         candidate = self._describe(setting)
         if any(objective.name not in candidate.costs for objective in self._cheap):
             return None
-        if self._names is None:
-            self._names = sorted(candidate.costs), sorted(candidate.features)
-        row = [
-            *_encode(self._values, setting),
-            *(np.log(max(candidate.costs.get(name, 1.0), TINY)) for name in self._names[0]),
-            *(candidate.features.get(name, 0.0) for name in self._names[1]),
-        ]
+        logs = {f"log {name}": float(np.log(max(cost, TINY))) for name, cost in candidate.costs.items()}
         signs = [-1.0 if objective.maximize else 1.0 for objective in self._cheap]
         costs = [np.log(max(candidate.costs[objective.name], TINY)) for objective in self._cheap]
         excess = sum(limit.excess(candidate.costs) for limit in self._limits)
         flops = float(candidate.costs.get("flops", 0.0))
-        return Entry(candidate.id, dict(setting), np.array(row), np.array(costs) * signs, excess, flops)
+        return Entry(
+            candidate.id,
+            dict(setting),
+            _encode(self._values, setting),
+            {**logs, **candidate.features},
+            np.array(costs) * signs,
+            excess,
+            flops,
+        )
 
     def add(self, settings: Iterable[Setting], spent: set[str]) -> None:
         """Describe settings and keep those that are within the limits and not spent."""
@@ -101,30 +105,35 @@ class Pool:
     @property
     def groups(self) -> Places:
         """The group of relevance that each input column belongs to."""
-        extra = sum(len(names) for names in self._names or ([], []))
         first = len(self._values)
-        return np.array([*self._encoded, *range(first, first + extra)], dtype=np.intp)
+        return np.array([*self._encoded, *range(first, first + len(self._names))], dtype=np.intp)
 
     @property
     def measured_groups(self) -> range:
         """The groups that are costs and features, not values."""
-        return range(len(self._values), int(self.groups.max()) + 1)
+        return range(len(self._values), len(self._values) + len(self._names))
 
     def standardize(self, entries: Sequence[Entry]) -> tuple[Array, Array]:
-        """Take entries drawn by chance for the scale of the inputs; give its means and deviations."""
-        self.drawn = np.stack([entry.row for entry in entries])
-        measured = self.drawn[:, len(self._encoded) :]
+        """Take entries drawn by chance for what is measured and its scale; give its means and deviations."""
+        names = sorted({name for entry in entries for name in entry.measured})
+        measured = self._measured(entries, names)
         deviation = measured.std(axis=0)
-        self._norm = measured.mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)
+        differ = deviation > 1e-9
+        self._names = [name for name, some in zip(names, differ, strict=True) if some]
+        self._norm = measured[:, differ].mean(axis=0), deviation[differ]
+        self.drawn = self.inputs(entries)
         return self._norm
 
     def inputs(self, entries: Sequence[Entry]) -> Array:
         """Give the model's inputs: (entries, columns)."""
-        rows = np.stack([entry.row for entry in entries])
-        first = len(self._encoded)
         mean, deviation = self._norm or self.standardize(entries)
-        rows[:, first:] = (rows[:, first:] - mean) / deviation
-        return rows
+        measured = (self._measured(entries, self._names) - mean) / deviation
+        return np.column_stack([np.array([entry.values for entry in entries]), measured])
+
+    @staticmethod
+    def _measured(entries: Sequence[Entry], names: Sequence[str]) -> Array:
+        read = [[entry.measured.get(name, 0.0) for name in names] for entry in entries]
+        return np.array(read, dtype=float).reshape(len(entries), len(names))
 
     def descend(
         self, starts: Sequence[Entry], measure: Callable[[Entry], tuple[float, ...]], rng: np.random.Generator
@@ -172,7 +181,7 @@ def _columns(value: OpenValue) -> int:
     return (1 if value.ordered else len(value.choices)) + (value.when is not None)
 
 
-def _encode(values: Sequence[OpenValue], setting: Setting) -> list[float]:
+def _encode(values: Sequence[OpenValue], setting: Setting) -> tuple[float, ...]:
     """Write a setting as numbers; two categories, and the first and last of numbers, are at distance 1."""
     row: list[float] = []
     for value in values:
@@ -184,4 +193,4 @@ def _encode(values: Sequence[OpenValue], setting: Setting) -> list[float]:
             row.extend(float(place == at) / np.sqrt(2.0) for place in range(len(value.choices)))
         if value.when is not None:
             row.append(float(present))
-    return row
+    return tuple(row)

@@ -39,6 +39,7 @@ PRIORS = {
     "lag_noise": (np.log(0.03), 1.5),  # additional noise of a reading after one epoch
 }
 RELEVANCE_DEVIATION = 1.5
+CONFIDENCE = 0.95  # with which the readings must contradict the model's deviations before these are scaled
 FARTHEST = 50.0  # deviations from the priors that a step of the search may try: beyond, numbers overflow
 RAREST = 0.25  # deviation of a value that hardly ever differs: no more is made of it than of others
 
@@ -153,11 +154,10 @@ class ErrorModel:
         root = np.exp(0.5 * self._parameters[: len(self._all)])[self._groups]
         one, two = self._effects(a, b)
         base: Array = rough * _matern12(squared_distances(a * root, b * root))[0] + single * one + pairs * two
-        if len(self._columns):
-            order = np.searchsorted(self._smooth, self._groups[self._columns])
-            root = np.exp(0.5 * self._parameters[len(self._all) : self._count])[order]
-            some = squared_distances(a[:, self._columns] * root, b[:, self._columns] * root)
-            base = base + smooth * _matern52(some)[0]
+        order = np.searchsorted(self._smooth, self._groups[self._columns])
+        root = np.exp(0.5 * self._parameters[len(self._all) : self._count])[order]
+        some = squared_distances(a[:, self._columns] * root, b[:, self._columns] * root)
+        base = base + smooth * _matern52(some)[0]
         if not (a_lags.any() and b_lags.any()):
             scaled: Array = (
                 base * (1.0 + (lag_scale - 1.0) * a_lags)[:, None] * (1.0 + (lag_scale - 1.0) * b_lags)
@@ -177,16 +177,26 @@ class ErrorModel:
         """Give the prior variances at rows, at full length: (rows,)."""
         smooth, rough, single, pairs = np.exp(self._parameters[self._count : self._count + 4])
         one, two = self._effects.of_each(rows)
-        variance: Array = smooth * bool(len(self._columns)) + rough + single * one + pairs * two
+        variance: Array = smooth + rough + single * one + pairs * two
         return variance
 
     def _factorize(self) -> None:
-        from scipy.linalg import cho_solve, cholesky
+        """Solve for the weights, and for a factor of the deviations.
+
+        That is the nearest to 1 with which the errors of foretelling each reading from all others
+        (Rasmussen & Williams, Gaussian Processes for Machine Learning, 5.4.2) could be by chance.
+        """
+        from scipy.linalg import cho_solve, cholesky, solve_triangular
+        from scipy.stats import chi2
 
         covariance = self._covariance(self._inputs, self._lags, self._inputs, self._lags)
         covariance[np.diag_indices_from(covariance)] += self._noises(self._lags)
         self._lower = cholesky(covariance, lower=True, check_finite=False)
         self._weights = cho_solve((self._lower, True), self._targets, check_finite=False)
+        half = solve_triangular(self._lower, np.eye(len(covariance)), lower=True, check_finite=False)
+        squares = float((self._weights**2 / (half**2).sum(axis=0)).sum())
+        tails = (1.0 + CONFIDENCE) / 2.0, (1.0 - CONFIDENCE) / 2.0
+        self._factor = float(np.sqrt(np.clip(1.0, *(squares / chi2.ppf(tails, len(covariance))))))
 
     def believe(self, rows: Array) -> None:
         """Take the mean at rows (candidates, columns) for read: the mean stays, the doubt shrinks."""
@@ -215,7 +225,8 @@ class ErrorModel:
         cross = self._covariance(rows, np.zeros(len(rows)), self._inputs, self._lags)
         mean = self._middle + self._scale * (cross @ self._weights)
         spread = solve_triangular(self._lower, cross.T, lower=True, check_finite=False)
-        deviation = self._scale * np.sqrt(np.maximum(self._variance(rows) - (spread**2).sum(axis=0), 1e-9))
+        variance = np.maximum(self._variance(rows) - (spread**2).sum(axis=0), 1e-9)
+        deviation = self._factor * self._scale * np.sqrt(variance)
         high, low = self._warp.back(mean + deviation), self._warp.back(mean - deviation)
         return (high + low) / 2.0, np.maximum((high - low) / 2.0, 1e-6)
 
