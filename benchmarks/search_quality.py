@@ -6,6 +6,10 @@ A search sees `val_accuracy` of one training; what it found is scored by `test_a
 all it trained, as a fraction of the exact front's, whose ideal and nadir are 0 and 1, costs on log axes,
 with the reference point 1.1. A setting proposed again is answered from the record and costs nothing.
 
+Every sampler sees the settings and, of those trained, accuracy and costs. The default sampler is also told
+what a search knows of any candidate before it is trained: the costs, and how its operations are connected,
+which columns `x_edge_0-1` (of a cell, from node to node) tell.
+
 With `--runs FILE` each run is kept as it ends, and those that the file has are not made again.
 """
 

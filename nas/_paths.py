@@ -1,9 +1,13 @@
-"""What a network's graph says of it: how long the ways from input to output are, and what leads nowhere."""
+"""What a network's graph says of it: how long the ways from input to output are, and what leads nowhere.
+
+How operations are connected decides as much as how many there are; what foretells accuracy from paths
+needs fewer trainings (White et al., "A study on encodings for neural architecture search", arXiv:2007.04965).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log1p
+from math import log
 from typing import NamedTuple
 
 __all__ = ["Paths", "paths"]
@@ -37,7 +41,7 @@ def paths(inputs: Sequence[Sequence[int]], lengths: Sequence[int]) -> Paths:
         for source in inputs[place] if used[place] else ():
             used[source] = counts[source] > 0
     features = {
-        "paths": log1p(counts[-1]),
+        "paths": log(1 + counts[-1]),
         "longest_path": float(longest[-1] * some),
         "shortest_path": float(shortest[-1] * some),
     }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import log
+
 import numpy as np
 import pytest
 
 from nas.errors import ConversionError, LimitError
 from nas.latency import LatencyOptions, this_device
 from nas.latency_model import LatencyModel, default_path
+from nas.layers import BIASED
 from nas.meter import STARTING_NETWORKS, FileMeter
 from nas.screening import Screen, counted_costs
 from nas.space import SearchSpace, sample
@@ -99,6 +102,21 @@ def test_a_network_that_a_runtime_refuses_is_an_outcome(space):
     screened = screen.measure(screen.screen(settings(space, 1, seed=0)[0]))
     assert screened.failed
     assert "no such operator" in screened.reason
+
+
+def test_a_candidate_is_described_by_the_layers_and_paths_of_its_network(space):
+    screen = Screen(space, GOALS[:2], ())
+    joined = []
+    for setting in settings(space, 20, seed=2):
+        layers = space.design(setting).architecture.layers
+        features = screen.describe(setting).features
+        assert features.get("conv", 0) == sum(layer.kind == "conv" for layer in layers)
+        weighted = sum(layer.kind in BIASED for layer in layers)
+        joined.append(any(len(layer.inputs) > 1 for layer in layers))
+        assert (features["paths"] > log(2)) == joined[-1]
+        assert features["shortest_path"] <= features["longest_path"] <= weighted
+        assert joined[-1] or features["shortest_path"] == weighted
+    assert {*joined} == {True, False}
 
 
 def test_nothing_is_measured_where_nobody_asks(space, meter):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import log1p
+from math import log
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_paths_are_those_that_are_found_one_by_one(seed: int) -> None:
     sums = [sum(lengths[place] for place in way) for way in every]
     found = paths(inputs, lengths)
     assert found.features == {
-        "paths": log1p(len(every)),
+        "paths": log(1 + len(every)),
         "longest_path": max(sums, default=0),
         "shortest_path": min(sums, default=0),
     }
@@ -50,4 +50,9 @@ def test_a_residual_connection_shortens_the_shortest_path() -> None:
         counts.append(found.features["paths"])
     assert longest == [8, 8]  # the stem, 3 blocks of 2 and the head
     assert shortest == [8, 2]
-    assert counts == [log1p(1), log1p(8)]
+    assert counts == [log(2), log(9)]
+
+
+def test_more_paths_than_a_float_can_count() -> None:
+    inputs = [[]] + [[place, place] for place in range(1100)]
+    assert paths(inputs, [0] * 1101).features["paths"] == pytest.approx(1100 * log(2))

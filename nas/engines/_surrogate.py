@@ -1,6 +1,6 @@
-"""A Gaussian process for the error of a network, from its values, its costs and its operations.
+"""A Gaussian process for the error of a network, from its values, its costs, its operations and its paths.
 
-Inputs come in groups, one for each open value, cost and count; the relevance of each group is learnt by
+Inputs come in groups, one for each open value, cost and feature; the relevance of each group is learnt by
 marginal likelihood with weak priors. Effects of single values and of pairs of them are terms of their own,
 so that what a choice does is learnt from all networks that have it, however unlike they are otherwise
 (Duvenaud et al., "Additive Gaussian processes", NeurIPS 2011). A short training counts as a reading of
