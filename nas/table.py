@@ -104,22 +104,20 @@ class Table:
         if row is None:
             return Candidate(identity, {})
         costs = {cost: float(self._numbers[cost][row]) for cost in self.costs}
-        if self._ends:
-            return Candidate(identity, costs, self._of_cell(self.rows[row]))
-        return Candidate(identity, costs, self._counts(self.rows[row], self._shared))
+        ends_of = [*zip(self._ends, self.rows[row], strict=True)]
+        features = _counts("count", [choice for ends, choice in ends_of if not ends], self._shared[False])
+        if any(self._ends):
+            features |= self._of_cell([(*ends, choice) for ends, choice in ends_of if ends])
+        return Candidate(identity, costs, features)
 
-    @staticmethod
-    def _counts(choices: Sequence[Scalar], counted: Collection[Scalar]) -> dict[str, float]:
-        return {f"count_{choice}": float(choices.count(choice)) for choice in counted}
-
-    def _of_cell(self, operations: Sequence[Scalar]) -> dict[str, float]:
+    def _of_cell(self, edges: Sequence[tuple[int, int, Scalar]]) -> dict[str, float]:
         """Count what leads from a cell's input to its output, and follow its paths."""
         inputs: list[list[int]] = []
         kinds: list[Scalar] = []
         place_of: dict[int, int] = {}
-        for node in sorted({node for ends in self._ends for node in ends}):
+        for node in sorted({node for source, target, _ in edges for node in (source, target)}):
             first = len(inputs)
-            for (source, target), operation in zip(self._ends, operations, strict=True):
+            for source, target, operation in edges:
                 if target == node and operation != NONE:
                     inputs.append([place_of[source]])
                     kinds.append(operation)
@@ -128,21 +126,26 @@ class Table:
             kinds.append(PASSING[0])
         found = paths(inputs, [int(kind not in PASSING) for kind in kinds])
         used = [kind for kind, leads in zip(kinds, found.used, strict=True) if leads]
-        return self._counts(used, self._shared - {NONE, *PASSING}) | found.features
+        return _counts("cell", used, self._shared[True] - {NONE, *PASSING}) | found.features
 
     @cached_property
-    def _ends(self) -> tuple[tuple[int, int], ...]:
-        """The nodes that each value leads from and to, where all are the edges of a cell; or nothing."""
+    def _ends(self) -> tuple[tuple[int, int] | None, ...]:
+        """For each open value the nodes that it leads from and to, where it is an edge of a cell."""
         found = [EDGE.fullmatch(value.name) for value in self.open_values]
-        ends = tuple((int(match[1]), int(match[2])) for match in found if match)
-        every = len(ends) == len(found) and all(source < target for source, target in ends)
-        return ends if every else ()
+        ends = [(int(match[1]), int(match[2])) if match else None for match in found]
+        return tuple(pair if pair and pair[0] < pair[1] else None for pair in ends)
 
     @cached_property
-    def _shared(self) -> frozenset[Scalar]:
-        """The categories that several open values have."""
-        choices = [choice for value in self.open_values if not value.ordered for choice in value.choices]
-        return frozenset(choice for choice in choices if choices.count(choice) > 1)
+    def _shared(self) -> dict[bool, frozenset[Scalar]]:
+        """The categories that several edges (True), or several other open values (False), have."""
+        shared = {}
+        for edges in (True, False):
+            values = [
+                value for value, ends in zip(self.open_values, self._ends, strict=True) if edges == bool(ends)
+            ]
+            choices = [choice for value in values if not value.ordered for choice in value.choices]
+            shared[edges] = frozenset(choice for choice in choices if choices.count(choice) > 1)
+        return shared
 
     def trial(self, number: int, setting: Setting, *, low: bool = False) -> Trial:
         """Evaluate a setting as a search sees it.
@@ -204,6 +207,10 @@ def _choices(texts: Sequence[str]) -> tuple[Scalar, ...]:
     numbers = [_number(text) for text in distinct]
     known = [number for number in numbers if number is not None]
     return tuple(sorted(set(known))) if len(known) == len(numbers) else tuple(distinct)
+
+
+def _counts(where: str, choices: Sequence[Scalar], counted: Collection[Scalar]) -> dict[str, float]:
+    return {f"{where}_{choice}": float(choices.count(choice)) for choice in counted}
 
 
 def _number(text: str) -> int | float | None:

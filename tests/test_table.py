@@ -65,7 +65,7 @@ def test_of_a_cell_only_what_leads_from_input_to_output_counts(tmp_path: Path) -
     path = tmp_path / "cell.csv"
     path.write_text(CELL)
     table = Table(path, ["params"])
-    names = ("count_conv", "count_pool", "longest_path", "shortest_path", "paths")
+    names = ("cell_conv", "cell_pool", "longest_path", "shortest_path", "paths")
     found = [table.describe(table.setting(row)).features for row in range(4)]
     assert [[each[name] for name in names[:4]] for each in found] == [
         [1, 1, 2, 2],
@@ -78,7 +78,13 @@ def test_of_a_cell_only_what_leads_from_input_to_output_counts(tmp_path: Path) -
     path.write_text(CELL.replace("x_edge_0-1", "x_edge_1-0"))  # not from a lower node to a higher
     backward = Table(path, ["params"])
     features = backward.describe(backward.setting(0)).features
-    assert {*features} == {"count_conv", "count_none", "count_pool", "count_skip_connect"}
+    assert {*features} == {*names}  # of the two edges that are left
+    lines = [
+        f"{added},{line}" for added, line in zip(["x_a,x_b", *["conv,conv"] * 4], CELL.split(), strict=True)
+    ]
+    path.write_text("\n".join(lines))
+    both = Table(path, ["params"])
+    assert both.describe(both.setting(0)).features == {"count_conv": 2.0, **found[0]}
 
 
 def test_a_setting_without_a_row_fails(small: Table) -> None:
