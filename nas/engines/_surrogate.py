@@ -39,7 +39,7 @@ PRIORS = {
     "lag_noise": (np.log(0.03), 1.5),  # additional noise of a reading after one epoch
 }
 RELEVANCE_DEVIATION = 1.5
-CONFIDENCE = 0.95  # with which the readings must contradict the model's deviations before these are scaled
+CONFIDENCE = 0.9  # with which the readings must contradict the model's deviations before these are scaled
 FARTHEST = 50.0  # deviations from the priors that a step of the search may try: beyond, numbers overflow
 RAREST = 0.25  # deviation of a value that hardly ever differs: no more is made of it than of others
 
@@ -183,20 +183,24 @@ class ErrorModel:
     def _factorize(self) -> None:
         """Solve for the weights, and for a factor of the deviations.
 
-        That is the nearest to 1 with which the errors of foretelling each reading from all others
-        (Rasmussen & Williams, Gaussian Processes for Machine Learning, 5.4.2) could be by chance.
+        The errors of foretelling each reading from all others (Rasmussen & Williams, Gaussian Processes for
+        Machine Learning, 5.4.2), in their deviations, have a mean square and a greatest. The factor is the
+        nearest to 1 with which at least one of the two could be by chance.
         """
         from scipy.linalg import cho_solve, cholesky, solve_triangular
-        from scipy.stats import chi2
+        from scipy.stats import chi2, norm
 
         covariance = self._covariance(self._inputs, self._lags, self._inputs, self._lags)
         covariance[np.diag_indices_from(covariance)] += self._noises(self._lags)
         self._lower = cholesky(covariance, lower=True, check_finite=False)
         self._weights = cho_solve((self._lower, True), self._targets, check_finite=False)
         half = solve_triangular(self._lower, np.eye(len(covariance)), lower=True, check_finite=False)
-        squares = float((self._weights**2 / (half**2).sum(axis=0)).sum())
-        tails = (1.0 + CONFIDENCE) / 2.0, (1.0 - CONFIDENCE) / 2.0
-        self._factor = float(np.sqrt(np.clip(1.0, *(squares / chi2.ppf(tails, len(covariance))))))
+        residuals = np.abs(self._weights) / np.sqrt((half**2).sum(axis=0))
+        tails = np.array([1.0 + CONFIDENCE, 1.0 - CONFIDENCE]) / 2.0
+        by_mean = np.sqrt(residuals @ residuals / chi2.ppf(tails, len(residuals)))
+        by_greatest = residuals.max() / norm.ppf((1.0 + tails ** (1.0 / len(residuals))) / 2.0)
+        least, most = np.minimum(by_mean, by_greatest)[0], np.maximum(by_mean, by_greatest)[1]
+        self._factor = float(np.clip(1.0, least, most))
 
     def believe(self, rows: Array) -> None:
         """Take the mean at rows (candidates, columns) for read: the mean stays, the doubt shrinks."""
