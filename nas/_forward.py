@@ -187,6 +187,9 @@ def _conv(layer: Layer, source: Shape, values: Mapping[str, Any], x: Any) -> Any
             kernel = values[f"{layer.name}/kernel"]
             if layer.groups > 1:
                 kernel = _block_diagonal(kernel, layer, source[-1])
+            if layer.kernel_size == 1 and layer.stride > 1:  # read every so many pixels, then as with stride 1:
+                # oneDNN corrupts its memory on some processors when it trains the other
+                x, strides = x[:, :: strides[1], :: strides[2]], [1, 1, 1, 1]
             dilations = [1, 1 if flat else layer.dilation, layer.dilation, 1]
             return raw.Conv2D(input=x, filter=kernel, strides=strides, padding=padding, dilations=dilations)
         case "transposed_conv":
