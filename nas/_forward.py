@@ -187,11 +187,14 @@ def _conv(layer: Layer, source: Shape, values: Mapping[str, Any], x: Any) -> Any
             kernel = values[f"{layer.name}/kernel"]
             if layer.groups > 1:
                 kernel = _block_diagonal(kernel, layer, source[-1])
-            if layer.kernel_size == 1 and layer.stride > 1:  # read every so many pixels, then as with stride 1:
-                # oneDNN corrupts its memory on some processors when it trains the other
+            if layer.kernel_size == 1 and layer.stride > 1:
+                # The same as every so many pixels with stride 1. On some processors oneDNN corrupts its
+                # memory when it trains a strided one.
                 x, strides = x[:, :: strides[1], :: strides[2]], [1, 1, 1, 1]
-            dilations = [1, 1 if flat else layer.dilation, layer.dilation, 1]
-            return raw.Conv2D(input=x, filter=kernel, strides=strides, padding=padding, dilations=dilations)
+            if layer.dilation > 1:  # as Keras does: without oneDNN the raw operation has no gradient
+                rate = [1 if flat else layer.dilation, layer.dilation]
+                return tf.nn.convolution(x, kernel, padding=padding, dilations=rate)
+            return raw.Conv2D(input=x, filter=kernel, strides=strides, padding=padding)
         case "transposed_conv":
             batch = raw.Shape(input=x)[0]
             return raw.Conv2DBackpropInput(
