@@ -575,6 +575,16 @@ print(json.dumps({"values": dict(found.values), "onednn": os.environ.get("TF_ENA
 """
 
 
+def test_a_dilated_network_is_trained_without_onednn(digits, tmp_path):
+    chosen = job(tmp_path, digits, design(stages=[{"width": 8, "dilation": 2}]))
+    done = subprocess.run(
+        [sys.executable, "-c", CLEAN, pickle.dumps(chosen).hex()],
+        env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["onednn"] == "0"
+
+
 def test_a_clean_process_trains_a_pickled_job_without_a_word_on_stderr(digits, tmp_path):
     chosen = job(tmp_path, digits, design())
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "OMP_"))}
