@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.datasets import Dataset
+    from nas.data import Dataset
     from nas.space import SearchSpace
 
 __all__ = [
@@ -70,10 +70,10 @@ class Task:
 
     def load(self) -> tuple[Dataset, SearchSpace]:
         """Read the data, and the space bound to it."""
-        from nas.datasets import DataOptions, load
+        from nas.data import DataOptions, load_dataset
         from nas.space import SearchSpace
 
-        dataset = load(self.data, DataOptions(train_limit=self.train_limit))
+        dataset = load_dataset(self.data, DataOptions(train_limit=self.train_limit))
         space = SearchSpace.load(self.space)
         return dataset, space.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale)
 
@@ -128,7 +128,7 @@ def networks(space: SearchSpace, count: int, seed: int, most: int | None = None)
     """Draw settings of a bound space that build so many different networks, of `most` parameters at most."""
     import numpy as np
 
-    from nas.cost import cost
+    from nas.architecture import network_cost
     from nas.space import sample
 
     rng = np.random.default_rng(seed)
@@ -136,7 +136,7 @@ def networks(space: SearchSpace, count: int, seed: int, most: int | None = None)
     for _ in range(200 * count):
         setting = dict(sample(space.open_values, rng))
         design = space.design(setting)
-        if most is None or cost(design.architecture).params <= most:
+        if most is None or network_cost(design.architecture).params <= most:
             found.setdefault(design.key, setting)
         if len(found) == count:
             return list(found.values())
@@ -174,7 +174,7 @@ def conditions() -> dict[str, Any]:
     """Describe the machine and the versions, without names of hosts or paths."""
     import psutil
 
-    from nas._machine import processor
+    from nas.device.machine import processor
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from nas.space import Setting, sample
-from nas.table import Table
-from nas.trial import Trial, minimized
+from nas.testing.tabular_benchmark import Table
+from nas.trials import Trial, minimization_points
 
 __all__ = ["SAMPLERS", "Sampler", "missing", "start"]
 
@@ -31,7 +31,7 @@ class Sampler(Protocol):
 
 def losses(table: Table, trial: Trial) -> list[float]:
     """Give accuracy lost and the logarithm of each cost."""
-    row = minimized([trial], table.objectives)[0]
+    row = minimization_points([trial], table.objectives)[0]
     return [1.0 + float(row[0]), *(float(np.log(cost)) for cost in row[1:])]
 
 

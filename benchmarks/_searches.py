@@ -23,12 +23,12 @@ def fit(task: Task, setting: Mapping[str, Any], report: Report) -> tuple[float, 
     """Train a network by `model.fit`; give its accuracy and its parameters."""
     import keras
 
-    from nas.model import compiled
+    from nas.backends import build_compiled_model
 
     keras.backend.clear_session()
     dataset, space = loaded(task)
     design = space.design(setting)
-    model = compiled(design.architecture, design.training)
+    model = build_compiled_model(design.architecture, design.training)
     history = model.fit(
         dataset.train.x,
         dataset.train.y,
@@ -89,9 +89,9 @@ def keras_tuner(task: Task, report: Report, hyperband: bool) -> None:
     import keras
     import keras_tuner as kt
 
-    from nas.model import compiled
-    from nas.open_values import completed
+    from nas.backends import build_compiled_model
     from nas.space import active
+    from nas.space.open_values import completed
 
     dataset, space = loaded(task)
 
@@ -117,7 +117,7 @@ def keras_tuner(task: Task, report: Report, hyperband: bool) -> None:
 
         def build(self, hp: kt.HyperParameters) -> Any:
             design = space.design(self.setting(hp))
-            return compiled(design.architecture, design.training)
+            return build_compiled_model(design.architecture, design.training)
 
         def fit(self, hp: kt.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
             callbacks = [Score(), *kwargs.pop("callbacks", [])]
@@ -160,7 +160,7 @@ def keras_tuner_hyperband(task: Task, report: Report) -> None:
 def nas_search(task: Task, report: Report) -> None:
     """Search by nas with all that it has."""
     from nas import search
-    from nas.status import Status
+    from nas.search import Status
 
     reported: dict[int, int] = {}
 

@@ -12,10 +12,10 @@ import moocore
 import numpy as np
 from _samplers import Sampler, start
 
-from nas.halving import Halving
+from nas.search.halving import Halving
 from nas.space import Setting
-from nas.table import Table
-from nas.trial import Trial
+from nas.testing.tabular_benchmark import Table
+from nas.trials import Trial
 
 __all__ = ["Run", "simulate"]
 

@@ -1,4 +1,4 @@
-"""What a trial costs besides its training steps: Keras' fit against nas.evaluate, in a warm worker.
+"""What a trial costs besides its training steps: Keras' fit against nas.evaluation.job, in a warm worker.
 
     python benchmarks/fixed_cost.py                   writes benchmarks/results/fixed_cost.{md,json}
     python benchmarks/fixed_cost.py --json            prints the figures as JSON
@@ -24,11 +24,10 @@ from typing import Any
 
 from _common import conditions, emit, median, table
 
-from nas.architecture import Design
-from nas.cost import cost
-from nas.datasets import DataOptions, Dataset, load
-from nas.evaluate import Job, evaluate, prepare
-from nas.model import compiled
+from nas.architecture import Design, network_cost
+from nas.backends import build_compiled_model
+from nas.data import DataOptions, Dataset, load_dataset
+from nas.evaluation import Job, evaluate, load_tensorflow
 
 BATCH = 64
 EPOCHS = 4  # after the first
@@ -58,7 +57,7 @@ def by_fit(network: Design, dataset: Dataset) -> dict[str, float]:
     train, held = dataset.train, dataset.validation
     keras.backend.clear_session()
     moments = [now()]
-    model = compiled(network.architecture, network.training)
+    model = build_compiled_model(network.architecture, network.training)
     tick = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: moments.append(now()))
     options: dict[str, Any] = {"batch_size": BATCH, "verbose": 0, "validation_data": (held.x, held.y)}
     model.fit(train.x, train.y, **options)
@@ -97,7 +96,7 @@ def parted(
 
 
 def run(repeats: int) -> dict[str, Any]:
-    data = load("digits", DataOptions(image_size=28))
+    data = load_dataset("digits", DataOptions(image_size=28))
     rows: dict[str, list[dict[str, float]]] = {"fit": [], "nas": []}
     params = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -108,7 +107,7 @@ def run(repeats: int) -> dict[str, Any]:
             network = design(14 + number)
             found = {"fit": by_fit(network, opened), "nas": by_nas(network, saved, folder / str(number))}
             if number >= 0:
-                params.append(cost(network.architecture).params)
+                params.append(network_cost(network.architecture).params)
                 for name, row in found.items():
                     rows[name].append(row)
     images = len(data.train)
@@ -148,7 +147,7 @@ def text(result: dict[str, Any]) -> str:
         "design to the end of the first epoch with\nits validation (nas: and the written checkpoint), "
         "less a steady epoch. A steady epoch has its validation\n"
         "(and nas' the checkpoint, read and written).\n\n"
-        + table(["", "model.fit", "nas.evaluate", "ratio"], rows)
+        + table(["", "model.fit", "nas.evaluation.job", "ratio"], rows)
         + "\n\nRatios are medians of the ratios of each network. On a loaded machine the processor's time is "
         "the one to read.\nMade by `python benchmarks/fixed_cost.py`."
     )
@@ -165,7 +164,7 @@ def main() -> None:
     if chosen.repeats < 5:
         parser.error(f"--repeats must be at least 5, got {chosen.repeats}; use 5")
     where = conditions()
-    prepare()
+    load_tensorflow()
     result = {"conditions": where, **run(chosen.repeats)}
     emit("fixed_cost", result, text(result), chosen.json, not chosen.no_write)
 

@@ -27,10 +27,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nas._litert_file import litert_bytes
 from nas.architecture import Architecture
-from nas.latency import LatencyOptions, measure, measure_file, this_device
-from nas.latency_model import LatencyModel, spread
+from nas.backends import litert_bytes
+from nas.device import LatencyOptions, local_device
+from nas.device.latency import measure_architecture, measure_file
+from nas.device.latency_model import LatencyModel, spread
 from nas.space import SearchSpace, sample
 
 RESULTS = Path(__file__).parent / "results"
@@ -97,9 +98,9 @@ def rank_agreement(one: np.ndarray, two: np.ndarray) -> float:
 
 def with_predict(networks: Sequence[Architecture]) -> dict[str, object]:
     """Time Keras' `model.predict` at batch 1 as is usual: the mean of five calls after a first one."""
-    from nas.model import build
+    from nas.backends import build_model
 
-    models = [build(network) for network in networks]
+    models = [build_model(network) for network in networks]
     image = np.zeros((1, 32, 32, 3), np.float32)
     for model in models:
         model.predict(image, verbose=0)
@@ -118,7 +119,7 @@ def against_converter(networks: Sequence[Architecture]) -> dict[str, object]:
     import keras
     import tensorflow as tf
 
-    from nas.model import build
+    from nas.backends import build_model
 
     rows = []
     rng = np.random.default_rng(0)
@@ -129,7 +130,7 @@ def against_converter(networks: Sequence[Architecture]) -> dict[str, object]:
             ours.write_bytes(litert_bytes(network))
             middle = time.perf_counter()
             entry = keras.Input(batch_shape=(1, *network.input_shape))
-            untrained = build(network)
+            untrained = build_model(network)
             for layer in untrained.layers:
                 if isinstance(layer, keras.layers.BatchNormalization):  # else the converter leaves it out
                     layer.set_weights([rng.uniform(0.5, 1.5, array.shape) for array in layer.get_weights()])
@@ -159,7 +160,7 @@ def learnt(space: SearchSpace) -> list[dict[str, object]]:
     """Fit latency models to more and more networks and hold them against HELD_OUT others, drawn at random."""
     chosen = spread(space, max(CALIBRATIONS), np.random.default_rng(0))
     begin = time.perf_counter()
-    known = [(network, measure(network)) for network in chosen]
+    known = [(network, measure_architecture(network)) for network in chosen]
     seconds_each = (time.perf_counter() - begin) / len(chosen)
     fitted_to = {network.id for network in chosen}
     others: dict[str, Architecture] = {}
@@ -168,10 +169,10 @@ def learnt(space: SearchSpace) -> list[dict[str, object]]:
         network = space.design(sample(space.open_values, rng)).architecture
         if network.id not in fitted_to:
             others[network.id] = network
-    measured = np.array([measure(network).p50_ms for network in others.values()])
+    measured = np.array([measure_architecture(network).p50_ms for network in others.values()])
     rows = []
     for count in CALIBRATIONS:
-        model = LatencyModel(this_device(LatencyOptions()))
+        model = LatencyModel(local_device(LatencyOptions()))
         for network, latency in known[:count]:
             model.add(network, latency.p50_ms, latency.cv)
         model.fit()
@@ -268,7 +269,7 @@ def main() -> None:
     networks = spread(space, asked.networks, np.random.default_rng(7))
 
     def timed(number: int) -> float:
-        return measure(networks[number]).p50_ms
+        return measure_architecture(networks[number]).p50_ms
 
     repeats = {"idle": repeated(networks, timed)}
     with busy_cores():
@@ -277,7 +278,7 @@ def main() -> None:
     repeats["predict"] = with_predict(networks)  # TensorFlow is loaded from here on
     shifts = np.array(repeats["busy"]["median_ms"]) / np.array(repeats["idle"]["median_ms"])
     results = {
-        "device": this_device(LatencyOptions()).fingerprint,
+        "device": local_device(LatencyOptions()).fingerprint,
         "python": platform.python_version(),
         "networks": len(networks),
         "repeats": repeats,

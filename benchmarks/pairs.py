@@ -4,7 +4,7 @@
     python benchmarks/pairs.py --json                 prints the figures as well
     python benchmarks/pairs.py --work DIR             resumable: goes on where it was stopped
 
-Each network is trained by `nas.train` on the same examples in the same order and judged once on the whole
+Each network is trained by `nas.training.train` on the same examples in the same order and judged once on the whole
 test split. Times are processor times, taken in turns, one network after the other several times over: what
 else runs on the machine is not in them. Needs mnist.npz and cifar10.zip in $NAS_SHARED/data, or else
 downloads both with Keras' loaders.
@@ -26,16 +26,18 @@ from pathlib import Path
 THREADS = os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", THREADS)
 
-from nas.architecture import Design  # threads are set before anything loads
-from nas.cost import cost
-from nas.datasets import DataOptions, Dataset, load
-from nas.evaluate import Job, evaluate, prepare
+from nas.architecture import (
+    Design,  # threads are set before anything loads
+    network_cost,
+)
+from nas.backends import build_compiled_model, build_model
+from nas.data import DataOptions, Dataset, load_dataset
+from nas.device import LatencyOptions, local_device
+from nas.device.latency import measure_architecture
+from nas.evaluation import Job, evaluate, load_tensorflow
 from nas.export import export_litert
-from nas.latency import LatencyOptions, measure, this_device
-from nas.model import build, compiled
-from nas.network import retrained
 from nas.space import SearchSpace, shipped
-from nas.train import TrainOptions, train
+from nas.training import TrainOptions, retrained, train_network
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(os.environ.get("NAS_SHARED", Path(__file__).parents[2] / "shared")) / "data"
@@ -95,11 +97,11 @@ PAIRS = (
 
 def timings(pair: Pair, folder: Path) -> dict[str, dict[str, float]]:
     """Median processor seconds an epoch, by this project's trainer and by Keras' `fit`, in turns."""
-    dataset = load(pair.data, DataOptions(train_limit=pair.timed, validation=0.02))
+    dataset = load_dataset(pair.data, DataOptions(train_limit=pair.timed, validation=0.02))
     saved = dataset.save(folder / "timed" / pair.loader)
-    prepare()
+    load_tensorflow()
     designs = {name: _design(pair, name) for name in (pair.standard, pair.separable)}
-    models = {name: compiled(made.architecture, made.training) for name, made in designs.items()}
+    models = {name: build_compiled_model(made.architecture, made.training) for name, made in designs.items()}
     seconds: dict[str, dict[str, list[float]]] = {name: {"nas": [], "fit": []} for name in designs}
     for epoch in range(1, TURNS + 1):
         for name, design in designs.items():
@@ -136,7 +138,9 @@ def latencies(pair: Pair, folder: Path) -> dict[str, dict[str, float]]:
                 runs.append(1000 * (time.thread_time() - begun))
             own = taken.setdefault(name, {"measured": [], "processor": []})
             own["processor"].append(statistics.median(runs))
-            own["measured"].append(measure(architecture, LatencyOptions(budget_seconds=2.0)).p50_ms)
+            own["measured"].append(
+                measure_architecture(architecture, LatencyOptions(budget_seconds=2.0)).p50_ms
+            )
     return {name: {how: min(values) for how, values in found.items()} for name, found in taken.items()}
 
 
@@ -148,7 +152,7 @@ def trained(pair: Pair, name: str, seed: int, dataset: Dataset, folder: Path) ->
 
     own = f"{name}-{seed}" if pair.normalization == "none" else f"{name}-{pair.normalization}-{seed}"
     options = TrainOptions(folder / own, pair.epochs, seed=seed, formats=("keras",))
-    result = train(_design(pair, name), dataset, options, show, name)
+    result = train_network(_design(pair, name), dataset, options, show, name)
     epochs = [row["seconds"] for row in result.progress.curve]
     return {
         "test_accuracy": result.test["test_accuracy"],
@@ -164,9 +168,9 @@ def signal(pair: Pair, name: str) -> float:
     import numpy as np
 
     keras.utils.set_random_seed(0)
-    model = build(_design(pair, name).architecture)
+    model = build_model(_design(pair, name).architecture)
     before = keras.Model(model.input, model.layers[-1].input)
-    x = load(pair.data, DataOptions(train_limit=pair.timed)).train.x[:64]
+    x = load_dataset(pair.data, DataOptions(train_limit=pair.timed)).train.x[:64]
     return float(np.std(np.asarray(before(x.astype("float32"), training=True))))
 
 
@@ -178,7 +182,7 @@ def _design(pair: Pair, name: str) -> Design:
 
 
 def compare(pair: Pair, folder: Path) -> dict[str, object]:
-    dataset = load(pair.data, DataOptions(train_limit=pair.train_limit))
+    dataset = load_dataset(pair.data, DataOptions(train_limit=pair.train_limit))
     timed, latency = timings(pair, folder), latencies(pair, folder)
     runs: dict[str, list[dict[str, float]]] = {pair.standard: [], pair.separable: []}
     for seed in pair.seeds:
@@ -186,7 +190,7 @@ def compare(pair: Pair, folder: Path) -> dict[str, object]:
             found.append(trained(pair, name, seed, dataset, folder))
     networks = {}
     for name, found in runs.items():
-        counted = cost(_design(pair, name).architecture)
+        counted = network_cost(_design(pair, name).architecture)
         networks[name] = {
             "params": counted.params,
             "flops": counted.flops,
@@ -247,7 +251,7 @@ def _section(found: dict) -> list[str]:
         ("the same, Keras' `model.fit`", *(f"{n['timed_seconds']['fit']:.2f}" for n in (one, two)), fit),
         ("LiteRT, processor ms an image",
          *(f"{n['latency_ms']['processor']:.3f}" for n in (one, two)), latency),
-        ("LiteRT, ms an image by the clock (`nas.latency`)",
+        ("LiteRT, ms an image by the clock (`nas.device.latency`)",
          *(f"{n['latency_ms']['measured']:.3f}" for n in (one, two)), None),
     ]  # fmt: skip
     rows.append((
@@ -315,7 +319,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     os.chdir(work)  # MLflow's record of the trainings goes here
     machine = {
-        "processor": this_device(LatencyOptions()).processor,
+        "processor": local_device(LatencyOptions()).processor,
         "cores": os.cpu_count(),
         "threads": int(THREADS),
         "python": platform.python_version(),

@@ -31,17 +31,17 @@ from typing import Any
 import numpy as np
 from _common import arguments, conditions, emit, located, picture, table
 
-from nas import session
-from nas.cost import cost
-from nas.datasets import load
-from nas.evaluate import Evaluation, Job
-from nas.halving import Halving, rungs
-from nas.loop import Search, TrialTraining
-from nas.plan import Plan, bound_space
-from nas.screening import Screen
+from nas.architecture import network_cost
+from nas.data import load_dataset
+from nas.evaluation import Evaluation, Job
+from nas.record import Record
+from nas.search import Plan, Status, session
+from nas.search.halving import Halving, rungs
+from nas.search.loop import Search, TrialTraining
+from nas.search.plan import bound_space
+from nas.search.screening import Screen
+from nas.search.status import Budget
 from nas.space import SearchSpace
-from nas.status import Budget, Status
-from nas.tracking import Record
 
 CHECKPOINT_BYTES = 100_000  # a network of 8,000 parameters with Adam's two moments
 EPOCHS, REDUCTION = 9, 3
@@ -59,7 +59,7 @@ class Looked:
     def submit(self, job: Job) -> Future[Evaluation]:
         """Give a future that is done."""
         luck = int(hashlib.sha256(job.design.key.encode()).hexdigest()[:8], 16) / 2**32
-        size = math.log10(cost(job.design.architecture).flops)
+        size = math.log10(network_cost(job.design.architecture).flops)
         begun = max((rung for rung in STEPS if rung < job.epochs), default=0) if job.resume else 0
         curve = []
         for epoch in range(begun + 1, job.epochs + 1):
@@ -92,7 +92,7 @@ class Searching:
 
     def __init__(self, engine: str, resumed: bool, space: str) -> None:
         name, sampler = ENGINES[engine]
-        dataset = load("digits")
+        dataset = load_dataset("digits")
         plan = Plan.of(
             {
                 "space": {},

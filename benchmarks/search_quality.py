@@ -32,7 +32,7 @@ from _samplers import SAMPLERS, missing
 from _simulation import Run, simulate
 
 from nas.errors import NasError
-from nas.table import Table
+from nas.testing.tabular_benchmark import Table
 
 MARKS = (25, 50, 100, 200)
 SINGLE = "default-full-trainings-only"  # what --fidelity low is held against, at equal total cost

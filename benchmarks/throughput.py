@@ -43,7 +43,7 @@ def keras_tuner(task: Task, report: Report) -> None:
     """Train the networks by Keras Tuner's RandomSearch, as its guide has it."""
     import keras_tuner as kt
 
-    from nas.model import compiled
+    from nas.backends import build_compiled_model
 
     dataset, space = task.load()
     designs = [space.design(setting) for setting in task.settings]
@@ -59,7 +59,7 @@ def keras_tuner(task: Task, report: Report) -> None:
         def build(self, hp: kt.HyperParameters) -> Any:
             value = hp.Float("network", 0.0, 1.0)
             place = self.drawn.setdefault(value, len(self.drawn)) if self.searching else 0
-            return compiled(designs[place].architecture, designs[place].training)
+            return build_compiled_model(designs[place].architecture, designs[place].training)
 
         def fit(self, hp: kt.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
             begun = time.perf_counter()
@@ -90,7 +90,7 @@ def optuna_script(task: Task, report: Report) -> None:
     import keras
     import optuna
 
-    from nas.model import compiled
+    from nas.backends import build_compiled_model
 
     dataset, space = task.load()
     designs = [space.design(setting) for setting in task.settings]
@@ -100,7 +100,7 @@ def optuna_script(task: Task, report: Report) -> None:
         keras.backend.clear_session()
         design = designs[trial.suggest_int("network", 0, len(designs) - 1)]
         begun = time.perf_counter()
-        model = compiled(design.architecture, design.training)
+        model = build_compiled_model(design.architecture, design.training)
         history = model.fit(
             train.x,
             train.y,
@@ -124,10 +124,9 @@ def nas_search(task: Task, report: Report) -> None:
 
     The costliest come first, so that no worker is left alone for long at the end.
     """
-    from nas import session
-    from nas.cost import cost
+    from nas.architecture import network_cost
     from nas.executors import default_workers
-    from nas.status import Status
+    from nas.search import Status, prepare_search
 
     workers = default_workers()
     asked = {
@@ -141,9 +140,9 @@ def nas_search(task: Task, report: Report) -> None:
         "halving": False,
         "seed": task.seed,
     }
-    prepared = session.begin(task.space, asked, name="throughput", workers=workers)
+    prepared = prepare_search(task.space, asked, name="throughput", workers=workers)
     flops = {
-        place: cost(prepared.screen.space.design(s).architecture).flops
+        place: network_cost(prepared.screen.space.design(s).architecture).flops
         for place, s in enumerate(task.settings)
     }
     start = tuple(task.settings[place] for place in sorted(flops, key=lambda place: -flops[place]))

@@ -31,13 +31,13 @@ class Judge:
     """Tells networks' parameters, trains them again, and gives the hypervolume of fronts."""
 
     def __init__(self, task: Task) -> None:
-        from nas.screening import counted_costs
-        from nas.space_facts import extreme
+        from nas.search import counted_costs
+        from nas.space import find_extreme
 
         self.task = task
         self.dataset, self.space = task.load()
         self.low, self.high = (
-            extreme(self.space, lambda design: counted_costs(design.architecture)["params"], greatest)[1]
+            find_extreme(self.space, lambda design: counted_costs(design.architecture)["params"], greatest)[1]
             for greatest in (False, True)
         )
         self._params: dict[str, float] = {}
@@ -46,12 +46,12 @@ class Judge:
 
     def network(self, setting: Mapping[str, Any]) -> str:
         """Give the key of the network that a setting builds."""
-        from nas.cost import cost
+        from nas.architecture import network_cost
 
         design = self.space.design(setting)
         if design.key not in self._designs:
             self._designs[design.key] = design
-            self._params[design.key] = float(cost(design.architecture).params)
+            self._params[design.key] = float(network_cost(design.architecture).params)
         return str(design.key)
 
     def share(self, network: str) -> float:
@@ -60,7 +60,7 @@ class Judge:
 
     def front(self, accuracies: Mapping[str, float]) -> list[str]:
         """Give the networks that none of the others dominates."""
-        from nas.pareto import non_dominated
+        from nas.trials import non_dominated
 
         keys = list(accuracies)
         points = np.array([(-accuracies[key], self.share(key)) for key in keys]).reshape(-1, 2)
@@ -68,7 +68,7 @@ class Judge:
 
     def train_again(self, networks: Sequence[str], folder: Path) -> None:
         """Train networks at full length with another seed, one worker for each core."""
-        from nas.evaluate import Job
+        from nas.evaluation import Job
         from nas.executors import LocalProcesses, default_workers
 
         saved = self.dataset.save(folder / "data")
@@ -90,7 +90,7 @@ class Judge:
 
     def hypervolume(self, front: Sequence[str]) -> float:
         """Give the share of the box of accuracy and log params that a front, trained again, dominates."""
-        from nas.pareto import hypervolume
+        from nas.trials.pareto import hypervolume
 
         points = np.array([(1.0 - self.again[key], self.share(key)) for key in front]).reshape(-1, 2)
         return hypervolume(points, np.ones(2))
@@ -254,10 +254,10 @@ def text_of(result: Mapping[str, Any]) -> str:
 
 def fixed_splits(data: str, train: int, validation: int, folder: Path) -> str:
     """Write a file of so many training and validation examples, stratified, for all contenders."""
-    from nas.datasets import DataOptions, load
+    from nas.data import DataOptions, load_dataset
 
     share = validation / (train + validation)
-    dataset = load(data, DataOptions(validation=share, train_limit=train))
+    dataset = load_dataset(data, DataOptions(validation=share, train_limit=train))
     path = folder / f"{dataset.name}.npz"
     arrays = {"train": dataset.train, "val": dataset.validation, "test": dataset.test or dataset.validation}
     np.savez(

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas import report, session
-from nas.pick import pick
-from nas.plan import Plan
-from nas.session import Result
-from nas.status import Status
-from nas.tracking import Record
-from nas.trial import Trial
+from nas.record import Record
+from nas.search import Plan, Result, Status, prepare_search, resume_search
+from nas.trials import Trial, pareto_front, pick_trial
 
 __all__ = ["Found", "find", "resume", "search"]
 
@@ -33,11 +29,11 @@ def search(
 ) -> Result:
     """Search a space (a shipped name, a YAML file or its content) as `nas search` does.
 
-    `asked` are the values of `nas.plan.Plan`, such as data="digits", trials=20, limits={"params": 1e4}.
+    `asked` are the values of `nas.search.plan.Plan`, such as data="digits", trials=20, limits={"params": 1e4}.
     `workers` 0 trains in this process; with more, call this under `if __name__ == "__main__":`, since
     worker processes import the calling script. Raises NasError with one sentence for a user.
     """
-    return session.begin(space, asked, name, start_from, workers=_workers(workers)).run(show)
+    return prepare_search(space, asked, name, start_from, workers=_workers(workers)).run(show)
 
 
 def resume(
@@ -48,7 +44,7 @@ def resume(
     **changes: Any,
 ) -> Result:
     """Go on with a search, the latest by default; `changes` as in trials=100."""
-    return session.reopen(name, changes, workers=_workers(workers)).run(show)
+    return resume_search(name, changes, workers=_workers(workers)).run(show)
 
 
 def _workers(asked: int | None) -> int:
@@ -75,32 +71,32 @@ class Found:
     @property
     def front(self) -> list[Trial]:
         """The Pareto front of the trials trained in full."""
-        return report.front(self.trials, self.plan.parsed_objectives())
+        return pareto_front(self.trials, self.plan.parsed_objectives())
 
     def pick(self, choice: str = "best", where: str = "") -> Trial:
         """Choose a trial: best, knee, smallest or its number; raises InputError where there is none."""
-        return pick(self.trials, self.plan.parsed_objectives(), choice, where)
+        return pick_trial(self.trials, self.plan.parsed_objectives(), choice, where)
 
     def weights(self, trial: Trial) -> list[Any]:
         """Give a trial's weights in the order of Keras' `model.weights`."""
-        from nas._checkpoint import read_state
+        from nas.evaluation import read_state
 
         return list(read_state(self.record.file(trial)).weights)
 
     def model(self, trial: Trial) -> Any:
         """Give a trial's network as a compiled Keras model with the weights found."""
-        from nas.evaluate import prepare
-        from nas.model import compiled
+        from nas.backends import build_compiled_model
+        from nas.evaluation import load_tensorflow
 
-        prepare()
+        load_tensorflow()
         design = trial.design
-        model = compiled(design.architecture, design.training)
+        model = build_compiled_model(design.architecture, design.training)
         model.set_weights(self.weights(trial))
         return model
 
     def pictures(self, trial: Trial) -> bytes:
         """Draw a segmentation network's predictions beside the masks of validation images; a PNG."""
-        from nas.datasets import load
-        from nas.pictures import predictions
+        from nas.data import load_dataset
+        from nas.report import draw_predictions
 
-        return predictions(self.model(trial), load(self.plan.data, self.plan.data_options))
+        return draw_predictions(self.model(trial), load_dataset(self.plan.data, self.plan.data_options))

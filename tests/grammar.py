@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.parts import Activation
+from nas.architecture.parts import Activation
 
 ACTIVATIONS = get_args(Activation)
 

@@ -14,7 +14,7 @@ from math import ceil, prod
 from types import SimpleNamespace
 from typing import Any
 
-from nas.layers import Layer
+from nas.architecture import Layer
 
 Plain = tuple[Any, ...]
 """A layer without its name and without values that make no difference."""

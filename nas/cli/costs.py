@@ -10,9 +10,8 @@ import typer
 from nas.errors import InputError
 
 if TYPE_CHECKING:
-    from nas.anatomy import Anatomy
     from nas.architecture import Architecture
-    from nas.latency import Latency, LatencyOptions
+    from nas.device import Latency, LatencyOptions, ModelSummary
 
 __all__ = ["add_to"]
 
@@ -46,7 +45,7 @@ def measure(
         nas measure vgg_small_separable --precision dynamic_int8 --json
     """
     from nas.cli.show import number, output, print_json, table
-    from nas.latency import LatencyOptions
+    from nas.device import LatencyOptions
 
     options = LatencyOptions(precision, latency_threads, runtime)  # type: ignore[arg-type]  # it checks its words
     anatomy, latency = _measured(file, options, data)
@@ -69,7 +68,7 @@ def measure(
     output.print(f"device       {latency.device.fingerprint}")
 
 
-def _as_data(anatomy: Anatomy, latency: Latency) -> dict[str, Any]:
+def _as_data(anatomy: ModelSummary, latency: Latency) -> dict[str, Any]:
     return {
         "params": anatomy.params,
         "trainable_params": anatomy.trainable_params,
@@ -86,26 +85,32 @@ def _as_data(anatomy: Anatomy, latency: Latency) -> dict[str, Any]:
     }
 
 
-def _measured(file: str, options: LatencyOptions, data: str | None) -> tuple[Anatomy, Latency]:
+def _measured(file: str, options: LatencyOptions, data: str | None) -> tuple[ModelSummary, Latency]:
     """Take a file apart and time it; an architecture is written as a file first."""
-    from nas import anatomy, latency
+    from nas.device import (
+        measure_architecture,
+        measure_file,
+        summarize_architecture,
+        summarize_litert,
+        summarize_onnx,
+    )
 
     path = Path(file)
     if path.suffix in (".keras", ".tflite", ".onnx") and not path.is_file():
         raise InputError(f"a model file must exist, got '{file}'; see what nas export wrote")
     if path.suffix == ".tflite":
-        return anatomy.of_litert(path.read_bytes()), latency.measure_file(path, options)
+        return summarize_litert(path.read_bytes()), measure_file(path, options)
     if path.suffix == ".onnx":
-        return anatomy.of_onnx(path), latency.measure_file(path, options)
+        return summarize_onnx(path), measure_file(path, options)
     if path.suffix == ".keras":
         return _keras(path, options)
     architecture = _architecture(file)
     images = None
     if data is not None:
-        from nas.datasets import DataOptions, load
+        from nas.data import DataOptions, load_dataset
 
-        images = load(data, DataOptions(image_size=architecture.input_shape[0])).train.x[:200]
-    return anatomy.of_architecture(architecture), latency.measure(architecture, options, images)
+        images = load_dataset(data, DataOptions(image_size=architecture.input_shape[0])).train.x[:200]
+    return summarize_architecture(architecture), measure_architecture(architecture, options, images)
 
 
 def _architecture(word: str) -> Architecture:
@@ -130,19 +135,23 @@ def _architecture(word: str) -> Architecture:
     return space.design({}).architecture
 
 
-def _keras(path: Path, options: LatencyOptions) -> tuple[Anatomy, Latency]:
+def _keras(path: Path, options: LatencyOptions) -> tuple[ModelSummary, Latency]:
     """Load a Keras file, convert it as it is and time that."""
     import tempfile
 
-    from nas import anatomy, latency
-    from nas.evaluate import prepare
+    from nas.device import (
+        convert_to_litert,
+        measure_file,
+        summarize_keras,
+    )
+    from nas.evaluation import load_tensorflow
 
     if options.precision != "float32" or options.runtime != "litert":
         raise InputError(
             f"a .keras file is measured as LiteRT of float32, got {options.runtime} {options.precision}; "
             "export it in that precision and measure the file"
         )
-    prepare()
+    load_tensorflow()
     import keras
 
     try:
@@ -152,8 +161,8 @@ def _keras(path: Path, options: LatencyOptions) -> tuple[Anatomy, Latency]:
         raise InputError(f"a .keras file must be one that Keras can load, got '{path}': {reason}") from None
     with tempfile.TemporaryDirectory(prefix="nas-") as folder:
         converted = Path(folder, "model.tflite")
-        converted.write_bytes(anatomy.to_litert(model))
-        return anatomy.of_keras(model), latency.measure_file(converted, options)
+        converted.write_bytes(convert_to_litert(model))
+        return summarize_keras(model), measure_file(converted, options)
 
 
 def calibrate(
@@ -174,9 +183,8 @@ def calibrate(
     """
     from rich.progress import Progress
 
-    from nas import latency_model
     from nas.cli.show import errors, output
-    from nas.latency import LatencyOptions, this_device
+    from nas.device import LatencyOptions, calibrate_latency_model, local_device
     from nas.space import SearchSpace
 
     options = LatencyOptions(precision, latency_threads, runtime)  # type: ignore[arg-type]  # it checks its words
@@ -187,9 +195,9 @@ def calibrate(
     )
     with Progress(console=errors, disable=not errors.is_terminal) as bar:
         task = bar.add_task("measuring", total=networks)
-        model = latency_model.calibrate(
+        model = calibrate_latency_model(
             bound, networks, options, lambda done, count: bar.update(task, completed=done, total=count)
         )
     path = model.save()
-    output.print(f"{len(model)} networks measured on {this_device(options).fingerprint}")
+    output.print(f"{len(model)} networks measured on {local_device(options).fingerprint}")
     output.print(f"saved in {path}")

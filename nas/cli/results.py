@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.errors import InputError
+from nas.report import figure_html, pareto_figure
+from nas.trials import trial_rows
 
 if TYPE_CHECKING:
-    from nas.plan import Plan
-    from nas.session import Result
-    from nas.trial import Trial
+    from nas.search import Plan, Result
+    from nas.trials import Trial
 
 __all__ = ["add_to", "print_front"]
 
@@ -46,7 +47,6 @@ def front(
 
         nas front photos --html front.html
     """
-    from nas import report
     from nas.api import find
     from nas.cli.show import errors, print_json
 
@@ -54,12 +54,12 @@ def front(
     objectives = found.plan.parsed_objectives()
     chosen = list(found.trials) if every else found.front
     if json:
-        print_json(report.rows(chosen, objectives))
+        print_json(trial_rows(chosen, objectives))
     else:
         _print_table(found.record.name, chosen, found.plan, every)
     if html is not None:
-        figure = report.pareto_figure(found.trials, objectives, found.record.links(found.trials))
-        html.write_text(report.figure_html(figure), encoding="utf-8")
+        figure = pareto_figure(found.trials, objectives, found.record.links(found.trials))
+        html.write_text(figure_html(figure), encoding="utf-8")
         errors.print(f"wrote {html}")
 
 
@@ -101,12 +101,11 @@ def summary(trial: Trial) -> str:
 
 def print_front(result: Result, json: bool) -> None:
     """Print what a search found, where it is kept, and what to do next."""
-    from nas import report
     from nas.cli.show import duration, errors, output, print_json
-    from nas.tracking import tracking_uri
+    from nas.record import tracking_uri
 
     if json:
-        print_json(report.rows(result.front, result.plan.parsed_objectives()))
+        print_json(trial_rows(result.front, result.plan.parsed_objectives()))
         return
     status, name = result.status, result.name
     errors.print(f"Ended after {duration(status.elapsed)}: {status.ended_by}.", soft_wrap=True)
@@ -140,7 +139,6 @@ def show(
 
         nas show photos 12
     """
-    from nas import report
     from nas.api import find
     from nas.cli.show import number, output, print_json, table
 
@@ -148,7 +146,7 @@ def show(
     found = find(name)
     trial = found.pick(number_text)
     if json:
-        row = report.rows([trial], found.plan.parsed_objectives())[0]
+        row = trial_rows([trial], found.plan.parsed_objectives())[0]
         architecture = trial.architecture.to_dict() if trial.architecture else None
         print_json({**row, "state": trial.state, "reason": trial.reason, "epochs": trial.epochs,
                     "curve": [dict(epoch) for epoch in trial.curve], "architecture": architecture,
@@ -198,16 +196,16 @@ def export(
     """
     from nas.api import find
     from nas.cli.show import named, output
-    from nas.evaluate import prepare
-    from nas.export import ExportOptions, write
+    from nas.evaluation import load_tensorflow
+    from nas.export import ExportOptions, export_files
 
     found = find(name)
     trial = found.pick(pick, where)
     weights = None if fresh else found.weights(trial)
     chosen = tuple(word.strip() for word in formats.split(",") if word.strip())
     calibration = _calibration(found.plan) if precision == "int8" else None
-    prepare()
-    written = write(trial.design, weights, out, ExportOptions(chosen, precision, calibration))
+    load_tensorflow()
+    written = export_files(trial.design, weights, out, ExportOptions(chosen, precision, calibration))
     if found.plan.task == "segmentation" and weights is not None:
         written["predictions"] = out / "predictions.png"
         written["predictions"].write_bytes(found.pictures(trial))
@@ -219,9 +217,9 @@ def export(
 
 
 def _calibration(plan: Plan) -> Any:
-    from nas.datasets import load
+    from nas.data import load_dataset
 
-    return load(plan.data, plan.data_options).train.x[:200]
+    return load_dataset(plan.data, plan.data_options).train.x[:200]
 
 
 def ui(port: Annotated[int, typer.Option(help="The port to serve on.")] = 5000) -> None:
@@ -234,7 +232,7 @@ def ui(port: Annotated[int, typer.Option(help="The port to serve on.")] = 5000) 
         nas ui --port 5001
     """
     from nas.cli.show import errors
-    from nas.tracking import ui_command
+    from nas.record import ui_command
 
     command = ui_command(port)
     errors.print(f"http://127.0.0.1:{port}  (end with Ctrl-C)")

@@ -115,9 +115,9 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
 ) -> None:
     """Search a space."""
-    from nas import session
     from nas.cli.results import print_front
     from nas.cli.show import SearchView, errors
+    from nas.search import prepare_search, resume_search
 
     changes: dict[str, Any] = {}
     if trials is not None:
@@ -136,7 +136,7 @@ def search(
         errors.print(text, soft_wrap=True)
 
     if resume is not None:
-        prepared = session.reopen(resume or None, changes, workers=processes, tell=tell)
+        prepared = resume_search(resume or None, changes, workers=processes, tell=tell)
     else:
         limits = {
             "params": max_params,
@@ -167,7 +167,7 @@ def search(
         }
         if objectives:
             asked["objectives"] = [word.strip() for word in objectives.split(",")]
-        prepared = session.begin(space, asked, name, start_from or (), workers=processes, tell=tell)
+        prepared = prepare_search(space, asked, name, start_from or (), workers=processes, tell=tell)
     errors.print(prepared.introduction(), soft_wrap=True)
     with SearchView(prepared.plan.parsed_objectives()) as view:
         result = prepared.run(view)

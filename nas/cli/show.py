@@ -17,9 +17,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from nas.report import front
-from nas.status import Status
-from nas.trial import Objective, Trial
+from nas.search import Status
+from nas.trials import Objective, Trial, pareto_front
 
 __all__ = [
     "Progress",
@@ -135,7 +134,7 @@ class SearchView:
         )
 
     def _screen(self, status: Status) -> RenderableType:
-        found = front(list(status.trials.values()), self._objectives)
+        found = pareto_front(list(status.trials.values()), self._objectives)
         return Group(
             self._bar(status), self._counts(status, len(found)), *self._running(status), self._best(found)
         )

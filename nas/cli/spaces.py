@@ -59,10 +59,9 @@ def show_space(
         nas space show mine.yaml --data photos.npz
     """
     from nas.cli.show import number, output, print_json, table
-    from nas.datasets import DataOptions, load
-    from nas.screening import counted_costs
-    from nas.space import SearchSpace
-    from nas.space_facts import distinct, extreme
+    from nas.data import DataOptions, load_dataset
+    from nas.search import counted_costs
+    from nas.space import SearchSpace, count_distinct, find_extreme
 
     loaded = SearchSpace.load(space)
     if "input_shape" in loaded.data and "classes" in loaded.data:
@@ -73,12 +72,12 @@ def show_space(
         )
         source = "the file's own input"
     else:
-        dataset = load(data, DataOptions(image_size=image_size))
+        dataset = load_dataset(data, DataOptions(image_size=image_size))
         bound = loaded.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale)
         source = f"the data set {data}"
-    count, exact = distinct(bound)
+    count, exact = count_distinct(bound)
     sizes = [
-        extreme(bound, lambda design: counted_costs(design.architecture)["params"], greatest)[1]
+        find_extreme(bound, lambda design: counted_costs(design.architecture)["params"], greatest)[1]
         for greatest in (False, True)
     ]
     if json:

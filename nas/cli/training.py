@@ -12,8 +12,7 @@ import typer
 from nas.cli.searching import panel
 
 if TYPE_CHECKING:
-    from nas.network import Network
-    from nas.train import Progress, Trained
+    from nas.training import Network, Progress, Trained
 
 __all__ = ["add_to"]
 
@@ -83,8 +82,7 @@ def train(
 ) -> None:
     """Train one network."""
     from nas.cli.show import errors
-    from nas.network import DataChoice, find_network, retrained
-    from nas.train import TrainOptions, train
+    from nas.training import DataChoice, TrainOptions, find_network, retrained, train_network
 
     network = find_network(which, DataChoice(data, image_size, train_limit, ignore_label, seed))
     training = network.design.training
@@ -107,7 +105,7 @@ def train(
     view = _View()
     try:
         with view:
-            trained = train(design, network.dataset, options, view, network.name)
+            trained = train_network(design, network.dataset, options, view, network.name)
     except KeyboardInterrupt:
         errors.print(
             f"Stopped after epoch {view.done} of {epochs}; the same command goes on.", soft_wrap=True
@@ -122,10 +120,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _introduction(network: Network, rate: float, out: Path) -> str:
+    from nas.architecture import network_cost
     from nas.cli.show import number
-    from nas.cost import cost
 
-    counted, data = cost(network.design.architecture), network.dataset
+    counted, data = network_cost(network.design.architecture), network.dataset
     shape = "x".join(map(str, data.shape))
     return (
         f"Training {network.name} ({number('params', counted.params)} parameters, "

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.trial import Trial
+from nas.trials import Trial
 
 __all__ = ["Pace"]
 

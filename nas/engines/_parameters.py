@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from nas.parts import Scalar
+from nas.architecture import Scalar
 from nas.space import OpenValue, Setting, active
-from nas.trial import Limit, Objective, Trial
+from nas.trials import Limit, Objective, Trial
 
 __all__ = ["Book", "Key", "Losses", "draw", "excess", "key_of", "losses", "placed", "places"]
 

@@ -9,9 +9,8 @@ from heapq import nsmallest
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.candidate import Candidate
 from nas.space import OpenValue, Setting, active
-from nas.trial import Limit, Objective
+from nas.trials import Candidate, Limit, Objective
 
 __all__ = ["Entry", "Pool", "fits"]
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.candidate import Candidate
 from nas.engines._hindsight import Hindsight
 from nas.engines._improvement import Belief, Cells, cells, expected_gain, expected_gain_at_cost
 from nas.engines._pace import Pace
@@ -23,9 +22,8 @@ from nas.engines._pool import Entry, Pool, fits
 from nas.engines._surrogate import ErrorModel, squared_distances
 from nas.engines._viability import Viability, hopeless
 from nas.engines._warp import SHIFT
-from nas.open_values import all_settings, count_settings
-from nas.space import OpenValue, Setting, mutate, sample
-from nas.trial import Limit, Objective, Trial
+from nas.space import OpenValue, Setting, all_settings, count_settings, mutate, sample
+from nas.trials import Candidate, Limit, Objective, Trial
 
 __all__ = ["Candidate", "CheapAware"]
 

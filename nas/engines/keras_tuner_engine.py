@@ -14,7 +14,7 @@ import numpy as np
 from nas.engines._parameters import Book, Key, Losses, excess, key_of, losses, placed, places
 from nas.errors import InputError, nearest
 from nas.space import OpenValue, Setting, mutate, sample
-from nas.trial import Limit, Objective, Trial
+from nas.trials import Limit, Objective, Trial
 
 __all__ = ["KerasTunerEngine", "Oracle"]
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from nas.architecture import Scalar
 from nas.engines._parameters import Book, Losses, draw, excess, key_of, losses, placed, places
 from nas.errors import InputError, nearest
-from nas.parts import Scalar
 from nas.space import OpenValue, Setting
-from nas.trial import Limit, Objective, Trial
+from nas.trials import Limit, Objective, Trial
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -1,26 +1,7 @@
-"""Where trials run: one interface in the shape of concurrent.futures, two implementations."""
+"""Where trials are trained: in this process, or in local worker processes."""
 
-from __future__ import annotations
-
-from concurrent.futures import Future
-from typing import Protocol
-
-from nas.evaluate import Evaluation, Job
+from nas.executors.executor import Executor
 from nas.executors.in_process import InProcess
 from nas.executors.local import LocalProcesses, default_workers
 
 __all__ = ["Executor", "InProcess", "LocalProcesses", "default_workers"]
-
-
-class Executor(Protocol):
-    """Runs jobs. A future fails with EvaluationError where a job fails, whatever the cause."""
-
-    workers: int  # how many jobs run at once
-
-    def submit(self, job: Job) -> Future[Evaluation]:
-        """Start a job, or line it up behind those that run."""
-        ...
-
-    def close(self) -> None:
-        """End at once; jobs that have not finished are lost."""
-        ...

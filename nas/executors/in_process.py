@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from nas.evaluate import Evaluation, Job, evaluate
+from nas.evaluation import Evaluation, Job, evaluate
 
 __all__ = ["InProcess"]
 

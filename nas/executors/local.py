@@ -20,7 +20,7 @@ from functools import partial
 import psutil
 
 from nas.errors import EvaluationError
-from nas.evaluate import Evaluation, Job, evaluate, prepare
+from nas.evaluation import Evaluation, Job, evaluate, load_tensorflow
 
 __all__ = ["LocalProcesses", "default_workers"]
 
@@ -77,7 +77,7 @@ class LocalProcesses:
         timeout_seconds: float | None = None,
         memory_limit_mb: float | None = None,
         run: Callable[[Job], Evaluation] = evaluate,
-        warm: Callable[[], None] = prepare,
+        warm: Callable[[], None] = load_tensorflow,
     ) -> None:
         self.workers = workers
         self._timeout = timeout_seconds

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture, Design
+from nas.backends import build_compiled_model, build_model
 from nas.errors import InputError
-from nas.export._files import written
-from nas.model import build, compiled
+from nas.files import atomic_path
 
 if TYPE_CHECKING:
     import keras
@@ -21,18 +21,18 @@ __all__ = ["check_weights", "export_keras", "set_weights"]
 def export_keras(design: Design, weights: Sequence[np.ndarray] | None, path: Path) -> Path:
     """Write a `.keras` file that is compiled and ready for `fit`; fresh weights where `weights` is None.
 
-    `weights` are in the order of `nas.model.build`. A network without a head cannot be trained and is
+    `weights` are in the order of `nas.backends.keras_model.build`. A network without a head cannot be trained and is
     saved uncompiled. Raises InputError where the weights are another network's or the file can't be
     written.
     """
     architecture = design.architecture
     if architecture.head is None:
-        model = build(architecture, design.training)
+        model = build_model(architecture, design.training)
     else:
-        model = compiled(architecture, design.training)
+        model = build_compiled_model(architecture, design.training)
         model.optimizer.build(model.trainable_variables)  # else Keras loads the file without its state
     set_weights(model, weights, architecture)
-    with written(path) as unfinished:
+    with atomic_path(path) as unfinished:
         model.save(unfinished)
     return path
 

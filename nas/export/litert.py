@@ -1,6 +1,6 @@
 """A network as a LiteRT file (`.tflite`), at one of four precisions.
 
-All but int8 are written as `nas.latency` writes what it times, so that the file that ships is the file
+All but int8 are written as `nas.device.latency` writes what it times, so that the file that ships is the file
 that was measured.
 """
 
@@ -10,15 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas._forward import initial
-from nas._forward import weights as variables
-from nas._litert_file import litert_bytes
 from nas.architecture import Architecture
+from nas.backends import build_model, initial_weights, litert_bytes
+from nas.backends import weight_specs as variables
 from nas.errors import ConversionError, InputError, nearest
-from nas.export._files import written
-from nas.export._quiet import quiet
 from nas.export.keras_file import check_weights, set_weights
-from nas.model import build
+from nas.files import atomic_path
+from nas.quiet import silence_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +49,7 @@ def export_litert(
         content = _calibrated(architecture, weights, calibration)
     else:
         content = litert_bytes(architecture, _by_layer(architecture, weights), precision)  # type: ignore[arg-type]  # checked
-    with written(path) as unfinished:
+    with atomic_path(path) as unfinished:
         unfinished.write_bytes(content)
     return path
 
@@ -77,7 +75,7 @@ def _by_layer(
 ) -> dict[str, list[np.ndarray]]:
     """Give each layer's arrays by its name; fresh ones where there are none."""
     listed = variables(architecture.layers)
-    values = list(initial(listed, seed=0) if weights is None else weights)
+    values = list(initial_weights(listed, seed=0) if weights is None else weights)
     check_weights([variable.shape for variable in listed], values, architecture)
     found: dict[str, list[np.ndarray]] = {}
     for variable, value in zip(listed, values, strict=True):
@@ -96,7 +94,7 @@ def _calibrated(
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    model = build(architecture)
+    model = build_model(architecture)
     set_weights(model, weights, architecture)
     images = calibration[:CALIBRATION].astype("float32")
 
@@ -105,7 +103,7 @@ def _calibrated(
 
     signature = [tf.TensorSpec((1, *architecture.input_shape), tf.float32, name="input")]
     try:
-        with quiet():
+        with silence_output():
             function = tf.function(lambda x: model(x, training=False), input_signature=signature)
             frozen = convert_variables_to_constants_v2(function.get_concrete_function())
             converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])

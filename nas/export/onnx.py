@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Architecture
+from nas.backends import build_model
 from nas.errors import ConversionError, InputError
-from nas.export._files import written
-from nas.export._quiet import quiet
 from nas.export.keras_file import set_weights
-from nas.model import build
+from nas.files import atomic_path
+from nas.quiet import silence_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,17 +34,17 @@ def export_onnx(architecture: Architecture, weights: Sequence[np.ndarray] | None
         raise InputError(
             f"the format onnx needs the package {missing[0]}, which is missing; install nas[onnx]"
         )
-    model = build(architecture)
+    model = build_model(architecture)
     set_weights(model, weights, architecture)
     try:
-        with quiet():
+        with silence_output():
             content = _converted(model, architecture.input_shape)
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ConversionError(
             f"ONNX cannot express architecture {architecture.id}: {lines[0][:300]}"
         ) from error
-    with written(path) as unfinished:
+    with atomic_path(path) as unfinished:
         unfinished.write_bytes(content)
     return path
 

@@ -1,0 +1,20 @@
+"""Layers as a Keras model, as TensorFlow operations, and as a LiteRT file."""
+
+from nas.backends.keras_model import build_compiled_model, build_model
+from nas.backends.litert_file import litert_bytes
+from nas.backends.runtime_operators import Operator, lower_to_operators, operator_features
+from nas.backends.tensorflow_ops import ForwardMode, WeightSpec, forward, initial_weights, weight_specs
+
+__all__ = [
+    "ForwardMode",
+    "Operator",
+    "WeightSpec",
+    "build_compiled_model",
+    "build_model",
+    "forward",
+    "initial_weights",
+    "litert_bytes",
+    "lower_to_operators",
+    "operator_features",
+    "weight_specs",
+]

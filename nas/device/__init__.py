@@ -1,0 +1,29 @@
+"""Latency, memory and file size of a network on this device, measured and predicted."""
+
+from nas.device.latency import Latency, LatencyOptions, local_device, measure_architecture, measure_file
+from nas.device.latency_model import calibrate_latency_model
+from nas.device.measurement import CandidateMeter
+from nas.device.model_files import (
+    ModelSummary,
+    convert_to_litert,
+    summarize_architecture,
+    summarize_keras,
+    summarize_litert,
+    summarize_onnx,
+)
+
+__all__ = [
+    "CandidateMeter",
+    "Latency",
+    "LatencyOptions",
+    "ModelSummary",
+    "calibrate_latency_model",
+    "convert_to_litert",
+    "local_device",
+    "measure_architecture",
+    "measure_file",
+    "summarize_architecture",
+    "summarize_keras",
+    "summarize_litert",
+    "summarize_onnx",
+]

@@ -1,0 +1,173 @@
+"""What a model file holds, whoever made it: parameters, FLOPs by layer, memory of its activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from nas.architecture import Architecture, LayerCost, layer_costs, network_cost
+from nas.device.arena import arena_bytes
+from nas.errors import ConversionError, InputError
+
+__all__ = [
+    "ModelSummary",
+    "convert_to_litert",
+    "summarize_architecture",
+    "summarize_keras",
+    "summarize_litert",
+    "summarize_onnx",
+]
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A network's costs for one example; FLOPs are 2 x the multiply-adds of convolutions and products."""
+
+    params: int
+    trainable_params: int | None  # None where the file does not tell
+    flops: int
+    peak_bytes: int | None  # of activations at batch 1; None where shapes are not known
+    layers: tuple[LayerCost, ...]
+
+
+def summarize_architecture(architecture: Architecture) -> ModelSummary:
+    """Count an architecture's costs."""
+    counted = network_cost(architecture)
+    layers = tuple(layer_costs(architecture))
+    return ModelSummary(counted.params, counted.trainable_params, counted.flops, counted.peak_bytes, layers)
+
+
+def summarize_keras(model: Any) -> ModelSummary:
+    """Count the costs of a Keras model, of which nested models are taken apart.
+
+    Layers that are neither convolutions nor dense count no FLOPs. The memory is that of its LiteRT file.
+    """
+    layers = tuple(_keras_layers(model))
+    trainable = sum(prod(weight.shape) for weight in model.trainable_weights)
+    peak = arena_bytes(convert_to_litert(model))
+    return ModelSummary(model.count_params(), trainable, sum(layer.flops for layer in layers), peak, layers)
+
+
+def _keras_layers(model: Any) -> Iterator[LayerCost]:
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _keras_layers(layer)
+            continue
+        kind = type(layer).__name__
+        shape = tuple(size or 1 for size in layer.output.shape[1:])
+        kernels = [weight for weight in layer.weights if "kernel" in weight.name]
+        places = prod(layer.input.shape[1:-1]) if kind.endswith("Transpose") else prod(shape[:-1])
+        multiply_adds = sum(prod(kernel.shape) for kernel in kernels) * places
+        if not kind.removesuffix("Transpose").rstrip("123D").endswith(("Conv", "Dense")):
+            multiply_adds = 0
+        trainable = sum(prod(weight.shape) for weight in layer.trainable_weights)
+        yield LayerCost(layer.name, kind, shape, layer.count_params(), trainable, 2 * multiply_adds)
+
+
+def convert_to_litert(model: Any) -> bytes:
+    """Convert a Keras model to a LiteRT file of float32; raises ConversionError with the reason."""
+    import tensorflow as tf
+
+    from nas.quiet import silence_stderr
+
+    try:
+        with silence_stderr():
+            content: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    except Exception as error:  # the converter's errors have no common type
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConversionError(f"LiteRT must be able to express the model, but: {reason[0]}") from None
+    return content
+
+
+LITERT_WEIGHTS = {
+    "CONV_2D": (1, 2),
+    "DEPTHWISE_CONV_2D": (1, 2),
+    "FULLY_CONNECTED": (1, 2),
+    "TRANSPOSE_CONV": (1, 3),
+}
+"""The places of the kernel and the bias among the inputs of LiteRT's operators that have some."""
+
+
+def summarize_litert(content: bytes) -> ModelSummary:
+    """Count the costs of a LiteRT file, in which normalization is part of the kernels.
+
+    Raises InputError for bytes that are no such file.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    if content[4:8] != b"TFL3":
+        raise InputError("a .tflite file must be a LiteRT FlatBuffer, got other content; export it again")
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    tensors = model.subgraphs[0].tensors
+
+    def shape(place: int) -> tuple[int, ...]:
+        sizes = tensors[place].shape
+        return () if sizes is None else tuple(int(size) for size in sizes)
+
+    layers = []
+    for operator in model.subgraphs[0].operators:
+        kind = names[model.operatorCodes[operator.opcodeIndex].builtinCode]
+        inputs, output = [int(place) for place in operator.inputs], int(operator.outputs[0])
+        params = multiply_adds = 0
+        if kind in LITERT_WEIGHTS:
+            kernel, bias = LITERT_WEIGHTS[kind]
+            weights = prod(shape(inputs[kernel]))
+            params = weights + (prod(shape(inputs[bias])) if bias < len(inputs) and inputs[bias] >= 0 else 0)
+            # a kernel of n outputs is used once for each place, at a transposed convolution of the input
+            places = prod(shape(inputs[2])[:-1]) if kind == "TRANSPOSE_CONV" else prod(shape(output)[:-1])
+            multiply_adds = weights * places
+        name = tensors[output].name
+        text = name.decode() if isinstance(name, bytes) else str(name or kind)
+        layers.append(LayerCost(text, kind.lower(), shape(output)[1:], params, 0, 2 * multiply_adds))
+    return _summed(layers, arena_bytes(content))
+
+
+def _summed(layers: Sequence[LayerCost], peak_bytes: int | None) -> ModelSummary:
+    params, flops = (sum(getattr(layer, name) for layer in layers) for name in ("params", "flops"))
+    return ModelSummary(params, None, flops, peak_bytes, tuple(layers))
+
+
+def summarize_onnx(path: Path) -> ModelSummary:
+    """Count the costs of an ONNX file; raises InputError where it is none or `onnx` is not installed."""
+    try:
+        import onnx
+    except ImportError:
+        raise InputError("an .onnx file needs the package onnx; run: pip install 'nas[onnx]'") from None
+    try:
+        graph = onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph
+    except Exception:  # protobuf's and onnx's errors have no common type
+        raise InputError(f"an .onnx file must be an ONNX model, got '{path}'; export it again") from None
+    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    shapes = {
+        value.name: tuple(size.dim_value or 1 for size in value.type.tensor_type.shape.dim)
+        for value in (*graph.value_info, *graph.input, *graph.output)
+    }
+    layers = []
+    for node in graph.node:
+        output = shapes.get(node.output[0], ())
+        held = [weights[name] for name in node.input if name in weights]
+        multiply_adds = 0
+        if held and node.op_type in ("Conv", "ConvTranspose"):
+            source = output if node.op_type == "Conv" else shapes.get(node.input[0], ())
+            multiply_adds = prod(held[0]) * prod(source[2:])
+        elif held and node.op_type in ("MatMul", "Gemm"):
+            multiply_adds = prod(held[0]) * prod(output[1:-1])
+        params = 0 if node.op_type in ("Reshape", "Transpose", "Pad") else sum(prod(dims) for dims in held)
+        layers.append(LayerCost(node.name, node.op_type.lower(), output[1:], params, 0, 2 * multiply_adds))
+    return _summed(layers, _peak_bytes(graph, shapes, weights))
+
+
+def _peak_bytes(graph: Any, shapes: dict[str, tuple[int, ...]], weights: dict[str, tuple[int, ...]]) -> int:
+    """Give the most bytes of float32 activations alive at once when the nodes run in order."""
+    last = {name: place for place, node in enumerate(graph.node) for name in node.input}
+    alive = {value.name: 4 * prod(shapes[value.name]) for value in graph.input if value.name not in weights}
+    peak = sum(alive.values())
+    for place, node in enumerate(graph.node):
+        alive |= {name: 4 * prod(shapes.get(name, ())) for name in node.output}
+        peak = max(peak, sum(alive.values()))
+        alive = {name: size for name, size in alive.items() if last.get(name, -1) > place}
+    return peak

@@ -1,0 +1,39 @@
+"""Random changes of images in training: flip, rotation and zoom as one projective transform an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nas.architecture import Training
+
+__all__ = ["augmented", "transforms"]
+
+
+def transforms(training: Training, count: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Draw a transform for each image: float32 (count, 8), from places in the result to places in the image.
+
+    The ranges are those of Keras' RandomFlip, RandomRotation and RandomZoom, which `nas.backends.keras_model` stands for
+    these by; done at once, an image is interpolated once.
+    """
+    height, width = size
+    flip = np.where(rng.random(count) < 0.5, -1.0, 1.0) if training.flip else np.ones(count)
+    angle = rng.uniform(-training.rotation, training.rotation, count) * 2 * np.pi
+    zoom = rng.uniform(1 - training.zoom, 1 + training.zoom, count)
+    a0, a1 = flip * zoom * np.cos(angle), -flip * zoom * np.sin(angle)
+    b0, b1 = zoom * np.sin(angle), zoom * np.cos(angle)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    zeros = np.zeros(count)
+    rows = [a0, a1, x - a0 * x - a1 * y, b0, b1, y - b0 * x - b1 * y, zeros, zeros]
+    return np.stack(rows, axis=1).astype(np.float32)
+
+
+def augmented(x: Any, change: Any) -> Any:
+    """Apply transforms to a batch of float images (batch, height, width, channels)."""
+    import tensorflow as tf
+
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=x, transforms=change, output_shape=x.shape[1:3], fill_value=0.0,
+        interpolation="BILINEAR", fill_mode="REFLECT",
+    )  # fmt: skip

@@ -1,0 +1,226 @@
+"""Trials as tables and figures: the front, the Pareto figure, the hypervolume over trials."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nas.trials import Objective, Trial, pareto_front
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+__all__ = ["figure_html", "hypervolume_figure", "pareto_figure"]
+
+TITLES = {
+    "accuracy": "Validation accuracy",
+    "mean_iou": "Validation mean IoU",
+    "params": "Parameters",
+    "flops": "FLOPs per image",
+    "latency_ms": "Latency (ms per image)",
+    "size_bytes": "LiteRT file (bytes)",
+    "peak_bytes": "Peak activation memory (bytes)",
+}
+FRONT, DONE, PALE, INK = "#D55E00", "#0072B2", "#C4CAD0", "#22303C"
+"""Vermilion and blue stay apart for colour-blind eyes (Okabe and Ito, 2008, jfly.uni-koeln.de/color)."""
+
+HOVERED_SETTINGS = 10
+
+
+def pareto_figure(
+    trials: Sequence[Trial],
+    objectives: Sequence[Objective],
+    links: Mapping[int, str] | None = None,
+    title: str = "Pareto front",
+) -> Figure:
+    """Draw every trial that has a quality, the front joined by a line, a third objective as colour.
+
+    Costs are on log axes. Behind each point stand its number, MLflow's run and its link (by trial
+    number); `figure_html` makes a click open it.
+    """
+    import plotly.graph_objects as go
+
+    vertical = next((objective for objective in objectives if objective.maximize), objectives[0])
+    others = [objective for objective in objectives if objective is not vertical]
+    across = others[0] if others else None
+    colour = others[1] if len(others) > 1 else None
+    best = pareto_front(trials, objectives)
+    numbers = {trial.number for trial in best}
+    shown = [trial for trial in trials if _drawn(trial, vertical, across)]
+    groups = {
+        "stopped early": [trial for trial in shown if trial.state != "complete"],
+        "complete": [trial for trial in shown if trial.state == "complete" and trial.number not in numbers],
+        "front": [trial for trial in best if _drawn(trial, vertical, across)],
+    }
+    figure = go.Figure()
+    staircase = sorted(
+        pareto_front(groups["front"], [vertical, *others[:1]]), key=lambda t: _across(t, across)
+    )
+    figure.add_scatter(
+        x=[_across(trial, across) for trial in staircase],
+        y=[trial.values[vertical.name] for trial in staircase],
+        mode="lines", line={"shape": "hv", "color": FRONT, "width": 1.5},
+        opacity=0.6 if colour else 1.0, hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    looks = {
+        "stopped early": (7, PALE, "x-thin"),
+        "complete": (8, DONE, "circle"),
+        "front": (12, FRONT, "circle"),
+    }
+    coloured = [
+        trial for trial in shown if trial.state == "complete" and colour and colour.name in trial.values
+    ]
+    for name, group in groups.items():
+        size, shade, symbol = looks[name]
+        marker: dict[str, Any] = {"size": size, "color": shade, "symbol": symbol, "line": {"width": 0}}
+        if name == "stopped early":
+            marker["line"] = {"width": 1.5, "color": PALE}
+        elif name == "complete":
+            marker["opacity"] = 0.55
+        if name == "front":
+            marker["line"] = {"width": 2 if colour else 1, "color": INK if colour else "white"}
+        if colour and coloured and name != "stopped early":
+            marker.update(_colours(group, colour, coloured, bar=name == "front"), opacity=1.0)
+        figure.add_scatter(
+            x=[_across(trial, across) for trial in group],
+            y=[trial.values[vertical.name] for trial in group],
+            customdata=[[t.number, t.run_id, (links or {}).get(t.number, "")] for t in group],
+            mode="markers", marker=marker, name=f"{name} ({len(group)})",
+            text=[_hover(trial) for trial in group], hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(**_axis(across, trials))
+    figure.update_yaxes(title=TITLES.get(vertical.name, vertical.name), tickformat=".3~f")
+    return _dressed(figure, title, _counted(trials))
+
+
+def hypervolume_figure(curve: Sequence[float], title: str = "Hypervolume over trials") -> Figure:
+    """Draw the hypervolume after each trial."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    figure.add_scatter(
+        x=list(range(1, len(curve) + 1)), y=list(curve), mode="lines",
+        line={"shape": "hv", "color": DONE, "width": 2},
+        hovertemplate="after %{x} trials: %{y:.4f}<extra></extra>", showlegend=False,
+    )  # fmt: skip
+    figure.update_xaxes(title="Trials", rangemode="tozero")
+    figure.update_yaxes(title="Hypervolume (share of the box of objectives)", rangemode="tozero")
+    return _dressed(figure, title, f"{len(curve)} trials")
+
+
+CLICK = """
+var plot = document.getElementById('{plot_id}');
+var line = document.createElement('p');
+line.style.cssText = 'font: 14px system-ui, sans-serif; margin: 4px 24px; color: #22303C';
+line.textContent = 'Click a point to see its MLflow run.';
+plot.parentNode.insertBefore(line, plot.nextSibling);
+plot.on('plotly_click', function (event) {
+  var data = event.points[0].customdata;
+  if (!data) { return; }
+  line.textContent = 'Trial ' + data[0] + (data[1] ? ', MLflow run ' : '');
+  if (!data[1]) { return; }
+  var shown = document.createElement(data[2] ? 'a' : 'span');
+  shown.textContent = data[1];
+  if (data[2]) {
+    shown.href = data[2];
+    shown.target = '_blank';
+    shown.rel = 'noopener';
+    try { window.open(data[2], '_blank', 'noopener'); } catch (blocked) { shown.title = String(blocked); }
+  }
+  line.appendChild(shown);
+});
+"""
+
+
+def figure_html(figure: Figure) -> str:
+    """Write a figure as one HTML page that needs no network; a click on a point opens its MLflow run."""
+    clickable = any(trace.customdata is not None for trace in figure.data)
+    page: str = figure.to_html(
+        include_plotlyjs=True,
+        full_html=True,
+        post_script=CLICK if clickable else None,
+        config={"displaylogo": False, "responsive": True},
+        default_height="calc(100vh - 76px)",
+    )
+    name = str(figure.layout.title.text).split("<br>")[0]  # escaped already
+    return page.replace("<head>", f"<head><title>{name}</title>", 1)
+
+
+def _drawn(trial: Trial, vertical: Objective, across: Objective | None) -> bool:
+    values = [trial.values.get(vertical.name, math.nan), _across(trial, across)]
+    return trial.state in ("complete", "stopped") and all(math.isfinite(value) for value in values)
+
+
+def _across(trial: Trial, across: Objective | None) -> float:
+    return float(trial.number if across is None else trial.values.get(across.name, math.nan))
+
+
+def _colours(group: Sequence[Trial], colour: Objective, among: Sequence[Trial], bar: bool) -> dict[str, Any]:
+    """Colour points by a cost's logarithm, with ticks that read as the cost."""
+    every = [math.log10(max(trial.values[colour.name], 1e-12)) for trial in among]
+    low, high = min(every), max(every)
+    marks = [low + (high - low) * part / 4 for part in range(5)]
+    return {
+        "color": [math.log10(max(trial.values.get(colour.name, math.nan), 1e-12)) for trial in group],
+        "colorscale": "Cividis",
+        "cmin": low,
+        "cmax": high,
+        "showscale": bar,
+        "colorbar": {
+            "title": {"text": TITLES.get(colour.name, colour.name), "side": "right"},
+            "tickvals": marks,
+            "ticktext": [f"{10**mark:.3g}" for mark in marks],
+            "thickness": 14,
+            "outlinewidth": 0,
+        },
+    }
+
+
+def _axis(across: Objective | None, trials: Sequence[Trial]) -> dict[str, Any]:
+    if across is None:
+        return {"title": "Trial"}
+    values = [trial.values[across.name] for trial in trials if across.name in trial.values]
+    positive = bool(values) and min(values) > 0
+    axis: dict[str, Any] = {"title": TITLES.get(across.name, across.name)}
+    if positive and not across.maximize:
+        axis.update(type="log", dtick="D2" if max(values) < 100 * min(values) else 1, exponentformat="SI")
+    return axis
+
+
+def _hover(trial: Trial) -> str:
+    lines = [f"<b>trial {trial.number}</b> · {trial.id} · {trial.epochs} epochs"]
+    lines += [f"{name}: {_number(value)}" for name, value in trial.values.items()]
+    settings = [f"{html.escape(name)}: {html.escape(str(value))}" for name, value in trial.setting.items()]
+    if len(settings) > HOVERED_SETTINGS:
+        settings = [*settings[:HOVERED_SETTINGS], f"and {len(settings) - HOVERED_SETTINGS} more"]
+    return "<br>".join([*lines, *(f"<i>{setting}</i>" for setting in settings)])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def _counted(trials: Sequence[Trial]) -> str:
+    counts = Counter[str](trial.state for trial in trials)
+    states = ("complete", "stopped", "failed", "over_limit", "running")
+    parts = [f"{counts[state]:,} {state.replace('_', ' ')}" for state in states if counts[state]]
+    return f"{len(trials):,} trials: {', '.join(parts)}" if parts else "no trials yet"
+
+
+def _dressed(figure: Figure, title: str, below: str) -> Figure:
+    figure.update_layout(
+        template="plotly_white",
+        title={
+            "text": f"{html.escape(title)}<br><sup>{html.escape(below)}</sup>",
+            "x": 0.02,
+            "xanchor": "left",
+        },
+        font={"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 14, "color": INK},
+        margin={"l": 70, "r": 30, "t": 104, "b": 60},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+        hoverlabel={"align": "left", "bgcolor": "white"},
+    )
+    return figure

@@ -1,0 +1,1 @@
+"""An evaluation that reads a table, for tests and benchmarks."""

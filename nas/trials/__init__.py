@@ -1,0 +1,23 @@
+"""Trials: objectives, limits, candidates, Pareto front, hypervolume, and how one trial is picked."""
+
+from nas.trials.candidate import Candidate
+from nas.trials.front import front_csv, hypervolume_curve, pareto_front, trial_rows
+from nas.trials.pareto import non_dominated
+from nas.trials.pick import pick_trial
+from nas.trials.trial import OBJECTIVES, Limit, Objective, Trial, minimization_points, parse_objectives
+
+__all__ = [
+    "OBJECTIVES",
+    "Candidate",
+    "Limit",
+    "Objective",
+    "Trial",
+    "front_csv",
+    "hypervolume_curve",
+    "minimization_points",
+    "non_dominated",
+    "pareto_front",
+    "parse_objectives",
+    "pick_trial",
+    "trial_rows",
+]

@@ -1,0 +1,119 @@
+"""How files are written and read."""
+
+import pytest
+
+from nas.architecture import dump_yaml, read_yaml
+from nas.architecture.notation import expanded
+from nas.errors import SpaceError
+
+PLAIN = {
+    "numbers": {"a": 1e-3, "b": 1e-7, "c": -2, "d": 2.0, "e": 1e22},
+    "text that looks like something else": {
+        "a": "no",
+        "b": "1e3",
+        "c": "010",
+        "d": "~",
+        "e": "",
+        "f": "true",
+        "g": "12:30",
+        "h": "a\nb",
+        "i": ".5",
+    },
+    "nested": {"a": None, "b": [{"width": 8}, {"width": 16, "bias": False}], "c": {"d": [1, 2]}},
+}
+
+
+@pytest.mark.parametrize("data", PLAIN.values(), ids=PLAIN.keys())
+def test_what_is_written_is_read_again(data):
+    assert read_yaml(dump_yaml(data), "it") == data
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("no", "no"),
+        ("on", "on"),
+        ("true", True),
+        ("010", 10),
+        ("1:30", "1:30"),
+        ("null", None),
+    ],
+)
+def test_words_and_numbers_are_read_as_a_person_means_them(text, value):
+    assert read_yaml(f"a: {text}", "it") == {"a": value}
+
+
+def test_each_stage_is_one_line():
+    stage = {
+        "width": 128,
+        "convs": 2,
+        "conv": "inverted_bottleneck",
+        "normalization": "between",
+        "bias": False,
+    }
+    text = dump_yaml({"stages": [{**stage, "activation": "hard_silu", "squeeze_excitation": 0.25}] * 2})
+    assert len(text.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: 2\na: 3", "line 3 'a' stands twice"),
+        ("a: {b: 1, c: 2,\n b: 3}", "line 2 'b' stands twice"),
+        ("a: [1, 2", "line 1"),
+        ("- a", "must be a mapping such as 'stages: [...]', got list"),
+        ("", "got NoneType"),
+        ("a: !!python/object:os.system x", "line 1"),
+        ("1: 2", "a name must be a word, got '1'"),
+        ("a: " + "[" * 3000, "nested too deeply"),
+        ("\x00", "must be YAML"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_its_line(text, said):
+    with pytest.raises(SpaceError, match=r"^it must be ") as error:
+        read_yaml(text, "it")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_stages_as_a_mapping_grow():
+    stages = expanded({"stages": {"count": 4, "width": 8, "growth": 1.5}, "block": {"convs": 2}})["stages"]
+    assert [stage["width"] for stage in stages] == [8, 12, 18, 27]
+    assert {stage["convs"] for stage in stages} == {2}
+
+
+def test_a_list_gives_each_stage_its_own():
+    data = {"block": {"kernel_size": [3, 5], "convs": 2}, "stages": [{"width": 8}, {"width": 16, "convs": 1}]}
+    assert expanded(data)["stages"] == [
+        {"kernel_size": 3, "convs": 2, "width": 8},
+        {"kernel_size": 5, "convs": 1, "width": 16},
+    ]
+    assert [stage["width"] for stage in expanded({"stages": {"count": 2, "width": [4, 9]}})["stages"]] == [
+        4,
+        9,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"stages": {"count": 0, "width": 8}}, "stages.count must be a whole number from 1 to 64, got 0"),
+        ({"stages": {"count": True, "width": 8}}, "got True"),
+        ({"stages": {"count": 2, "width": 8, "growth": 11}}, "stages.growth must be a number from 0.1 to 10"),
+        ({"stages": {"count": 2, "width": [8, 8], "growth": 2}}, "stages.growth needs one width"),
+        ({"stages": {"count": 2, "width": [8]}}, "a list with one for each of 2 stages, got 1"),
+        (
+            {"stages": [{"width": 8}], "block": {"convs": [1, 2]}},
+            "a list with one for each of 1 stages, got 2",
+        ),
+        ({"stages": [8]}, "stages.1 must be a mapping such as {width: 32}, got 8"),
+        ({"stages": 8}, "stages must be a list, or a mapping"),
+        ({"stages": None}, "stages must be a list, or a mapping"),
+        ({"block": 8}, "block must be a mapping"),
+    ],
+)
+def test_stages_that_cannot_be_written_out(data, said):
+    with pytest.raises(SpaceError) as error:
+        expanded(data)
+    assert said in str(error.value)

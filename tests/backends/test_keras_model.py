@@ -1,0 +1,108 @@
+"""Keras models that architectures become."""
+
+import numpy as np
+import pytest
+from grammar import random_architecture
+
+from nas.architecture import Architecture, Training
+from nas.backends import build_compiled_model, build_model
+from nas.backends.keras_model import optimizer
+from nas.errors import SpaceError
+
+SMALL = {"input_shape": [8, 8, 3], "classes": 4, "stages": [{"width": 4}]}
+
+
+def network(**values):
+    return Architecture.from_dict({**SMALL, **values})
+
+
+def test_output_shapes_and_names():
+    rng = np.random.default_rng(2)
+    for task in ("classification", "binary", "segmentation"):
+        for _ in range(3):
+            architecture = random_architecture(rng, task)
+            model = build_model(architecture)
+            shape = {
+                "classification": (architecture.classes,),
+                "binary": (1,),
+                "segmentation": (*architecture.input_shape[:-1], architecture.classes),
+            }[task]
+            assert model.output_shape[1:] == shape
+            assert model.input_shape[1:] == architecture.input_shape
+            names = [layer.name for layer in model.layers]
+            assert sorted(names) == sorted({layer.name for layer in architecture.layers})
+            outputs = model(rng.random((2, *architecture.input_shape), dtype=np.float32)).numpy()
+            assert np.all((outputs >= 0) & (outputs <= 1))
+            if task != "binary":
+                np.testing.assert_allclose(outputs.sum(-1), 1, rtol=1e-4)
+
+
+def test_equal_architectures_compute_the_same():
+    import keras
+
+    one = network(stages=[{"width": 4, "blocks": 2, "normalization": "before"}], name="one")
+    other = one.canonical()
+    assert [layer.name for layer in other.layers] != [layer.name for layer in one.layers]
+    keras.utils.set_random_seed(3)
+    model = build_model(one)
+    keras.utils.set_random_seed(4)
+    twin = build_model(other)
+    x = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32) * 255
+    assert not np.allclose(model(x), twin(x))
+    twin.set_weights(model.get_weights())
+    np.testing.assert_allclose(model(x), twin(x), rtol=1e-5)
+
+
+def test_initial_weights_follow_the_seed():
+    import keras
+
+    outputs = []
+    for _ in range(2):
+        keras.utils.set_random_seed(5)
+        outputs.append(build_model(network())(np.ones((1, 8, 8, 3), np.float32)).numpy())
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_augmentation_acts_in_training_only_and_costs_nothing():
+    changed = Training(flip=True, rotation=0.1, zoom=0.1)
+    model = build_model(network(), changed)
+    assert {"augment_flip", "augment_rotation", "augment_zoom"} <= {layer.name for layer in model.layers}
+    assert model.count_params() == build_model(network()).count_params()
+    x = np.random.default_rng(0).random((4, 8, 8, 3), dtype=np.float32) * 255
+    plain = build_model(network())
+    plain.set_weights([weight.numpy() for weight in model.trainable_weights])
+    np.testing.assert_allclose(model.predict(x, verbose=0), plain(x), rtol=1e-5)
+    np.testing.assert_allclose(model(x, training=False), plain(x), rtol=1e-5)
+    assert not np.allclose(model(x, training=True), plain(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ({"stages": [{"width": 4, "groups": 2, "squeeze_excitation": 0.5}], "stem": {"width": 4}}, (8,)),
+        ({"task": "binary", "classes": 2, "input_shape": [16, 2]}, (8,)),
+        ({"task": "segmentation", "stages": [{"width": 4, "shrink": "strided"}]}, (8, 8, 8)),
+    ],
+    ids=["grouped convolution", "signals", "segmentation"],
+)
+def test_a_compiled_model_trains(values, labels):
+    architecture = network(**values)
+    rng = np.random.default_rng(0)
+    x = rng.random((8, *architecture.input_shape), dtype=np.float32) * 255
+    y = rng.integers(0, architecture.classes, labels)
+    model = build_compiled_model(architecture, Training(learning_rate=0.01))
+    history = model.fit(x, y, epochs=4, batch_size=8, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_a_network_without_a_head_is_not_trained():
+    with pytest.raises(SpaceError, match="needs a head to be trained, got head: null"):
+        build_compiled_model(network(head=None), Training())
+
+
+@pytest.mark.parametrize(("name", "decay"), [("adam", None), ("adamw", 0.1), ("sgd", 0.1), ("rmsprop", None)])
+def test_the_optimizer_is_what_training_says(name, decay):
+    made = optimizer(Training(optimizer=name, learning_rate=0.01, weight_decay=0.1))
+    assert type(made).__name__.lower() == name
+    assert float(made.learning_rate) == pytest.approx(0.01)
+    assert made.weight_decay == decay

@@ -1,0 +1,69 @@
+"""Model files taken apart: Keras, LiteRT and ONNX agree with the architecture they came from."""
+
+from __future__ import annotations
+
+import pytest
+
+from nas.architecture import Architecture
+from nas.device import model_files
+from nas.errors import InputError
+from nas.export import export_litert, export_onnx
+
+NETWORKS = {
+    "plain": {"stages": [{"width": 8, "shrink": "max_pool"}, {"width": 12, "kernel_size": 5}]},
+    "normalized": {
+        "stem": {"width": 8, "stride": 2, "normalization": "between"},
+        "stages": [{"width": 16, "conv": "separable", "normalization": "between", "residual": "projection"}],
+    },
+    "decoder": {
+        "task": "segmentation",
+        "stages": [{"width": 8, "shrink": "strided"}],
+        "decoder": {"upsample": "transposed"},
+    },
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def architecture(request) -> Architecture:
+    return Architecture.from_dict({"input_shape": [16, 16, 3], "classes": 4, **NETWORKS[request.param]})
+
+
+def test_a_keras_model_has_the_architectures_costs(architecture):
+    from nas.backends import build_model
+
+    counted, found = (
+        model_files.summarize_architecture(architecture),
+        model_files.summarize_keras(build_model(architecture)),
+    )
+    assert (found.params, found.trainable_params) == (counted.params, counted.trainable_params)
+    assert found.flops == counted.flops > 0
+    assert sum(layer.params for layer in found.layers) == found.params
+    by_name = {layer.name: layer.flops for layer in counted.layers}
+    assert all(by_name[layer.name] == layer.flops for layer in found.layers)
+
+
+def test_a_litert_file_has_the_architectures_flops(architecture, tmp_path):
+    counted = model_files.summarize_architecture(architecture)
+    path = export_litert(architecture, None, tmp_path / "model.tflite")
+    found = model_files.summarize_litert(path.read_bytes())
+    assert found.flops == counted.flops
+    assert found.trainable_params is None
+    statistics = sum(layer.params for layer in counted.layers if layer.kind == "batch_norm")
+    assert counted.params - statistics <= found.params <= counted.params  # folded into kernels and biases
+    assert 0.4 < found.peak_bytes / counted.peak_bytes < 2.5
+
+
+def test_an_onnx_file_has_the_architectures_flops(architecture, tmp_path):
+    counted = model_files.summarize_architecture(architecture)
+    found = model_files.summarize_onnx(export_onnx(architecture, None, tmp_path / "model.onnx"))
+    assert found.flops == counted.flops
+    assert 0.4 < found.peak_bytes / counted.peak_bytes < 3
+
+
+def test_other_files_are_refused(tmp_path):
+    other = tmp_path / "model.onnx"
+    other.write_bytes(b"not a model at all")
+    with pytest.raises(InputError, match="LiteRT FlatBuffer"):
+        model_files.summarize_litert(other.read_bytes())
+    with pytest.raises(InputError, match="ONNX model"):
+        model_files.summarize_onnx(other)

@@ -1,0 +1,93 @@
+"""The number of distinct architectures and the extremes of a cost, held against counting out."""
+
+import pytest
+
+from nas.architecture import network_cost, read_yaml
+from nas.space import SearchSpace, count_distinct, find_extreme, statistics
+
+SPACES = {
+    "per stage": """
+stages: {count: {range: [1, 3, 1]}, width: {choice: [4, 8]}, growth: {choice: [1, 2]}}
+block:
+  shrink: {choice: [none, max_pool, strided], per: stage}
+  pool_size: {choice: [2, 3]}
+  residual: {choice: [none, identity, projection]}
+  normalization: {choice: [none, between]}
+  bias: {choice: [true, false]}
+""",
+    "shared, small maps": """
+stem: {width: 8, stride: {choice: [1, 2]}}
+stages: {count: {choice: [2, 5]}, width: 8, growth: {choice: [1, 1.5, 2]}}
+block:
+  conv: {choice: [standard, separable, depthwise_pointwise]}
+  depth_multiplier: {choice: [1, 2]}
+  shrink: {choice: [max_pool, average_pool, strided]}
+  pool_size: {choice: [2, 3]}
+  groups: {choice: [1, 2]}
+  residual: {choice: [none, identity]}
+head: {pooling: {choice: [global_average, flatten]}}
+""",
+    "decoder": """
+task: segmentation
+stages: {count: {choice: [1, 2]}, width: {choice: [4, 6, 8]}, growth: {choice: [1, 2]}}
+block:
+  shrink: {choice: [none, strided, max_pool], per: stage}
+  kernel_size: {choice: [1, 3]}
+  dilation: {choice: [1, 2]}
+decoder:
+  upsample: {choice: [transposed, interpolated]}
+  conv: {choice: [standard, separable]}
+  skip: {choice: [none, add, concat]}
+""",
+}
+
+
+def space_of(text, shape=(8, 8, 3)):
+    space = SearchSpace(read_yaml(text, "it"))
+    return space.bind(shape, 5, space.data.get("task", "classification"))
+
+
+@pytest.mark.parametrize("text", SPACES.values(), ids=SPACES.keys())
+def test_the_estimate_is_near_the_number_counted_out(text, monkeypatch):
+    space = space_of(text)
+    assert 1_000 < space.settings_count() <= statistics.ENUMERABLE
+    exact, is_exact = space.distinct()
+    assert is_exact
+    assert exact < space.settings_count()
+    monkeypatch.setattr(statistics, "ENUMERABLE", 0)
+    estimate, is_exact = space.distinct(samples=300)
+    assert not is_exact
+    assert estimate == pytest.approx(exact, rel=0.15)
+
+
+def test_a_file_with_nothing_open_is_a_space_of_one_design():
+    space = space_of("stages: [{width: 8}]")
+    assert space.open_values == ()
+    assert space.settings_count() == 1
+    assert list(space.settings()) == [{}]
+    assert space.distinct() == (1, True)
+    assert space.setting_of(space.design({})) == {}
+
+
+@pytest.mark.parametrize("text", SPACES.values(), ids=SPACES.keys())
+@pytest.mark.parametrize("name", ["params", "flops", "peak_bytes"])
+@pytest.mark.parametrize("greatest", [False, True])
+def test_a_descent_finds_what_counting_out_finds(text, name, greatest, monkeypatch):
+    space = space_of(text)
+    known = {}
+
+    def value(design):
+        if design.architecture.id not in known:
+            known[design.architecture.id] = getattr(network_cost(design.architecture), name)
+        return known[design.architecture.id]
+
+    setting, exact = find_extreme(space, value, greatest)
+    assert value(space.design(setting)) == exact
+    monkeypatch.setattr(statistics, "ENUMERABLE", 0)
+    setting, descended = space.extreme(value, greatest)
+    assert value(space.design(setting)) == descended == exact
+
+
+def test_distinct_does_not_depend_on_training_values():
+    text = "stages: [{width: 8}]\ntraining: {learning_rate: {choice: [0.001, 0.002]}}"
+    assert count_distinct(space_of(text)) == (1, True)

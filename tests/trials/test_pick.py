@@ -1,0 +1,59 @@
+"""Which trial a user gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from nas.errors import InputError
+from nas.trials import Trial, parse_objectives, pick_trial
+from nas.trials.pick import Condition, conditions
+
+OBJECTIVES = parse_objectives(["accuracy", "params"])
+
+TRIALS = [
+    Trial(number, {}, str(number), state, {"accuracy": accuracy, "params": params}, 3)
+    for number, state, accuracy, params in (
+        (0, "complete", 0.60, 100),
+        (1, "complete", 0.95, 1_000),
+        (2, "complete", 0.96, 100_000),
+        (3, "complete", 0.70, 90_000),
+        (4, "stopped", 0.99, 50),
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("choice", "where", "number"),
+    [
+        ("best", "", 2),
+        ("smallest", "", 0),
+        ("knee", "", 1),
+        ("3", "", 3),
+        ("best", "params < 50000", 1),
+        ("smallest", "accuracy >= 0.9", 1),
+        ("best", "params <= 1e3 and accuracy < 0.9", 0),
+        ("best", "params > 1000, params < 95000", 3),
+    ],
+)
+def test_the_choice(choice, where, number):
+    assert pick_trial(TRIALS, OBJECTIVES, choice, where).number == number
+
+
+def test_conditions_are_read():
+    assert conditions("a<1 and b >= 2.5") == [Condition("a", "<", 1.0), Condition("b", ">=", 2.5)]
+
+
+@pytest.mark.parametrize(
+    ("choice", "where", "words"),
+    [
+        ("bst", "", "did you mean 'best'"),
+        ("9", "", "a trial must be of this search, got 9"),
+        ("best", "params << 3", "'params < 50000"),
+        ("best", "parms < 3", "did you mean 'params'"),
+        ("best", "params < 3", "no trial that meets 'params < 3'"),
+        ("best", "params < 3e", "a condition must be"),
+    ],
+)
+def test_what_cannot_be_chosen_is_said(choice, where, words):
+    with pytest.raises(InputError, match=words):
+        pick_trial(TRIALS, OBJECTIVES, choice, where)
