@@ -160,7 +160,7 @@ def keras_tuner_hyperband(task: Task, report: Report) -> None:
 def nas_search(task: Task, report: Report) -> None:
     """Search by nas with all that it has."""
     from nas import search
-    from nas.search import Status
+    from nas.searching import Status
 
     reported: dict[int, int] = {}
 

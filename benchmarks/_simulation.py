@@ -12,7 +12,7 @@ import moocore
 import numpy as np
 from _samplers import Sampler, start
 
-from nas.search.halving import Halving
+from nas.searching.halving import Halving
 from nas.space import Setting
 from nas.testing.tabular_benchmark import Table
 from nas.trials import Trial

@@ -35,12 +35,12 @@ from nas.architecture import network_cost
 from nas.data import load_dataset
 from nas.evaluation import Evaluation, Job
 from nas.record import Record
-from nas.search import Plan, Status, session
-from nas.search.halving import Halving, rungs
-from nas.search.loop import Search, TrialTraining
-from nas.search.plan import bound_space
-from nas.search.screening import Screen
-from nas.search.status import Budget
+from nas.searching import Plan, Status, session
+from nas.searching.halving import Halving, rungs
+from nas.searching.loop import Search, TrialTraining
+from nas.searching.plan import bound_space
+from nas.searching.screening import Screen
+from nas.searching.status import Budget
 from nas.space import SearchSpace
 
 CHECKPOINT_BYTES = 100_000  # a network of 8,000 parameters with Adam's two moments

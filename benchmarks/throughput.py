@@ -126,7 +126,7 @@ def nas_search(task: Task, report: Report) -> None:
     """
     from nas.architecture import network_cost
     from nas.executors import default_workers
-    from nas.search import Status, prepare_search
+    from nas.searching import Status, prepare_search
 
     workers = default_workers()
     asked = {

@@ -31,7 +31,7 @@ class Judge:
     """Tells networks' parameters, trains them again, and gives the hypervolume of fronts."""
 
     def __init__(self, task: Task) -> None:
-        from nas.search import counted_costs
+        from nas.searching import counted_costs
         from nas.space import find_extreme
 
         self.task = task

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.record import Record
-from nas.search import Plan, Result, Status, prepare_search, resume_search
+from nas.searching import Plan, Result, Status, prepare_search, resume_search
 from nas.trials import Trial, pareto_front, pick_trial
 
 __all__ = ["Found", "find", "resume", "search"]
@@ -29,7 +29,7 @@ def search(
 ) -> Result:
     """Search a space (a shipped name, a YAML file or its content) as `nas search` does.
 
-    `asked` are the values of `nas.search.plan.Plan`, such as data="digits", trials=20, limits={"params": 1e4}.
+    `asked` are the values of `nas.searching.plan.Plan`, such as data="digits", trials=20, limits={"params": 1e4}.
     `workers` 0 trains in this process; with more, call this under `if __name__ == "__main__":`, since
     worker processes import the calling script. Raises NasError with one sentence for a user.
     """

@@ -13,7 +13,7 @@ from nas.report import figure_html, pareto_figure
 from nas.trials import trial_rows
 
 if TYPE_CHECKING:
-    from nas.search import Plan, Result
+    from nas.searching import Plan, Result
     from nas.trials import Trial
 
 __all__ = ["add_to", "print_front"]

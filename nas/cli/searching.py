@@ -117,7 +117,7 @@ def search(
     """Search a space."""
     from nas.cli.results import print_front
     from nas.cli.show import SearchView, errors
-    from nas.search import prepare_search, resume_search
+    from nas.searching import prepare_search, resume_search
 
     changes: dict[str, Any] = {}
     if trials is not None:

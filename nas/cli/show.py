@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from nas.search import Status
+from nas.searching import Status
 from nas.trials import Objective, Trial, pareto_front
 
 __all__ = [

@@ -60,7 +60,7 @@ def show_space(
     """
     from nas.cli.show import number, output, print_json, table
     from nas.data import DataOptions, load_dataset
-    from nas.search import counted_costs
+    from nas.searching import counted_costs
     from nas.space import SearchSpace, count_distinct, find_extreme
 
     loaded = SearchSpace.load(space)

@@ -10,7 +10,7 @@ from nas.architecture import Design, Training, validate_part
 from nas.data import DataOptions, Dataset, load_dataset
 from nas.errors import InputError
 from nas.record import Record
-from nas.search import Plan
+from nas.searching import Plan
 from nas.space import SearchSpace, shipped
 from nas.training.starting_weights import find_trial, trial_words
 

@@ -12,8 +12,8 @@ from nas.device import CandidateMeter, LatencyOptions, local_device
 from nas.device.latency_model import LatencyModel, default_path
 from nas.device.measurement import STARTING_NETWORKS
 from nas.errors import ConversionError, LimitError
-from nas.search import counted_costs
-from nas.search.screening import Screen
+from nas.searching import counted_costs
+from nas.searching.screening import Screen
 from nas.space import SearchSpace, sample
 from nas.trials import OBJECTIVES, Limit
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nas.search.halving import Halving, rungs
+from nas.searching.halving import Halving, rungs
 from nas.trials import OBJECTIVES, Trial
 
 ACCURACY, PARAMS, FLOPS = (OBJECTIVES[name] for name in ("accuracy", "params", "flops"))

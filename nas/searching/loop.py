@@ -18,9 +18,9 @@ from nas.engines import Engine
 from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Job
 from nas.executors import Executor
-from nas.search.halving import Halving
-from nas.search.screening import Screen, Screened
-from nas.search.status import Status
+from nas.searching.halving import Halving
+from nas.searching.screening import Screen, Screened
+from nas.searching.status import Status
 from nas.space import Setting, sample
 from nas.trials import Trial
 

@@ -18,11 +18,11 @@ import pytest
 from nas.errors import ConversionError, EvaluationError, LimitError
 from nas.evaluation import Evaluation, Job
 from nas.executors import InProcess
-from nas.search import Status
-from nas.search.halving import Halving, rungs
-from nas.search.loop import Search, TrialTraining
-from nas.search.screening import Screen
-from nas.search.status import Budget
+from nas.searching import Status
+from nas.searching.halving import Halving, rungs
+from nas.searching.loop import Search, TrialTraining
+from nas.searching.screening import Screen
+from nas.searching.status import Budget
 from nas.space import SearchSpace, sample
 from nas.trials import OBJECTIVES, Limit
 

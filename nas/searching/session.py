@@ -24,11 +24,11 @@ from nas.evaluation import load_tensorflow, load_weights
 from nas.executors import Executor, InProcess, LocalProcesses
 from nas.record import Record
 from nas.report import draw_predictions, figure_html, hypervolume_figure, pareto_figure, picture_html
-from nas.search.halving import Halving, rungs
-from nas.search.loop import Search, TrialTraining
-from nas.search.plan import Plan, bound_space, starting_settings
-from nas.search.screening import MEASURED, Screen
-from nas.search.status import Budget, Status
+from nas.searching.halving import Halving, rungs
+from nas.searching.loop import Search, TrialTraining
+from nas.searching.plan import Plan, bound_space, starting_settings
+from nas.searching.screening import MEASURED, Screen
+from nas.searching.status import Budget, Status
 from nas.space import SearchSpace, find_extreme
 from nas.trials import Trial, front_csv, hypervolume_curve, pareto_front, pick_trial
 

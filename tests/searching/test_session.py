@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.search import Plan
+from nas.searching import Plan
 
 NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
 
@@ -156,9 +156,9 @@ def test_latencies_of_another_device_are_measured_again(resumed, place):
     [({"seconds": 60.0}, True), ({"trials": 5}, False), ({"trials": 5, "seconds": 60.0}, False), ({}, False)],
 )
 def test_gains_are_weighed_by_seconds_where_only_time_is_limited(budget, weighs):
-    from nas.search import Status, session
-    from nas.search.screening import Screen
-    from nas.search.status import Budget
+    from nas.searching import Status, session
+    from nas.searching.screening import Screen
+    from nas.searching.status import Budget
     from nas.space import SearchSpace
 
     plan = Plan.of({"space": {}, "objectives": ("accuracy", "params"), **budget})
@@ -172,7 +172,7 @@ def test_gains_are_weighed_by_seconds_where_only_time_is_limited(budget, weighs)
 
 def test_a_search_waits_for_a_record_that_lies_far_behind(monkeypatch):
     """Or what waits would fill the memory."""
-    from nas.search import session
+    from nas.searching import session
 
     class Slow:
         def __init__(self) -> None:
