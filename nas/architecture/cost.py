@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
 from nas.architecture.architecture import Architecture
+from nas.architecture.buffers import Operation, assign_buffers, peak_buffer_bytes
 from nas.architecture.layers import Layer
 
 __all__ = ["Cost", "LayerCost", "layer_costs", "network_cost"]
@@ -82,25 +84,19 @@ def _layer_cost(layer: Layer, before: tuple[int, ...]) -> LayerCost:
     return LayerCost(layer.name, layer.kind, layer.shape, weights + statistics, weights, 2 * multiply_adds)
 
 
-def peak_bytes(layers: tuple[Layer, ...]) -> int:
-    """Give the most bytes of float32 activations alive at once, at batch 1, layers run in order."""
-    last_use = {place: number for number, layer in enumerate(layers) for place in layer.inputs}
-    home: dict[int, int] = {}  # the layer in whose memory each layer's output lies
-    released: dict[int, int] = {}  # for each memory, the last layer that reads it
-    for number, layer in enumerate(layers):
-        first = layer.inputs[0] if layer.inputs else number
-        free = home.get(first) is not None and released[home[first]] <= number
-        home[number] = home[first] if layer.kind in IN_PLACE and free else number
-        released[home[number]] = max(released.get(home[number], number), last_use.get(number, number))
-    sizes: dict[int, int] = {}  # of each memory, with what it holds at the moment
-    ended: dict[int, list[int]] = {}  # the memories that each layer is the last to read
-    for memory, reader in released.items():
-        ended.setdefault(reader, []).append(memory)
-    peak = total = 0
-    for number, layer in enumerate(layers):
-        size = 4 * prod(layer.shape)
-        total += size - sizes.get(home[number], 0)
-        sizes[home[number]] = size
-        peak = max(peak, total)
-        total -= sum(sizes.pop(memory) for memory in ended.get(number, ()))
-    return peak
+def peak_bytes(layers: Sequence[Layer]) -> int:
+    """Return the largest number of bytes of float32 activations in use at once, at batch 1, in layer order.
+
+    Each layer's output, the input layer's included, takes 4 bytes per value from the layer that writes it to
+    the last layer that reads it. Kinds in `IN_PLACE` write over their first input unless a later layer still
+    reads it. Weights, scratch memory and alignment are not counted. The arena that LiteRT allocates for the
+    same network (`nas.device`) differs: it keeps the network's input to the end, fuses activations and
+    normalization into kernels, may overwrite either input of an addition but only one that has no other
+    reader, aligns tensors to 64 bytes, and has gaps between them.
+    """
+    operations = [
+        Operation(layer.inputs, (index,), layer.inputs[:1] if layer.kind in IN_PLACE else ())
+        for index, layer in enumerate(layers)
+    ]
+    sizes = {index: 4 * prod(layer.shape) for index, layer in enumerate(layers)}
+    return peak_buffer_bytes(assign_buffers(operations, sizes))

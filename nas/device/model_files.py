@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from nas.architecture import Architecture, LayerCost, layer_costs, network_cost
+from nas.architecture import (
+    Architecture,
+    LayerCost,
+    Operation,
+    assign_buffers,
+    layer_costs,
+    network_cost,
+    peak_buffer_bytes,
+)
 from nas.device.arena import arena_bytes
 from nas.errors import ConversionError, InputError
 
@@ -158,16 +166,37 @@ def summarize_onnx(path: Path) -> ModelSummary:
             multiply_adds = prod(held[0]) * prod(output[1:-1])
         params = 0 if node.op_type in ("Reshape", "Transpose", "Pad") else sum(prod(dims) for dims in held)
         layers.append(LayerCost(node.name, node.op_type.lower(), output[1:], params, 0, 2 * multiply_adds))
-    return _summed(layers, _peak_bytes(graph, shapes, weights))
+    return _summed(layers, _onnx_peak_bytes(graph, shapes, weights))
 
 
-def _peak_bytes(graph: Any, shapes: dict[str, tuple[int, ...]], weights: dict[str, tuple[int, ...]]) -> int:
-    """Give the most bytes of float32 activations alive at once when the nodes run in order."""
-    last = {name: place for place, node in enumerate(graph.node) for name in node.input}
-    alive = {value.name: 4 * prod(shapes[value.name]) for value in graph.input if value.name not in weights}
-    peak = sum(alive.values())
-    for place, node in enumerate(graph.node):
-        alive |= {name: 4 * prod(shapes.get(name, ())) for name in node.output}
-        peak = max(peak, sum(alive.values()))
-        alive = {name: size for name, size in alive.items() if last.get(name, -1) > place}
-    return peak
+ONNX_IN_PLACE = frozenset(
+    {
+        "Add",
+        "Clip",
+        "Div",
+        "Elu",
+        "Flatten",
+        "HardSigmoid",
+        "HardSwish",
+        "LeakyRelu",
+        "Mul",
+        "Relu",
+        "Reshape",
+    }
+    | {"Sigmoid", "Softmax", "Squeeze", "Sub", "Tanh", "Unsqueeze"}
+)
+"""ONNX operators that a runtime computes into the memory of their first input."""
+
+
+def _onnx_peak_bytes(
+    graph: Any, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, tuple[int, ...]]
+) -> int:
+    """Return the peak of a graph's float32 activations; see `nas.architecture.cost.peak_bytes`."""
+    operations = [
+        Operation(node.input, node.output, node.input[:1] if node.op_type in ONNX_IN_PLACE else ())
+        for node in graph.node
+    ]
+    inputs = [value.name for value in graph.input if value.name not in weights]
+    names = {*inputs, *(name for node in graph.node for name in node.output)}
+    sizes = {name: 4 * prod(shapes.get(name, ())) for name in names}
+    return peak_buffer_bytes(assign_buffers(operations, sizes, inputs))
