@@ -174,12 +174,12 @@ def conditions() -> dict[str, Any]:
     """Describe the machine and the versions, without names of hosts or paths."""
     import psutil
 
-    from nas.device.machine import processor
+    from nas.device.machine import processor_name
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "machine": {
-            "processor": processor(),
+            "processor": processor_name(),
             "cores": cores,
             "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
             "system": f"{platform.system()} {platform.machine()}",

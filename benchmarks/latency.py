@@ -31,7 +31,7 @@ from nas.architecture import Architecture
 from nas.backends import litert_bytes
 from nas.device import LatencyOptions, local_device
 from nas.device.latency import measure_architecture, measure_file
-from nas.device.latency_model import LatencyModel, spread
+from nas.device.latency_model import LatencyModel, sample_across_costs
 from nas.space import SearchSpace, sample
 
 RESULTS = Path(__file__).parent / "results"
@@ -158,7 +158,7 @@ def against_converter(networks: Sequence[Architecture]) -> dict[str, object]:
 
 def learnt(space: SearchSpace) -> list[dict[str, object]]:
     """Fit latency models to more and more networks and hold them against HELD_OUT others, drawn at random."""
-    chosen = spread(space, max(CALIBRATIONS), np.random.default_rng(0))
+    chosen = sample_across_costs(space, max(CALIBRATIONS), np.random.default_rng(0))
     begin = time.perf_counter()
     known = [(network, measure_architecture(network)) for network in chosen]
     seconds_each = (time.perf_counter() - begin) / len(chosen)
@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     asked = parser.parse_args()
     space = SearchSpace.load("xception_like").bind((32, 32, 3), 10)
-    networks = spread(space, asked.networks, np.random.default_rng(7))
+    networks = sample_across_costs(space, asked.networks, np.random.default_rng(7))
 
     def timed(number: int) -> float:
         return measure_architecture(networks[number]).p50_ms

@@ -2,7 +2,7 @@
 
 from nas.device.latency import Latency, LatencyOptions, local_device, measure_architecture, measure_file
 from nas.device.latency_model import calibrate_latency_model
-from nas.device.measurement import CandidateMeter
+from nas.device.file_costs import FileCostMeter
 from nas.device.model_files import (
     ModelSummary,
     convert_to_litert,
@@ -13,7 +13,7 @@ from nas.device.model_files import (
 )
 
 __all__ = [
-    "CandidateMeter",
+    "FileCostMeter",
     "Latency",
     "LatencyOptions",
     "ModelSummary",

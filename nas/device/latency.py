@@ -24,7 +24,7 @@ from nas.architecture import Architecture
 from nas.backends import litert_bytes
 from nas.device import runtimes as _runtimes
 from nas.device.arena import arena_bytes
-from nas.device.machine import one_at_a_time, processor
+from nas.device.machine import measurement_lock, processor_name
 from nas.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ RESAMPLES = 200
 class Device:
     """What a latency is true for."""
 
-    processor: str
+    processor_name: str
     cores: int
     threads: int
     runtime: str  # litert or onnx
@@ -115,7 +115,7 @@ def local_device(options: LatencyOptions) -> Device:
     if options.runtime == "onnx":
         _runtimes.require_onnxruntime()
     return Device(
-        processor(),
+        processor_name(),
         os.cpu_count() or 1,
         options.threads,
         options.runtime,
@@ -187,9 +187,9 @@ def _with_runtime(options: LatencyOptions, runtime: Runtime) -> LatencyOptions:
 def _measure_bytes(content: bytes, options: LatencyOptions) -> Latency:
     litert = options.runtime == "litert"
     opener = (_runtimes.litert if litert else _runtimes.onnx)(content, options.threads)
-    with one_at_a_time():
-        rounds = _timed(opener, options)
-    figure, noise = estimate(_medians(rounds))
+    with measurement_lock():
+        rounds = _time_rounds(opener, options)
+    figure, noise = estimate_latency(_medians(rounds))
     every = np.concatenate([times[1] for times in rounds])
     return Latency(
         p50_ms=figure,
@@ -202,7 +202,7 @@ def _measure_bytes(content: bytes, options: LatencyOptions) -> Latency:
     )
 
 
-def estimate(medians: Sequence[float]) -> tuple[float, float]:
+def estimate_latency(medians: Sequence[float]) -> tuple[float, float]:
     """Give the lower quartile of rounds' medians and its relative standard error.
 
     The error is half the width of the middle 68 percent of bootstrapped quartiles.
@@ -214,13 +214,13 @@ def estimate(medians: Sequence[float]) -> tuple[float, float]:
     return figure, float((high - low) / 2 / figure)
 
 
-def _timed(opener: _runtimes.Opener, options: LatencyOptions) -> list[NDArray[np.float64]]:
+def _time_rounds(opener: _runtimes.Opener, options: LatencyOptions) -> list[NDArray[np.float64]]:
     """Time rounds until the estimate is tight or the budget is out; see `_round`."""
     rounds: list[NDArray[np.float64]] = []
     end = time.perf_counter() + options.budget_seconds
     while len(rounds) < LEAST_ROUNDS or time.perf_counter() < end:
-        rounds.append(_round(opener, alone=options.threads == 1))
-        if len(rounds) >= FEWEST_ROUNDS and estimate(_medians(rounds))[1] <= options.target_cv:
+        rounds.append(_time_round(opener, alone=options.threads == 1))
+        if len(rounds) >= FEWEST_ROUNDS and estimate_latency(_medians(rounds))[1] <= options.target_cv:
             break
     return rounds
 
@@ -229,7 +229,7 @@ def _medians(rounds: Sequence[NDArray[np.float64]]) -> list[float]:
     return [float(np.median(times[0])) for times in rounds]
 
 
-def _round(opener: _runtimes.Opener, alone: bool) -> NDArray[np.float64]:
+def _time_round(opener: _runtimes.Opener, alone: bool) -> NDArray[np.float64]:
     """Open the model and time its runs for some milliseconds, in bursts where they are short.
 
     Gives milliseconds (2, runs): first without the time for which the system gave the core to another

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["LatencyModel", "calibrate_latency_model", "default_path", "spread"]
+__all__ = ["LatencyModel", "calibrate_latency_model", "default_path", "sample_across_costs"]
 
 FEWEST = 10  # networks to fit to
 MOST = 500  # networks to fit to: the latest
@@ -167,7 +167,7 @@ def calibrate_latency_model(
         raise InputError(f"calibration needs at least {FEWEST} networks, got {count}; use 60 or more")
     options = options or LatencyOptions()
     model = LatencyModel(local_device(options))
-    chosen = spread(space, count, np.random.default_rng(seed))
+    chosen = sample_across_costs(space, count, np.random.default_rng(seed))
     for done, architecture in enumerate(chosen, start=1):
         try:
             latency = measure_architecture(architecture, options, calibration)
@@ -181,7 +181,7 @@ def calibrate_latency_model(
     return model
 
 
-def spread(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Architecture]:
+def sample_across_costs(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Architecture]:
     """Draw distinct networks and keep `count` of them, evenly over the order of their costs."""
     drawn: dict[str, Architecture] = {}
     for _ in range(8 * count):

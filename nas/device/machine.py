@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["one_at_a_time", "processor"]
+__all__ = ["measurement_lock", "processor_name"]
 
 
-def processor() -> str:
+def processor_name() -> str:
     """Give the processor's name, as its maker writes it where the system tells."""
     with contextlib.suppress(OSError):  # only Linux has the file
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -23,7 +23,7 @@ def processor() -> str:
 
 
 @contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
+def measurement_lock() -> Iterator[None]:
     """Hold the user's lock on measurements on this machine; waits for whoever holds it.
 
     The system gives the lock back when its holder dies, however it dies.

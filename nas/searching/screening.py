@@ -26,7 +26,7 @@ MEASURED = ("latency_ms", "size_bytes")
 class Meter(Protocol):
     """Tells what a network's file costs: expected before it is written, and measured."""
 
-    def expect(self, architecture: Architecture) -> tuple[dict[str, float], float]:
+    def predict(self, architecture: Architecture) -> tuple[dict[str, float], float]:
         """Give the expected costs by name, and the relative error of the latency among them."""
         ...
 
@@ -73,7 +73,7 @@ class Screen:
     def describe(self, setting: Setting) -> Candidate:
         """Give a setting's identity, costs counted or expected, its operations and its paths."""
         design, counted = self._counted(setting)
-        expected = self._meter.expect(design.architecture)[0] if self._meter else {}
+        expected = self._meter.predict(design.architecture)[0] if self._meter else {}
         layers = design.architecture.layers
         kinds = {str(kind): float(count) for kind, count in Counter(layer.kind for layer in layers).items()}
         found = describe_paths(
@@ -86,7 +86,7 @@ class Screen:
         design, values = self._counted(setting)
         reason = self._over(values)
         if not reason and self._meter:
-            expected, error = self._meter.expect(design.architecture)
+            expected, error = self._meter.predict(design.architecture)
             hopeful = {name: value * (1 - min(error, 0.9)) for name, value in expected.items()}
             reason = self._over(hopeful)
             if reason:
@@ -119,7 +119,7 @@ class Screen:
 
         def read(design: Design) -> float:
             if self._meter and name in MEASURED:
-                expected, error = self._meter.expect(design.architecture)
+                expected, error = self._meter.predict(design.architecture)
                 return expected[name] * (1 - min(error, 0.9))
             return counted_costs(design.architecture)[name]
 

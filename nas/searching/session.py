@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from nas.backends import build_compiled_model
 from nas.data import Dataset, load_dataset
-from nas.device import CandidateMeter, LatencyOptions
+from nas.device import FileCostMeter, LatencyOptions
 from nas.engines import Engine
 from nas.errors import DataError
 from nas.evaluation import load_tensorflow, load_weights
@@ -250,12 +250,12 @@ def _executor(plan: Plan, workers: int) -> Executor:
 
 def _meter(
     plan: Plan, space: SearchSpace, dataset: Dataset, tell: Callable[[str], None] | None
-) -> CandidateMeter | None:
+) -> FileCostMeter | None:
     wanted = {objective.name for objective in plan.parsed_objectives()} | set(plan.limits)
     if not wanted & set(MEASURED):
         return None
     options = LatencyOptions(precision=plan.precision, threads=plan.latency_threads, runtime=plan.runtime)
-    return CandidateMeter(space, options, dataset.train.x[:100], tell)
+    return FileCostMeter(space, options, dataset.train.x[:100], tell)
 
 
 def _bounds(plan: Plan, screen: Screen) -> dict[str, tuple[float, float]]:

@@ -16,7 +16,7 @@ from nas.architecture import Architecture
 from nas.backends import litert_bytes
 from nas.device import LatencyOptions, local_device
 from nas.device.arena import arena_bytes
-from nas.device.latency import Device, _round, estimate, measure_architecture, measure_file
+from nas.device.latency import Device, _time_round, estimate_latency, measure_architecture, measure_file
 from nas.device.runtimes import litert
 from nas.errors import ConversionError, InputError
 
@@ -105,7 +105,7 @@ def test_time_that_another_process_had_is_not_the_networks():
     code = "import os\nos.sched_setaffinity(0, {CORE})\nprint(flush=True)\nwhile True: pass"
     before = os.sched_getaffinity(0)
     core = min(before)
-    alone = float(np.median(_round(litert(content, 1), alone=True)[0]))
+    alone = float(np.median(_time_round(litert(content, 1), alone=True)[0]))
     rivals = [
         subprocess.Popen([sys.executable, "-c", code.replace("CORE", str(core))], stdout=subprocess.PIPE)
         for _ in range(2)
@@ -114,7 +114,7 @@ def test_time_that_another_process_had_is_not_the_networks():
         for rival in rivals:
             rival.stdout.readline()
         os.sched_setaffinity(0, {core})
-        rounds = [_round(litert(content, 1), alone=True) for _ in range(20)]
+        rounds = [_time_round(litert(content, 1), alone=True) for _ in range(20)]
     finally:
         os.sched_setaffinity(0, before)
         for rival in rivals:
@@ -127,11 +127,11 @@ def test_time_that_another_process_had_is_not_the_networks():
 
 
 def test_disturbed_rounds_do_not_move_the_figure():
-    figure, noise = estimate([1.0, 1.0, 1.0, 1.0, 1.0, 7.0, 9.0, 30.0])
+    figure, noise = estimate_latency([1.0, 1.0, 1.0, 1.0, 1.0, 7.0, 9.0, 30.0])
     assert figure == 1.0
     assert 0 <= noise < 0.2
-    assert estimate([1.0] * 8) == (1.0, 0.0)
-    assert estimate([1.0, 1.4, 1.8, 2.2])[1] > estimate([1.0, 1.01, 1.02, 1.03])[1] > 0
+    assert estimate_latency([1.0] * 8) == (1.0, 0.0)
+    assert estimate_latency([1.0, 1.4, 1.8, 2.2])[1] > estimate_latency([1.0, 1.01, 1.02, 1.03])[1] > 0
 
 
 def test_a_file_that_cannot_run_is_a_conversion_error(tmp_path):

@@ -13,7 +13,7 @@ from nas.architecture import Architecture
 from nas.backends import litert_bytes, lower_to_operators
 from nas.device import LatencyOptions, local_device
 from nas.device.latency import Device, measure_architecture
-from nas.device.latency_model import LatencyModel, calibrate_latency_model, default_path, spread
+from nas.device.latency_model import LatencyModel, calibrate_latency_model, default_path, sample_across_costs
 from nas.errors import InputError
 from nas.space import SearchSpace
 
@@ -35,7 +35,7 @@ RUNS_AS = {
 @pytest.fixture(scope="module")
 def networks():
     space = SearchSpace.load("xception_like").bind((32, 32, 3), 10)
-    return spread(space, 120, np.random.default_rng(1))
+    return sample_across_costs(space, 120, np.random.default_rng(1))
 
 
 def rule(architecture: Architecture) -> float:

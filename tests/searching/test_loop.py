@@ -213,7 +213,7 @@ class Files:
     def __init__(self, trainer: Trainer, refused: int = 0) -> None:
         self.trainer, self.refused, self.seen = trainer, refused, []
 
-    def expect(self, architecture):
+    def predict(self, architecture):
         return {"latency_ms": 1.0, "size_bytes": 1000.0}, 0.1
 
     def measure(self, architecture):

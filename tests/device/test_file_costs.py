@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from nas.architecture import BIASED_KINDS
-from nas.device import CandidateMeter, LatencyOptions, local_device
+from nas.device import FileCostMeter, LatencyOptions, local_device
 from nas.device.latency_model import LatencyModel, default_path
-from nas.device.measurement import STARTING_NETWORKS
+from nas.device.file_costs import STARTING_NETWORKS
 from nas.errors import ConversionError, LimitError
 from nas.searching import counted_costs
 from nas.searching.screening import Screen
@@ -26,11 +26,11 @@ def space() -> SearchSpace:
 
 
 @pytest.fixture(scope="module")
-def meter(space, tmp_path_factory) -> CandidateMeter:
+def meter(space, tmp_path_factory) -> FileCostMeter:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         said: list[str] = []
-        made = CandidateMeter(space, LatencyOptions(budget_seconds=0.2), progress=said.append)
+        made = FileCostMeter(space, LatencyOptions(budget_seconds=0.2), progress=said.append)
     assert said == [f"measuring {STARTING_NETWORKS} networks to learn how fast this device is ..."]
     return made
 
@@ -44,12 +44,12 @@ def test_expected_latency_and_size_come_near_the_measured(space, meter):
     ratios, sizes = [], []
     for setting in settings(space, 12, seed=5):
         architecture = space.design(setting).architecture
-        expected, error = meter.expect(architecture)
+        expected, error = meter.predict(architecture)
         assert 0 <= error <= 1
         measured = meter.measure(architecture)
         ratios.append(expected["latency_ms"] / measured["latency_ms"])
         sizes.append(expected["size_bytes"] / measured["size_bytes"])
-        assert meter.expect(architecture) == (measured, 0.0)
+        assert meter.predict(architecture) == (measured, 0.0)
     assert 0.5 < np.median(ratios) < 2
     assert np.ptp(np.log(sizes)) < 1.0
     assert 0.8 < np.median(sizes) < 1.25
@@ -63,9 +63,9 @@ def test_a_saved_calibration_is_used(space, tmp_path, monkeypatch):
         architecture = space.design(setting).architecture
         model.add(architecture, 1e-6 * counted_costs(architecture)["flops"] + 0.001)
     model.save(default_path(device))
-    made = CandidateMeter(space, LatencyOptions(), progress=lambda text: pytest.fail(text))
+    made = FileCostMeter(space, LatencyOptions(), progress=lambda text: pytest.fail(text))
     architecture = space.design(settings(space, 1, seed=9)[0]).architecture
-    assert made.expect(architecture)[0]["latency_ms"] > 0
+    assert made.predict(architecture)[0]["latency_ms"] > 0
 
 
 def test_the_screen_refuses_by_expectation_only_what_is_surely_over(space, meter):
@@ -93,7 +93,7 @@ def test_a_latency_that_nothing_can_reach_is_said_with_the_least(space, meter):
 
 def test_a_network_that_a_runtime_refuses_is_an_outcome(space):
     class Refusing:
-        def expect(self, architecture):
+        def predict(self, architecture):
             return {"latency_ms": 1.0, "size_bytes": 1.0}, 0.1
 
         def measure(self, architecture):

@@ -10,11 +10,11 @@ import numpy as np
 
 from nas.architecture import Architecture, network_cost
 from nas.device.latency import Latency, LatencyOptions, local_device, measure_architecture
-from nas.device.latency_model import LatencyModel, default_path, spread
+from nas.device.latency_model import LatencyModel, default_path, sample_across_costs
 from nas.errors import ConversionError
 from nas.space import SearchSpace
 
-__all__ = ["CandidateMeter"]
+__all__ = ["FileCostMeter"]
 
 STARTING_NETWORKS = 16
 """Networks of the space measured before a search on a device that was never calibrated."""
@@ -29,7 +29,7 @@ BYTES_EACH = {"float32": 4.0, "float16": 2.0}
 """Of a weight in the file; 1 for the other precisions."""
 
 
-class CandidateMeter:
+class FileCostMeter:
     """Expects and measures latency and file size; every measurement makes the expectations better.
 
     The expectation starts from the device's saved calibration (`nas calibrate`), or where there is none
@@ -57,11 +57,11 @@ class CandidateMeter:
             if progress:
                 progress(f"measuring {STARTING_NETWORKS} networks to learn how fast this device is ...")
             quick = replace(options, budget_seconds=STARTING_SECONDS)
-            for architecture in spread(space, STARTING_NETWORKS, np.random.default_rng(0)):
+            for architecture in sample_across_costs(space, STARTING_NETWORKS, np.random.default_rng(0)):
                 with contextlib.suppress(ConversionError):  # a refused one is recorded when it is proposed
                     self._learn(architecture, measure_architecture(architecture, quick, calibration))
 
-    def expect(self, architecture: Architecture) -> tuple[dict[str, float], float]:
+    def predict(self, architecture: Architecture) -> tuple[dict[str, float], float]:
         """Give the measured costs with no error where there are some, else the expected with theirs."""
         if architecture.id in self._measured:
             return self._measured[architecture.id], 0.0
