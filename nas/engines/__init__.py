@@ -1,5 +1,6 @@
-"""Samplers: which setting is tried next."""
+"""Engines propose the settings that a search tries, and learn from the results."""
 
-from nas.engines.engine import Engine
+from nas.engines.engine import ENGINES, Engine
+from nas.engines.factory import create_engine
 
-__all__ = ["Engine"]
+__all__ = ["ENGINES", "Engine", "create_engine"]

@@ -1,22 +1,30 @@
-"""Who decides what is tried next: one interface, several engines."""
+"""The interface of engines, which propose the settings that a search tries."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from nas.space import Setting
-from nas.trials import Trial
+if TYPE_CHECKING:
+    from nas.space import Setting
+    from nas.trials import Trial
 
-__all__ = ["Engine"]
+__all__ = ["ENGINES", "Engine"]
+
+ENGINES: dict[str, tuple[str, ...]] = {
+    "cheap-aware": (),
+    "optuna": ("tpe", "nsga2", "random"),
+    "keras-tuner": ("bayesian", "random"),
+}
+"""The engines and their samplers, the default first."""
 
 
 class Engine(Protocol):
-    """Proposes settings and learns from what came of them.
+    """Proposes settings and learns from the results of trials (ask-and-tell).
 
-    A trial's life, as an engine sees it: `ask` gives a setting; some time later `tell` brings the
-    trial that has this setting, in any state but `running`. Between the two any number of other
-    settings may be asked for. `tell` also takes trials that were never asked for (a resumed record,
-    a start from a known network), and the same trial again when it was trained further.
+    `ask` returns a setting. Later `tell` reports the trial of this setting, in any state except `running`.
+    Any number of other settings may be asked for in between. `tell` also accepts trials that were never
+    asked for (from a resumed record, or a known network to start from), and the same trial again after
+    more training.
     """
 
     def ask(self) -> Setting:
@@ -24,12 +32,12 @@ class Engine(Protocol):
         ...
 
     def tell(self, trial: Trial) -> None:
-        """Learn from a trial that has ended: complete, stopped, over_limit or failed."""
+        """Observe a trial that has ended: complete, stopped, over_limit or failed."""
         ...
 
     def flatness(self) -> float | None:
-        """Give the share of the front's hypervolume that one more trial is expected to gain.
+        """Return the share of the front's hypervolume that one more trial is expected to add.
 
-        None where the engine does not know.
+        None where the engine does not estimate it.
         """
         ...

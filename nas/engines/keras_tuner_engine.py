@@ -7,18 +7,17 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from nas.engines._parameters import Book, Key, Losses, excess, key_of, losses, placed, places
+from nas.engines.engine import ENGINES
 from nas.errors import InputError, nearest
 from nas.space import OpenValue, Setting, mutate, sample
 from nas.trials import Limit, Objective, Trial
 
-__all__ = ["KerasTunerEngine", "Oracle"]
-
-Oracle = Literal["bayesian", "random"]
+__all__ = ["KerasTunerEngine"]
 
 _REMEMBERED = (
     100  # told trials the oracle sees: its Gaussian process takes time by their cube, 21 times an ask
@@ -55,13 +54,12 @@ class KerasTunerEngine:
         open_values: Sequence[OpenValue],
         objectives: Sequence[Objective],
         limits: Sequence[Limit] = (),
-        oracle: Oracle = "bayesian",
+        oracle: str = "bayesian",
         seed: int = 0,
     ) -> None:
-        if oracle not in get_args(Oracle):
-            raise InputError(
-                f"Keras Tuner's oracle must be known, got '{oracle}'; {nearest(oracle, get_args(Oracle))}"
-            )
+        oracles = ENGINES["keras-tuner"]
+        if oracle not in oracles:
+            raise InputError(f"Keras Tuner has no oracle '{oracle}'; {nearest(oracle, oracles)}")
         self._values = tuple(open_values)
         self._objectives = tuple(objectives)
         self._limits = tuple(limits)
@@ -185,7 +183,7 @@ def _quiet() -> Iterator[None]:
         os.close(kept)
 
 
-def _oracle(name: Oracle, values: Sequence[OpenValue], seed: int) -> Any:
+def _oracle(name: str, values: Sequence[OpenValue], seed: int) -> Any:
     with _quiet():
         import keras_tuner
 

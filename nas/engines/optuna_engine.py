@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nas.architecture import Scalar
 from nas.engines._parameters import Book, Losses, draw, excess, key_of, losses, placed, places
+from nas.engines.engine import ENGINES
 from nas.errors import InputError, nearest
 from nas.space import OpenValue, Setting
 from nas.trials import Limit, Objective, Trial
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from optuna.trial import Trial as OptunaTrial
 
-__all__ = ["OptunaEngine", "Sampler"]
-
-Sampler = Literal["tpe", "nsga2", "random"]
+__all__ = ["OptunaEngine"]
 
 _POPULATION = 20  # of NSGA-II; its own 50 is a whole search here, with nothing left to select
 
@@ -53,13 +52,12 @@ class OptunaEngine:
         open_values: Sequence[OpenValue],
         objectives: Sequence[Objective],
         limits: Sequence[Limit] = (),
-        sampler: Sampler = "tpe",
+        sampler: str = "tpe",
         seed: int = 0,
     ) -> None:
-        if sampler not in get_args(Sampler):
-            raise InputError(
-                f"Optuna's sampler must be known, got '{sampler}'; {nearest(sampler, get_args(Sampler))}"
-            )
+        samplers = ENGINES["optuna"]
+        if sampler not in samplers:
+            raise InputError(f"Optuna has no sampler '{sampler}'; {nearest(sampler, samplers)}")
         self._values = tuple(open_values)
         self._objectives = tuple(objectives)
         self._limits = tuple(limits)
@@ -184,7 +182,7 @@ def _genetic(seed: int) -> NSGAIISampler:
     return NSGAIISampler(population_size=_POPULATION, seed=seed)
 
 
-def _sampler(name: Sampler, seed: int) -> BaseSampler:
+def _sampler(name: str, seed: int) -> BaseSampler:
     import optuna
 
     if name == "random":

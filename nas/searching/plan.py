@@ -9,18 +9,12 @@ from pydantic import ConfigDict, Field
 
 from nas.architecture import Design, Part, Scalar, validate_part
 from nas.data import DataOptions, Dataset
+from nas.engines import ENGINES
 from nas.errors import InputError, SpaceError, nearest
 from nas.space import SearchSpace, Setting, shipped
 from nas.trials import OBJECTIVES, Limit, Objective, parse_objectives
 
-__all__ = ["ENGINES", "Plan", "bound_space", "starting_settings"]
-
-ENGINES: dict[str, tuple[str, ...]] = {
-    "cheap-aware": (),
-    "optuna": ("tpe", "nsga2", "random"),
-    "keras-tuner": ("bayesian", "random"),
-}
-"""The engines and their samplers, the default first."""
+__all__ = ["Plan", "bound_space", "starting_settings"]
 
 TRIALS = 50
 """The candidates trained where neither a number nor a time is asked for."""
