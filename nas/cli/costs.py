@@ -47,7 +47,7 @@ def measure(
     from nas.cli.show import number, output, print_json, table
     from nas.device import LatencyOptions
 
-    options = LatencyOptions(precision, latency_threads, runtime)  # type: ignore[arg-type]  # it checks its words
+    options = LatencyOptions.parse(precision, latency_threads, runtime)
     anatomy, latency = _measured(file, options, data)
     if json:
         print_json(_as_data(anatomy, latency))
@@ -187,7 +187,7 @@ def calibrate(
     from nas.device import LatencyOptions, calibrate_latency_model, local_device
     from nas.space import SearchSpace
 
-    options = LatencyOptions(precision, latency_threads, runtime)  # type: ignore[arg-type]  # it checks its words
+    options = LatencyOptions.parse(precision, latency_threads, runtime)
     loaded = SearchSpace.load(space)
     task = loaded.data.get("task", "classification")
     bound = loaded.bind(

@@ -1,8 +1,8 @@
-"""Latency, memory and file size of a network on this device, measured and predicted."""
+"""Measure and predict the latency, memory and file size of a network on this device."""
 
+from nas.device.file_costs import FileCostMeter
 from nas.device.latency import Latency, LatencyOptions, local_device, measure_architecture, measure_file
 from nas.device.latency_model import calibrate_latency_model
-from nas.device.file_costs import FileCostMeter
 from nas.device.model_files import (
     ModelSummary,
     convert_to_litert,

@@ -1,4 +1,4 @@
-"""FileMeter: what a network's file costs on this device, expected from what was measured before."""
+"""Measure or predict what the model file of a network costs: latency and file size."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ from nas.space import SearchSpace
 
 __all__ = ["FileCostMeter"]
 
-STARTING_NETWORKS = 16
-"""Networks of the space measured before a search on a device that was never calibrated."""
+INITIAL_NETWORKS = 16
+"""Networks of the space to measure before a search on a device that was never calibrated."""
 
-STARTING_SECONDS = 0.1
-"""Timing of each of them: they only teach the model, which knows how noisy each figure is."""
+INITIAL_SECONDS = 0.1
+"""Time to measure each of them; short, because the latency model takes the noise of each into account."""
 
-REFIT_EVERY = 8
-"""New measurements after which the latency model is fitted again."""
+REFIT_INTERVAL = 8
+"""Number of new measurements after which the latency model is fitted again."""
 
-BYTES_EACH = {"float32": 4.0, "float16": 2.0}
-"""Of a weight in the file; 1 for the other precisions."""
+MIN_FILES = 4
+"""Number of measured files from which the size of a file without its weights is fitted."""
+
+WEIGHT_BYTES = {"float32": 4.0, "float16": 2.0}
+"""Bytes of a weight in the file; 1 for the other precisions."""
 
 
 class FileCostMeter:
-    """Expects and measures latency and file size; every measurement makes the expectations better.
+    """Measure and predict latency and file size; each measurement improves the predictions.
 
-    The expectation starts from the device's saved calibration (`nas calibrate`), or where there is none
-    from a few networks of the space, measured at once. `calibration` are training images for int8.
+    Predictions start from the saved calibration of the device (`nas calibrate`); without one, some networks
+    of the space are measured first. `calibration`: training images for precision int8.
     """
 
     def __init__(
@@ -46,60 +49,64 @@ class FileCostMeter:
         self._options, self._calibration = options, calibration
         device = local_device(options)
         self.device = device.fingerprint
-        self._measured: dict[str, dict[str, float]] = {}
-        self._known: list[tuple[float, float, float, float]] = []  # params, layers, bytes, ms a FLOP
-        self._bytes_each = BYTES_EACH.get(options.precision, 1.0)
-        self._besides: tuple[float, ...] = (0.0, 0.0)  # bytes of a file for each layer, and of any file
-        self._since_fit = 0
+        self._measured: dict[str, dict[str, float]] = {}  # costs by the id of the architecture
+        self._files: list[tuple[float, float, float, float]] = []  # params, layers, bytes, ms per FLOP
+        self._weight_bytes = WEIGHT_BYTES.get(options.precision, 1.0)
+        self._overhead_bytes: tuple[float, ...] = (0.0, 0.0)  # per layer, and per file
+        self._measured_since_fit = 0
         saved = default_path(device)
         self._model = LatencyModel.load(saved) if saved.exists() else LatencyModel(device)
-        if not self._model.ready:
+        if not self._model.is_fitted:
             if progress:
-                progress(f"measuring {STARTING_NETWORKS} networks to learn how fast this device is ...")
-            quick = replace(options, budget_seconds=STARTING_SECONDS)
-            for architecture in sample_across_costs(space, STARTING_NETWORKS, np.random.default_rng(0)):
-                with contextlib.suppress(ConversionError):  # a refused one is recorded when it is proposed
+                progress(f"measuring {INITIAL_NETWORKS} networks to learn how fast this device is ...")
+            quick = replace(options, budget_seconds=INITIAL_SECONDS)
+            for architecture in sample_across_costs(space, INITIAL_NETWORKS, np.random.default_rng(0)):
+                with contextlib.suppress(ConversionError):  # recorded when the search proposes the network
                     self._learn(architecture, measure_architecture(architecture, quick, calibration))
 
     def predict(self, architecture: Architecture) -> tuple[dict[str, float], float]:
-        """Give the measured costs with no error where there are some, else the expected with theirs."""
+        """Return the costs by name, and the relative error of the latency.
+
+        Returns the measured costs and an error of 0 if the architecture was measured.
+        """
         if architecture.id in self._measured:
             return self._measured[architecture.id], 0.0
         counted = network_cost(architecture)
         latency_ms, error = 1e-6 * counted.flops, 1.0
-        if self._model.ready:
+        if self._model.is_fitted:
             latency_ms, error = self._model.predict(architecture)
-        elif self._known:
-            latency_ms = counted.flops * float(np.median([known[3] for known in self._known]))
-        each, same = self._besides
-        besides = max(0.0, each * len(architecture.layers) + same)
-        return {"latency_ms": latency_ms, "size_bytes": self._bytes_each * counted.params + besides}, error
+        elif self._files:
+            latency_ms = counted.flops * float(np.median([file[3] for file in self._files]))
+        per_layer, per_file = self._overhead_bytes
+        overhead_bytes = max(0.0, per_layer * len(architecture.layers) + per_file)
+        size_bytes = self._weight_bytes * counted.params + overhead_bytes
+        return {"latency_ms": latency_ms, "size_bytes": size_bytes}, error
 
     def measure(self, architecture: Architecture) -> dict[str, float]:
-        """Write and time the file of the untrained network; raises ConversionError."""
+        """Write the file of the untrained network and measure it; raises ConversionError."""
         if architecture.id not in self._measured:
-            found = measure_architecture(architecture, self._options, self._calibration)
+            latency = measure_architecture(architecture, self._options, self._calibration)
             self._measured[architecture.id] = {
-                "latency_ms": found.p50_ms,
-                "latency_p95_ms": found.p95_ms,
-                "latency_cv": found.cv,
-                "size_bytes": float(found.size_bytes),
+                "latency_ms": latency.p50_ms,
+                "latency_p95_ms": latency.p95_ms,
+                "latency_cv": latency.cv,
+                "size_bytes": float(latency.size_bytes),
             }
-            self._learn(architecture, found)
+            self._learn(architecture, latency)
         return self._measured[architecture.id]
 
-    def _learn(self, architecture: Architecture, found: Latency) -> None:
-        """Make the expectations better by one measurement."""
+    def _learn(self, architecture: Architecture, latency: Latency) -> None:
+        """Update the predictions with one measurement."""
         counted = network_cost(architecture)
-        speed = found.p50_ms / max(1, counted.flops)
-        self._known.append((counted.params, len(architecture.layers), found.size_bytes, speed))
-        known = np.array(self._known)
-        if len(known) >= 4:
-            rest = known[:, 2] - self._bytes_each * known[:, 0]
-            columns = np.column_stack([known[:, 1], np.ones(len(known))])
-            self._besides = tuple(np.linalg.lstsq(columns, rest, rcond=None)[0].tolist())
-        self._model.add(architecture, found.p50_ms, found.cv)
-        self._since_fit += 1
-        if self._since_fit >= REFIT_EVERY and len(self._model) >= STARTING_NETWORKS:
+        ms_per_flop = latency.p50_ms / max(1, counted.flops)
+        self._files.append((counted.params, len(architecture.layers), latency.size_bytes, ms_per_flop))
+        if len(self._files) >= MIN_FILES:
+            params, layers, size_bytes, _ = np.array(self._files).T
+            columns = np.column_stack([layers, np.ones(len(layers))])
+            overhead_bytes = size_bytes - self._weight_bytes * params
+            self._overhead_bytes = tuple(np.linalg.lstsq(columns, overhead_bytes, rcond=None)[0].tolist())
+        self._model.add(architecture, latency.p50_ms, latency.cv)
+        self._measured_since_fit += 1
+        if self._measured_since_fit >= REFIT_INTERVAL and len(self._model) >= INITIAL_NETWORKS:
             self._model.fit()
-            self._since_fit = 0
+            self._measured_since_fit = 0

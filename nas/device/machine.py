@@ -1,20 +1,21 @@
-"""This machine as a place of measurements: its processor's name, and one measurement at a time."""
+"""This machine: the name of its processor, and the lock under which latencies are measured."""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
-import os
 import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from nas.files import lock_file
+
 __all__ = ["measurement_lock", "processor_name"]
 
 
 def processor_name() -> str:
-    """Give the processor's name, as its maker writes it where the system tells."""
+    """Return the name of the processor, as its maker writes it where the system knows it."""
     with contextlib.suppress(OSError):  # only Linux has the file
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -24,16 +25,10 @@ def processor_name() -> str:
 
 @contextlib.contextmanager
 def measurement_lock() -> Iterator[None]:
-    """Hold the user's lock on measurements on this machine; waits for whoever holds it.
+    """Hold the user's lock for measurements on this machine; wait while another process or thread holds it.
 
-    The system gives the lock back when its holder dies, however it dies.
+    The system releases the lock when its holder dies, whatever the cause.
     """
-    import fcntl
-
     path = Path(tempfile.gettempdir()) / f"nas-{getpass.getuser()}-latency.lock"
-    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with lock_file(path, busy="", wait=True):
         yield
-    finally:
-        os.close(handle)

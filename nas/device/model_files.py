@@ -1,4 +1,4 @@
-"""What a model file holds, whoever made it: parameters, FLOPs by layer, memory of its activations."""
+"""Count the parameters, the FLOPs per layer and the activation memory of any model file."""
 
 from __future__ import annotations
 
@@ -32,26 +32,29 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A network's costs for one example; FLOPs are 2 x the multiply-adds of convolutions and products."""
+    """The costs of a network for one example.
+
+    FLOPs are 2 x the multiply-adds of convolutions, dense layers and matrix products.
+    """
 
     params: int
-    trainable_params: int | None  # None where the file does not tell
+    trainable_params: int | None  # None if the file does not say
     flops: int
-    peak_bytes: int | None  # of activations at batch 1; None where shapes are not known
+    peak_bytes: int | None  # of activations at batch 1; None if shapes are unknown
     layers: tuple[LayerCost, ...]
 
 
 def summarize_architecture(architecture: Architecture) -> ModelSummary:
-    """Count an architecture's costs."""
+    """Count the costs of an architecture."""
     counted = network_cost(architecture)
     layers = tuple(layer_costs(architecture))
     return ModelSummary(counted.params, counted.trainable_params, counted.flops, counted.peak_bytes, layers)
 
 
 def summarize_keras(model: Any) -> ModelSummary:
-    """Count the costs of a Keras model, of which nested models are taken apart.
+    """Count the costs of a Keras model; the layers of nested models are listed one by one.
 
-    Layers that are neither convolutions nor dense count no FLOPs. The memory is that of its LiteRT file.
+    Only convolutions and dense layers count FLOPs. The memory is the arena of the model's LiteRT file.
     """
     layers = tuple(_keras_layers(model))
     trainable = sum(prod(weight.shape) for weight in model.trainable_weights)
@@ -67,8 +70,8 @@ def _keras_layers(model: Any) -> Iterator[LayerCost]:
         kind = type(layer).__name__
         shape = tuple(size or 1 for size in layer.output.shape[1:])
         kernels = [weight for weight in layer.weights if "kernel" in weight.name]
-        places = prod(layer.input.shape[1:-1]) if kind.endswith("Transpose") else prod(shape[:-1])
-        multiply_adds = sum(prod(kernel.shape) for kernel in kernels) * places
+        positions = prod(layer.input.shape[1:-1]) if kind.endswith("Transpose") else prod(shape[:-1])
+        multiply_adds = sum(prod(kernel.shape) for kernel in kernels) * positions
         if not kind.removesuffix("Transpose").rstrip("123D").endswith(("Conv", "Dense")):
             multiply_adds = 0
         trainable = sum(prod(weight.shape) for weight in layer.trainable_weights)
@@ -76,7 +79,7 @@ def _keras_layers(model: Any) -> Iterator[LayerCost]:
 
 
 def convert_to_litert(model: Any) -> bytes:
-    """Convert a Keras model to a LiteRT file of float32; raises ConversionError with the reason."""
+    """Convert a Keras model to a float32 LiteRT file and return its content; raises ConversionError."""
     import tensorflow as tf
 
     from nas.quiet import silence_stderr
@@ -90,19 +93,19 @@ def convert_to_litert(model: Any) -> bytes:
     return content
 
 
-LITERT_WEIGHTS = {
+LITERT_WEIGHT_INPUTS = {
     "CONV_2D": (1, 2),
     "DEPTHWISE_CONV_2D": (1, 2),
     "FULLY_CONNECTED": (1, 2),
     "TRANSPOSE_CONV": (1, 3),
 }
-"""The places of the kernel and the bias among the inputs of LiteRT's operators that have some."""
+"""The indices of the kernel and the bias among the inputs of LiteRT operators with weights."""
 
 
 def summarize_litert(content: bytes) -> ModelSummary:
-    """Count the costs of a LiteRT file, in which normalization is part of the kernels.
+    """Count the costs of a LiteRT file, where normalization is folded into the kernels.
 
-    Raises InputError for bytes that are no such file.
+    Raises InputError if the content is not a LiteRT FlatBuffer.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -112,35 +115,35 @@ def summarize_litert(content: bytes) -> ModelSummary:
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     tensors = model.subgraphs[0].tensors
 
-    def shape(place: int) -> tuple[int, ...]:
-        sizes = tensors[place].shape
+    def shape(tensor: int) -> tuple[int, ...]:
+        sizes = tensors[tensor].shape
         return () if sizes is None else tuple(int(size) for size in sizes)
 
     layers = []
     for operator in model.subgraphs[0].operators:
         kind = names[model.operatorCodes[operator.opcodeIndex].builtinCode]
-        inputs, output = [int(place) for place in operator.inputs], int(operator.outputs[0])
+        inputs, output = [int(tensor) for tensor in operator.inputs], int(operator.outputs[0])
         params = multiply_adds = 0
-        if kind in LITERT_WEIGHTS:
-            kernel, bias = LITERT_WEIGHTS[kind]
+        if kind in LITERT_WEIGHT_INPUTS:
+            kernel, bias = LITERT_WEIGHT_INPUTS[kind]
             weights = prod(shape(inputs[kernel]))
             params = weights + (prod(shape(inputs[bias])) if bias < len(inputs) and inputs[bias] >= 0 else 0)
-            # a kernel of n outputs is used once for each place, at a transposed convolution of the input
-            places = prod(shape(inputs[2])[:-1]) if kind == "TRANSPOSE_CONV" else prod(shape(output)[:-1])
-            multiply_adds = weights * places
+            # the kernel is applied at each position of the output; a transposed one at each of the input
+            positions = prod(shape(inputs[2] if kind == "TRANSPOSE_CONV" else output)[:-1])
+            multiply_adds = weights * positions
         name = tensors[output].name
-        text = name.decode() if isinstance(name, bytes) else str(name or kind)
-        layers.append(LayerCost(text, kind.lower(), shape(output)[1:], params, 0, 2 * multiply_adds))
-    return _summed(layers, arena_bytes(content))
+        layer_name = name.decode() if isinstance(name, bytes) else str(name or kind)
+        layers.append(LayerCost(layer_name, kind.lower(), shape(output)[1:], params, 0, 2 * multiply_adds))
+    return _summarize_layers(layers, arena_bytes(content))
 
 
-def _summed(layers: Sequence[LayerCost], peak_bytes: int | None) -> ModelSummary:
+def _summarize_layers(layers: Sequence[LayerCost], peak_bytes: int | None) -> ModelSummary:
     params, flops = (sum(getattr(layer, name) for layer in layers) for name in ("params", "flops"))
     return ModelSummary(params, None, flops, peak_bytes, tuple(layers))
 
 
 def summarize_onnx(path: Path) -> ModelSummary:
-    """Count the costs of an ONNX file; raises InputError where it is none or `onnx` is not installed."""
+    """Count the costs of an ONNX file; raises InputError if it is not one or if `onnx` is not installed."""
     try:
         import onnx
     except ImportError:
@@ -157,16 +160,18 @@ def summarize_onnx(path: Path) -> ModelSummary:
     layers = []
     for node in graph.node:
         output = shapes.get(node.output[0], ())
-        held = [weights[name] for name in node.input if name in weights]
+        weight_shapes = [weights[name] for name in node.input if name in weights]
         multiply_adds = 0
-        if held and node.op_type in ("Conv", "ConvTranspose"):
+        if weight_shapes and node.op_type in ("Conv", "ConvTranspose"):
             source = output if node.op_type == "Conv" else shapes.get(node.input[0], ())
-            multiply_adds = prod(held[0]) * prod(source[2:])
-        elif held and node.op_type in ("MatMul", "Gemm"):
-            multiply_adds = prod(held[0]) * prod(output[1:-1])
-        params = 0 if node.op_type in ("Reshape", "Transpose", "Pad") else sum(prod(dims) for dims in held)
+            multiply_adds = prod(weight_shapes[0]) * prod(source[2:])
+        elif weight_shapes and node.op_type in ("MatMul", "Gemm"):
+            multiply_adds = prod(weight_shapes[0]) * prod(output[1:-1])
+        params = 0
+        if node.op_type not in ("Reshape", "Transpose", "Pad"):  # their constants are shapes, not weights
+            params = sum(prod(shape) for shape in weight_shapes)
         layers.append(LayerCost(node.name, node.op_type.lower(), output[1:], params, 0, 2 * multiply_adds))
-    return _summed(layers, _onnx_peak_bytes(graph, shapes, weights))
+    return _summarize_layers(layers, _onnx_peak_bytes(graph, shapes, weights))
 
 
 ONNX_IN_PLACE = frozenset(

@@ -1,4 +1,7 @@
-"""The runtimes that run a model file: each opens it anew as a function that runs it once on random input."""
+"""The runtimes that execute a model file: LiteRT and ONNX Runtime.
+
+Each function returns a `ModelLoader`, so that a measurement can load the same file many times.
+"""
 
 from __future__ import annotations
 
@@ -16,41 +19,43 @@ from nas.quiet import silence_stderr
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Opener", "litert", "onnx", "require_onnxruntime"]
+__all__ = ["ModelLoader", "litert_loader", "onnx_loader", "require_onnxruntime"]
 
-Opener = Callable[[], Callable[[], object]]
-"""Opens a model anew and gives the function that runs it once."""
+ModelLoader = Callable[[], Callable[[], object]]
+"""Loads a model from scratch and returns the function that runs it once on random input."""
 
 
-def litert(content: bytes, threads: int) -> Opener:
+def litert_loader(content: bytes, threads: int) -> ModelLoader:
+    """Return the function that loads a LiteRT file; it raises ConversionError if the file cannot be run."""
     from ai_edge_litert.interpreter import Interpreter
 
-    _greeted(Interpreter)
+    _drop_first_message(Interpreter)
 
-    def opener() -> Callable[[], object]:
+    def load() -> Callable[[], object]:
         try:
             interpreter = Interpreter(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()
             for details in interpreter.get_input_details():
-                interpreter.set_tensor(details["index"], _input(details["shape"], details["dtype"]))
+                interpreter.set_tensor(details["index"], _random_input(details["shape"], details["dtype"]))
             interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise ConversionError(f"LiteRT must be able to run the file, but: {_reason(error)}") from None
         invoke: Callable[[], object] = interpreter.invoke
         return invoke
 
-    return opener
+    return load
 
 
 @cache
-def _greeted(interpreter: Any) -> None:
-    """Run a first, tiny model, at which LiteRT writes a line about itself to the standard error stream."""
+def _drop_first_message(interpreter: Any) -> None:
+    """Load a tiny model once, because LiteRT writes a message to stderr for a process' first model."""
     tiny = Architecture(input_shape=(1, 1, 1), rescale=False, head=None, stages=(Stage(width=1),))
     with silence_stderr():
         interpreter(model_content=litert_bytes(tiny)).allocate_tensors()
 
 
 def require_onnxruntime() -> None:
+    """Raise InputError with the command to run if ONNX Runtime is not installed."""
     try:
         import onnxruntime  # noqa: F401
     except ImportError:
@@ -59,19 +64,21 @@ def require_onnxruntime() -> None:
         ) from None
 
 
-def onnx(content: bytes, threads: int) -> Opener:
+def onnx_loader(content: bytes, threads: int) -> ModelLoader:
+    """Return the function that loads an ONNX file; it raises ConversionError if the file cannot be run."""
     require_onnxruntime()
     import onnxruntime
 
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
-    settings.log_severity_level = 4
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
 
-    def opener() -> Callable[[], object]:
+    def load() -> Callable[[], object]:
         try:
-            session = onnxruntime.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             feed = {
-                entry.name: _input(_sizes(entry.shape), _dtype(entry.type)) for entry in session.get_inputs()
+                entry.name: _random_input(_fixed_shape(entry.shape), _numpy_type(entry.type))
+                for entry in session.get_inputs()
             }
             session.run(None, feed)
         except Exception as error:  # the runtime's exceptions have no common type
@@ -80,21 +87,22 @@ def onnx(content: bytes, threads: int) -> Opener:
             ) from None
         return lambda: session.run(None, feed)
 
-    return opener
+    return load
 
 
-def _sizes(shape: Sequence[object]) -> list[int]:
+def _fixed_shape(shape: Sequence[object]) -> list[int]:
+    """Return a shape with 1 for each size that the file leaves open, such as the batch."""
     return [size if isinstance(size, int) and size > 0 else 1 for size in shape]
 
 
-def _dtype(kind: str) -> type[np.generic]:
-    """Give the NumPy type of an ONNX one such as 'tensor(float)'."""
-    name = kind.removeprefix("tensor(").removesuffix(")")
+def _numpy_type(onnx_type: str) -> type[np.generic]:
+    """Return the NumPy type of an ONNX type such as 'tensor(float)'."""
+    name = onnx_type.removeprefix("tensor(").removesuffix(")")
     return np.dtype({"float": "float32", "double": "float64"}.get(name, name)).type
 
 
-def _input(shape: Sequence[int], dtype: type[np.generic]) -> NDArray[np.generic]:
-    """Give random values in the range of an image's pixels, so that no number is denormal."""
+def _random_input(shape: Sequence[int], dtype: type[np.generic]) -> NDArray[np.generic]:
+    """Return random values in the range of pixels, so that no value is denormal."""
     values = np.random.default_rng(0).integers(0, 127, np.array(shape, int))
     return values.astype(dtype)
 

@@ -1,4 +1,7 @@
-"""Latency: measured for real, alone on the machine, and refused with a reason where it cannot be."""
+"""Measuring latency: real files for what a measurement reports, a simulated clock for how it takes the time.
+
+No test compares times of this machine.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,20 @@ import pytest
 from nas.architecture import Architecture
 from nas.backends import litert_bytes
 from nas.device import LatencyOptions, local_device
+from nas.device import latency as latency_module
 from nas.device.arena import arena_bytes
-from nas.device.latency import Device, _time_round, estimate_latency, measure_architecture, measure_file
-from nas.device.runtimes import litert
+from nas.device.latency import (
+    Device,
+    _time_round,
+    _time_rounds,
+    estimate_latency,
+    measure_architecture,
+    measure_file,
+)
+from nas.device.runtimes import litert_loader
 from nas.errors import ConversionError, InputError
 
+ROOT = Path(__file__).parents[2]
 NETWORK = Architecture.from_dict(
     {
         "input_shape": [32, 32, 3],
@@ -43,20 +55,7 @@ def test_measures_an_architecture():
     assert latency.device == local_device(options)
 
 
-def test_a_heavier_network_takes_longer():
-    def network(width):
-        return Architecture.from_dict(
-            {"input_shape": [32, 32, 3], "classes": 2, "stages": [{"width": width}] * 2}
-        )
-
-    options = LatencyOptions(budget_seconds=0.5)
-    assert (
-        measure_architecture(network(128), options).p50_ms
-        > 3 * measure_architecture(network(8), options).p50_ms
-    )
-
-
-def test_precision_and_threads_reach_the_file_and_the_device():
+def test_precision_and_threads_apply_to_the_file_and_the_device():
     single = measure_architecture(NETWORK, LatencyOptions(budget_seconds=0.3))
     half = measure_architecture(NETWORK, LatencyOptions("float16", threads=2, budget_seconds=0.3))
     assert half.size_bytes < 0.8 * single.size_bytes
@@ -97,38 +96,97 @@ def test_measures_a_file_of_either_runtime(tmp_path):
     other.write_bytes(model.SerializeToString())
     latency = measure_file(other, LatencyOptions(budget_seconds=0.3))
     assert (latency.device.runtime, latency.arena_bytes) == ("onnx", None)
-    assert 0 < latency.p50_ms < 5
+    assert 0 < latency.p50_ms <= latency.p95_ms
 
 
-def test_time_that_another_process_had_is_not_the_networks():
-    content = litert_bytes(NETWORK)
-    code = "import os\nos.sched_setaffinity(0, {CORE})\nprint(flush=True)\nwhile True: pass"
-    before = os.sched_getaffinity(0)
-    core = min(before)
-    alone = float(np.median(_time_round(litert(content, 1), alone=True)[0]))
-    rivals = [
-        subprocess.Popen([sys.executable, "-c", code.replace("CORE", str(core))], stdout=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    try:
-        for rival in rivals:
-            rival.stdout.readline()
-        os.sched_setaffinity(0, {core})
-        rounds = [_time_round(litert(content, 1), alone=True) for _ in range(20)]
-    finally:
-        os.sched_setaffinity(0, before)
-        for rival in rivals:
-            rival.kill()
-            rival.communicate()
-    own, whole = np.concatenate(rounds, axis=1)
-    assert np.all(own <= whole)
-    assert whole.sum() > 1.2 * own.sum()  # the core was shared ...
-    assert np.median(own) < 1.5 * alone  # ... and the figure is not
+class SimulatedClock:
+    """Stands in for the module `time`; every run of a model takes `cpu_ms`, each third also `other_ms`.
+
+    During `other_ms` another process has the core.
+    """
+
+    def __init__(self, cpu_ms: float, other_ms: float = 0.0) -> None:
+        self.cpu_ms, self.other_ms = cpu_ms, other_ms
+        self.cpu_ns = self.wall_ns = self.runs = self.loads = 0
+
+    def load(self):
+        self.loads += 1
+        return self.run
+
+    def run(self) -> None:
+        self.runs += 1
+        self.cpu_ns += round(1e6 * self.cpu_ms)
+        self.wall_ns += round(1e6 * (self.cpu_ms + (self.other_ms if self.runs % 3 == 0 else 0.0)))
+
+    def perf_counter_ns(self) -> int:
+        return self.wall_ns
+
+    def thread_time_ns(self) -> int:
+        return self.cpu_ns
+
+    def perf_counter(self) -> float:
+        return self.wall_ns / 1e9
+
+    def sleep(self, seconds: float) -> None:
+        self.wall_ns += round(1e9 * seconds)
 
 
-def test_disturbed_rounds_do_not_move_the_figure():
-    figure, noise = estimate_latency([1.0, 1.0, 1.0, 1.0, 1.0, 7.0, 9.0, 30.0])
-    assert figure == 1.0
+@pytest.fixture
+def simulated(monkeypatch):
+    def make(cpu_ms: float, other_ms: float = 0.0) -> SimulatedClock:
+        clock = SimulatedClock(cpu_ms, other_ms)
+        monkeypatch.setattr(latency_module, "time", clock)
+        monkeypatch.setattr(latency_module, "litert_loader", lambda content, threads: clock.load)
+        return clock
+
+    return make
+
+
+def test_latency_is_the_time_of_one_run(simulated):
+    clock = simulated(3.5)
+    latency = measure_architecture(SEQUENCE)
+    assert (latency.p50_ms, latency.p95_ms, latency.cv) == (3.5, 3.5, 0.0)
+    assert latency.runs == clock.runs - clock.loads  # the first run of a round only sets its burst
+
+
+def test_time_of_another_process_is_excluded_from_the_median_only(simulated):
+    simulated(1.0, other_ms=4.0)
+    latency = measure_architecture(SEQUENCE)
+    assert (latency.p50_ms, latency.p95_ms) == (1.0, 5.0)
+
+
+def test_with_several_threads_all_time_counts(simulated):
+    clock = simulated(1.0, other_ms=4.0)
+    without, with_other = _time_round(clock.load, single_thread=False)
+    np.testing.assert_array_equal(without, with_other)
+    assert set(with_other) == {1.0, 5.0}
+
+
+def test_short_runs_are_timed_several_at_once_and_reported_per_run(simulated):
+    clock = simulated(0.01)
+    times = _time_round(clock.load, single_thread=True)
+    assert times.shape[1] < clock.runs / 20
+    np.testing.assert_allclose(times, 0.01)
+
+
+def test_a_long_run_is_timed_once_per_round(simulated):
+    clock = simulated(30.0)
+    assert _time_round(clock.load, single_thread=True).tolist() == [[30.0], [30.0]]
+    assert (clock.loads, clock.runs) == (1, 1)
+
+
+def test_rounds_end_with_the_target_noise_or_the_budget(simulated):
+    clock = simulated(1.0)
+    assert len(_time_rounds(clock.load, LatencyOptions())) == clock.loads == 8  # no noise
+    clock = simulated(30.0)
+    assert len(_time_rounds(clock.load, LatencyOptions(budget_seconds=1e-6))) == 3
+    clock = simulated(30.0)
+    assert len(_time_rounds(clock.load, LatencyOptions(budget_seconds=0.16))) == 5
+
+
+def test_disturbed_rounds_do_not_change_the_estimate():
+    estimate, noise = estimate_latency([1.0, 1.0, 1.0, 1.0, 1.0, 7.0, 9.0, 30.0])
+    assert estimate == 1.0
     assert 0 <= noise < 0.2
     assert estimate_latency([1.0] * 8) == (1.0, 0.0)
     assert estimate_latency([1.0, 1.4, 1.8, 2.2])[1] > estimate_latency([1.0, 1.01, 1.02, 1.03])[1] > 0
@@ -142,7 +200,7 @@ def test_a_file_that_cannot_run_is_a_conversion_error(tmp_path):
             measure_file(broken)
 
 
-def test_what_cannot_be_measured_is_refused(tmp_path):
+def test_impossible_measurements_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"must end in \.tflite or \.onnx, got 'a\.h5'"):
         measure_file("a.h5")
     with pytest.raises(InputError, match=r"must be readable, got .*No such file"):
@@ -157,54 +215,65 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
         LatencyOptions("int8", runtime="onnx")
 
 
-def test_onnx_runtime_missing_is_said_with_the_fix(monkeypatch, tmp_path):
+def test_a_missing_onnx_runtime_is_an_error_with_the_fix(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (tmp_path / "network.onnx").write_bytes(b"")
     with pytest.raises(InputError, match=r"pip install 'nas\[onnx\]'"):
         measure_file(tmp_path / "network.onnx")
 
 
-HOLD = """
-from nas._machine import one_at_a_time
-with one_at_a_time():
-    print("held", flush=True)
+HOLD_LOCK = """
+from nas.device.machine import measurement_lock
+with measurement_lock():
+    print("locked", flush=True)
     input()
 """
 
 
-def test_one_measurement_at_a_time_even_when_a_holder_is_killed(tmp_path, monkeypatch):
+def test_a_measurement_waits_for_the_lock_of_another_process_until_that_is_killed(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
+    loaded = threading.Event()
+    timing = threading.Event()
+
+    def load_litert(content, threads):
+        loaded.set()
+        return litert_loader(content, threads)
+
+    def time_rounds(load, options):
+        timing.set()
+        return _time_rounds(load, options)
+
+    monkeypatch.setattr(latency_module, "litert_loader", load_litert)
+    monkeypatch.setattr(latency_module, "_time_rounds", time_rounds)
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+        [sys.executable, "-c", HOLD_LOCK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     try:
-        assert holder.stdout.readline() == "held\n"
-        done = threading.Event()
+        assert holder.stdout.readline() == "locked\n"
         options = LatencyOptions(budget_seconds=0.05)
-        waiting = threading.Thread(target=lambda: (measure_architecture(SEQUENCE, options), done.set()))
+        waiting = threading.Thread(target=measure_architecture, args=(SEQUENCE, options))
         waiting.start()
-        assert not done.wait(1.0)
+        assert loaded.wait(60)  # the lock is the next step
+        assert not timing.wait(0.5)
         os.kill(holder.pid, signal.SIGKILL)
-        assert done.wait(60)
+        assert timing.wait(60)
         waiting.join()
     finally:
         holder.kill()
         holder.communicate()
 
 
-ALONE = """
+MEASURE = """
 import sys
 from nas.architecture import Architecture
-from nas.latency import LatencyOptions, measure
+from nas.device import LatencyOptions, measure_architecture
 network = Architecture.from_dict({"input_shape": [8, 8, 3], "classes": 2, "stages": [{"width": 4}]})
-assert measure(network, LatencyOptions(budget_seconds=0.05)).p50_ms > 0
+assert measure_architecture(network, LatencyOptions(budget_seconds=0.05)).runs >= 3
 assert not {"tensorflow", "keras"} & set(sys.modules)
 """
 
 
-def test_measuring_needs_no_tensorflow_and_says_nothing():
-    folder = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", ALONE], cwd=folder, capture_output=True, text=True)
+def test_measuring_loads_no_tensorflow_and_prints_nothing():
+    done = subprocess.run([sys.executable, "-c", MEASURE], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
