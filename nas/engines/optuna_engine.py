@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.architecture import Scalar
-from nas.engines._parameters import Book, Losses, draw, excess, key_of, losses, placed, places
+from nas.engines._library_trials import (
+    LibraryTrials,
+    Losses,
+    build_setting,
+    decode,
+    encode,
+    excess,
+    key_of,
+    losses,
+)
 from nas.engines.engine import ENGINES
 from nas.errors import InputError, nearest
 from nas.space import OpenValue, Setting
@@ -24,25 +33,25 @@ if TYPE_CHECKING:
 
 __all__ = ["OptunaEngine"]
 
-_POPULATION = 20  # of NSGA-II; its own 50 is a whole search here, with nothing left to select
+_POPULATION = 20  # of NSGA-II; Optuna's default of 50 is a whole search here, without any selection
 
 
 class OptunaEngine:
-    """Proposes by one of Optuna's samplers and tells it every objective by itself.
+    """Proposes settings by one of Optuna's samplers, which observes each objective separately.
 
-    `tpe` is multivariate, grouped by condition, and counts pending trials as bad ones (constant
-    liar). `nsga2` carries a choice for inactive values too, which stays silent: its crossover
-    leaves out what not every trial has, and would draw the values of deeper stages at random.
+    `tpe` is multivariate, grouped by condition, and counts pending trials as bad ones (constant liar).
+    `nsga2` also assigns choices to inactive values, without effect: its crossover ignores parameters that not
+    every trial has, and would draw the values of deeper stages at random.
 
     - complete: quality as it is, costs as logarithms.
-    - stopped: the same with the quality at its epochs, a low estimate (see `losses`). When it is
-      told again after more training, that replaces the earlier values in place.
-    - over_limit: the excess over the limits is its constraint; an objective that is not known
-      takes the worst value seen, which only samplers that ignore constraints would look at.
-    - failed: Optuna's FAIL, from which no sampler learns.
+    - stopped: the same with the quality at its epochs, a low estimate (see `losses`). A later report after
+      more training replaces the values in place.
+    - over_limit: the excess over the limits is its constraint. An unknown objective gets the worst value
+      seen, which only samplers that ignore constraints use.
+    - failed: Optuna's state FAIL, from which no sampler learns.
 
-    A setting proposed again after it was told is closed as pruned, as Optuna's FAQ advises, and so
-    counts against its neighbourhood. A trial whose setting is not one of the space's teaches nothing.
+    A setting that is proposed again after its report is closed as pruned, as Optuna's FAQ advises, and so
+    counts against its neighbourhood. A trial whose setting is not in the space is ignored.
 
     Raises InputError for an unknown sampler.
     """
@@ -68,57 +77,57 @@ class OptunaEngine:
         self._distributions = {value.name: _distribution(value) for value in self._values}
         self._generation = 0
         self._rng = np.random.default_rng(seed)
-        self._book: Book[int] = Book()
+        self._trials: LibraryTrials[int] = LibraryTrials()
         self._worst: list[float | None] = [None] * len(self._objectives)
 
     def ask(self) -> Setting:
         """Propose a setting: one value for each open value that is active."""
         from optuna.trial import TrialState
 
-        if not self._learns:  # each from a study of its own: one for all would keep every trial
-            return self._drawn(_study(self._sampler, len(self._objectives)).ask())
+        if not self._learns:  # a new study for each ask: a single one would keep every trial
+            return self._suggest(_study(self._sampler, len(self._objectives)).ask())
         if self._genetic is not None:
             trial = self._study.ask(self._distributions)
-            setting = placed(self._values, trial.params)
+            setting = decode(self._values, trial.params)
         else:
             trial = self._study.ask()
-            setting = self._drawn(trial)
-        key = key_of(places(self._values, setting) or {})
-        if key in self._book.told:
+            setting = self._suggest(trial)
+        key = key_of(encode(self._values, setting) or {})
+        if key in self._trials.observed:
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
-            self._book.ask(key, trial.number)
+            self._trials.add_pending(key, trial.number)
         return setting
 
-    def _drawn(self, trial: OptunaTrial) -> dict[str, Scalar]:
-        """Make a setting of the trial's suggestions, parents first."""
-        return draw(self._values, lambda value: value.choices[_suggested(trial, value)])
+    def _suggest(self, trial: OptunaTrial) -> dict[str, Scalar]:
+        """Build a setting from the trial's suggestions, parents first."""
+        return build_setting(self._values, lambda value: value.choices[_suggest_index(trial, value)])
 
     def flatness(self) -> float | None:
-        """Not known to this engine."""
+        """Return None: the samplers do not estimate it."""
         return None
 
     def tell(self, trial: Trial) -> None:
-        """Learn from a trial that has ended: complete, stopped, over_limit or failed."""
+        """Observe a trial that has ended: complete, stopped, over_limit or failed."""
         from optuna.trial import TrialState
 
-        found = places(self._values, trial.setting) if self._learns else None
-        if found is None:
+        indices = encode(self._values, trial.setting) if self._learns else None
+        if indices is None:
             return
-        values = None if trial.state == "failed" else self._filled(losses(trial, self._objectives))
+        values = None if trial.state == "failed" else self._fill(losses(trial, self._objectives))
         state = TrialState.FAIL if values is None else TrialState.COMPLETE
-        key = key_of(found)
-        pending = self._book.tell(key)
-        if key in self._book.told:
-            # Optuna has no call for this; the study is in memory and nobody else's.
-            earlier = self._study.get_trials(deepcopy=False)[self._book.told[key]]
+        key = key_of(indices)
+        pending = self._trials.take_pending(key)
+        if key in self._trials.observed:
+            # Optuna has no public method for this; the study is in memory and used only here.
+            earlier = self._study.get_trials(deepcopy=False)[self._trials.observed[key]]
             earlier.state, earlier.values = state, values
             self._constrain(earlier, trial)
         else:
-            number = pending.pop(0) if pending else self._adopted(found)
+            number = pending.pop(0) if pending else self._add_trial(indices)
             self._constrain(self._study.get_trials(deepcopy=False)[number], trial)
             self._study.tell(number, values, state)
-            self._book.told[key] = number
+            self._trials.observed[key] = number
         for number in pending:
             self._study.tell(number, state=TrialState.PRUNED)
 
@@ -126,37 +135,37 @@ class OptunaEngine:
         if trial.state != "failed" and not frozen.constraints:
             frozen.set_constraint("excess", excess(trial, self._limits))
 
-    def _filled(self, known: Losses) -> list[float]:
-        """Put the worst value seen where none is known, or 0.0 where none was ever seen."""
-        for place, loss in enumerate(known):
-            worst = self._worst[place]
+    def _fill(self, values: Losses) -> list[float]:
+        """Replace unknown values by the worst value seen, or 0.0 if none was seen."""
+        for index, loss in enumerate(values):
+            worst = self._worst[index]
             if loss is not None and (worst is None or loss > worst):
-                self._worst[place] = loss
+                self._worst[index] = loss
         return [
             loss if loss is not None else worst if worst is not None else 0.0
-            for loss, worst in zip(known, self._worst, strict=True)
+            for loss, worst in zip(values, self._worst, strict=True)
         ]
 
-    def _adopted(self, found: dict[str, int]) -> int:
-        """Enter a trial that was never asked for, as one that runs; gives its number."""
+    def _add_trial(self, indices: dict[str, int]) -> int:
+        """Add a trial that was never asked for as a running one; return its number."""
         from optuna.trial import TrialState, create_trial
 
         if self._genetic is not None:
-            silent = {
+            inactive = {
                 value.name: int(self._rng.integers(len(value.choices)))
                 for value in self._values
-                if value.name not in found
+                if value.name not in indices
             }
-            found = {**found, **silent}
-        distributions = {name: self._distributions[name] for name in found}
+            indices = {**indices, **inactive}
+        distributions = {name: self._distributions[name] for name in indices}
         self._study.add_trial(
-            create_trial(state=TrialState.RUNNING, params=dict(found), distributions=distributions)
+            create_trial(state=TrialState.RUNNING, params=dict(indices), distributions=distributions)
         )
         frozen = self._study.get_trials(deepcopy=False)[-1]
         if self._genetic is not None:
-            # NSGA-II selects from generations only, and a trial that it did not propose has none.
+            # NSGA-II selects from generations only, and a trial that it did not propose has no generation.
             generation = self._genetic.get_trial_generation(self._study, frozen)
-            if generation > self._generation:  # select now: later it would recurse through them all
+            if generation > self._generation:  # select now: later it would recurse through all of them
                 self._genetic.get_parent_population(self._study, generation)
                 self._generation = generation
         return frozen.number
@@ -169,7 +178,7 @@ def _distribution(value: OpenValue) -> BaseDistribution:
     return IntDistribution(0, last) if value.ordered else CategoricalDistribution(range(last + 1))
 
 
-def _suggested(trial: OptunaTrial, value: OpenValue) -> int:
+def _suggest_index(trial: OptunaTrial, value: OpenValue) -> int:
     last = len(value.choices) - 1
     if value.ordered:
         return trial.suggest_int(value.name, 0, last)
@@ -188,7 +197,7 @@ def _sampler(name: str, seed: int) -> BaseSampler:
     if name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     with warnings.catch_warnings():
-        # `group` is marked experimental; it is what conditional spaces need.
+        # `group` is experimental, but conditional spaces need it.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
 

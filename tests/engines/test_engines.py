@@ -332,5 +332,5 @@ def test_nothing_is_printed(row: Row, capfd: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("engine", [OptunaEngine, KerasTunerEngine])
 def test_an_unknown_sampler_is_refused_with_the_nearest(engine: type) -> None:
-    with pytest.raises(InputError, match="no (sampler|oracle) 'radnom'; did you mean 'random'"):
+    with pytest.raises(InputError, match=r"no (sampler|oracle) 'radnom'; did you mean 'random'"):
         engine(TOY, OBJECTIVES, (), "radnom")

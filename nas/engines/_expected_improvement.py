@@ -1,0 +1,159 @@
+"""Exact expected hypervolume improvement (EHVI) where most objectives are known before training.
+
+The non-dominated space is decomposed into boxes once. The expected improvement of a candidate is then a sum
+over the boxes of a product over the objectives, with each factor in closed form: no sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "GOLDEN_RATIO",
+    "Boxes",
+    "ErrorPosterior",
+    "decompose",
+    "expected_hypervolume_improvement",
+    "expected_improvement_at_cost",
+    "stratified_improvement",
+]
+
+Array = NDArray[np.float64]
+
+MIN_IMPROVEMENT = 0.003
+"""The smallest relative improvement of an error that counts; smaller ones can't be told from noise."""
+
+GOLDEN_RATIO = 0.6180339887
+"""The fractional parts of its multiples are spread evenly for any count (a low-discrepancy sequence)."""
+
+
+@dataclass(frozen=True)
+class ErrorPosterior:
+    """The posterior of one trained quality of some candidates: log(error + shift) ~ N(mean, deviation)."""
+
+    mean: Array  # (candidates,)
+    deviation: Array  # (candidates,)
+    shift: float = 0.0
+
+    def expected_improvement(self, levels: Array) -> Array:
+        """Return E[max(0, level - error)] for each candidate and level: (candidates, levels).
+
+        levels: (levels,), or (candidates, levels). Exact for a log-normal error; 0 for a level of -inf.
+        """
+        from scipy.special import ndtr
+
+        strike = np.maximum(np.atleast_2d(levels) + self.shift, 1e-12)
+        mean, deviation = self.mean[:, None], np.maximum(self.deviation, 1e-9)[:, None]
+        d = (np.log(strike) - mean) / deviation
+        improvement: Array = strike * ndtr(d) - np.exp(mean + deviation**2 / 2) * ndtr(d - deviation)
+        return np.maximum(improvement, 0.0)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """The non-dominated part of objective space as disjoint boxes.
+
+    Along the first objective a box extends from -inf to `level`; along the others from `low` to `high`.
+    """
+
+    level: Array  # (boxes,)
+    low: Array  # (boxes, objectives - 1)
+    high: Array  # (boxes, objectives - 1)
+    volume: float  # the hypervolume that the points dominate
+
+
+def decompose(points: Array, reference: Array) -> Boxes:
+    """Decompose the space below the reference point that no point dominates into boxes.
+
+    points: (trials, objectives), all minimized; reference: (objectives,). The points are processed in the
+    order of the first objective, as in the sweeps of Fonseca et al., "An improved dimension-sweep algorithm
+    for the hypervolume indicator", CEC 2006.
+    """
+    inside = points[(points < reference).all(axis=1)]
+    inside = inside[np.lexsort(inside.T[::-1])]
+    low = np.full((1, len(reference) - 1), -np.inf)
+    high = np.array(reference[None, 1:], dtype=float)
+    done: list[tuple[Array, Array, Array]] = []
+    volume = 0.0
+    for point in inside:
+        corner = point[1:]
+        hit = (corner < high).all(axis=1)
+        if not hit.any():
+            continue
+        dominated_low, dominated_high = np.maximum(low[hit], corner), high[hit]
+        volume += float((dominated_high - dominated_low).prod(axis=1).sum() * (reference[0] - point[0]))
+        done.append((np.full(len(dominated_low), point[0]), dominated_low, dominated_high))
+        lows, highs = [low[~hit]], [high[~hit]]
+        for axis in range(len(corner)):
+            rest = low[hit][:, axis] < corner[axis]
+            piece_low, piece_high = low[hit][rest].copy(), high[hit][rest].copy()
+            piece_low[:, :axis] = dominated_low[rest][:, :axis]
+            piece_high[:, axis] = corner[axis]
+            lows.append(piece_low)
+            highs.append(piece_high)
+        low, high = np.concatenate(lows), np.concatenate(highs)
+    done.append((np.full(len(low), reference[0]), low, high))
+    level, low, high = (np.concatenate(parts) for parts in zip(*done, strict=True))
+    return Boxes(level, low, high, volume)
+
+
+def expected_hypervolume_improvement(
+    boxes: Boxes, posteriors: Sequence[ErrorPosterior], costs: Array
+) -> Array:
+    """Return the expected hypervolume improvement of each candidate: (candidates,).
+
+    The first objectives are the trained ones, with one independent posterior each; the costs (candidates,
+    costs) are known.
+    """
+    levels, index = np.unique(boxes.level * (1.0 - MIN_IMPROVEMENT), return_inverse=True)
+    gain: Array = posteriors[0].expected_improvement(levels)[:, index]
+    for axis, posterior in enumerate(posteriors[1:]):
+        edges = np.concatenate([boxes.low[:, axis], boxes.high[:, axis]])
+        levels, index = np.unique(edges, return_inverse=True)
+        improvement = posterior.expected_improvement(levels)[:, index]
+        gain = gain * (improvement[:, len(boxes.level) :] - improvement[:, : len(boxes.level)])
+    for axis in range(costs.shape[1]):
+        column = len(posteriors) - 1 + axis
+        low, high = boxes.low[:, column], boxes.high[:, column]
+        gain = gain * np.maximum(0.0, high - np.maximum(low, costs[:, axis, None]))
+    total: Array = gain.sum(axis=1)
+    return total
+
+
+def expected_improvement_at_cost(
+    front: Array, worst: float, posterior: ErrorPosterior, costs: Array
+) -> Array:
+    """Return the expected improvement of each candidate over the best error at its costs or below.
+
+    front: (points, 1 + costs), the error first; worst: the error to improve on where no front member is as
+    cheap; costs: (candidates, costs). Unlike the hypervolume it does not weight a range of costs by its
+    width.
+    """
+    as_cheap = (front[None, :, 1:] <= costs[:, None, :]).all(axis=2)
+    levels = np.where(as_cheap, front[None, :, 0], worst).min(axis=1, initial=worst)
+    return posterior.expected_improvement(levels[:, None] * (1.0 - MIN_IMPROVEMENT))[:, 0]
+
+
+def stratified_improvement(
+    front: Array, worst: float, posterior: ErrorPosterior, costs: Array, turn: int
+) -> Array:
+    """Return the expected improvement at cost of the candidates in one stratum of cost; 0 for all others.
+
+    front: (points, 1 + costs), the error first. The strata alternate with `turn` between the costs, and cover
+    each cost evenly on its log axis, so that no range of costs is left out for long, even where the
+    hypervolume gives it little weight or the model is wrong.
+    """
+    axis = turn % costs.shape[1]
+    column = front[:, 1 + axis]
+    low, high = column.min(), max(column.max(), np.quantile(costs[:, axis], 0.9))
+    center = low + turn * GOLDEN_RATIO % 1.0 * (high - low)
+    size = max(16, len(costs) // 10)
+    stratum = np.argsort(np.abs(costs[:, axis] - center), kind="stable")[:size]
+    chosen = ErrorPosterior(posterior.mean[stratum], posterior.deviation[stratum], posterior.shift)
+    gains = np.zeros(len(costs))
+    gains[stratum] = expected_improvement_at_cost(front, worst, chosen, costs[stratum])
+    return gains

@@ -1,0 +1,45 @@
+"""Predict whether a candidate fails, or trains no better than chance."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FeasibilityModel", "at_chance_level"]
+
+Array = NDArray[np.float64]
+
+TREES = 32
+TOLERANCE = 0.02  # errors within this share of the worst error count as equal to it
+MIN_TRIALS = 3  # trials that must share the worst error
+
+
+def at_chance_level(errors: Array) -> NDArray[np.bool_]:
+    """Return which errors (trials,) are those of guessing.
+
+    Networks that learn nothing have nearly the same, worst error, whatever their architectures. Less than
+    MIN_TRIALS such errors are not counted as chance level.
+    """
+    worst = errors >= (1.0 - TOLERANCE) * errors.max()
+    return worst if worst.sum() >= MIN_TRIALS else np.zeros(len(errors), dtype=bool)
+
+
+class FeasibilityModel:
+    """A random forest that classifies candidates as feasible or not.
+
+    Unlike a smooth model it can represent a sharp boundary, such as cells without a path to their output.
+    """
+
+    def __init__(self, inputs: Array, feasible: NDArray[np.bool_]) -> None:
+        """Fit inputs (trials, columns) and whether each trial was feasible (trials,)."""
+        from sklearn.ensemble import RandomForestClassifier
+
+        self.trials = len(feasible)
+        self._forest = RandomForestClassifier(TREES, random_state=len(feasible)).fit(inputs, feasible)
+
+    def predict(self, inputs: Array) -> NDArray[np.bool_]:
+        """Return which candidates (candidates, columns) are feasible with a probability of at least 0.5."""
+        if len(self._forest.classes_) == 1:
+            return np.ones(len(inputs), dtype=bool)
+        feasible: NDArray[np.bool_] = self._forest.predict_proba(inputs)[:, 1] >= 0.5
+        return feasible

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import moocore
+import numpy as np
+import pytest
+
+from nas.engines._expected_improvement import (
+    MIN_IMPROVEMENT,
+    ErrorPosterior,
+    decompose,
+    expected_hypervolume_improvement,
+    stratified_improvement,
+)
+from nas.engines._output_transform import ERROR_SHIFT
+
+
+@pytest.mark.parametrize(("trained", "cheap"), [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0), (2, 1)])
+def test_expected_improvement_agrees_with_sampling(trained: int, cheap: int) -> None:
+    rng = np.random.default_rng(10 * trained + cheap)
+    points = rng.uniform(0.1, 0.9, (12, trained + cheap))
+    reference = np.ones(trained + cheap)
+    boxes = decompose(points, reference)
+    assert boxes.volume == pytest.approx(moocore.hypervolume(points, ref=reference), rel=1e-9)
+    costs = rng.uniform(0.0, 0.8, (3, cheap))
+    posteriors = [
+        ErrorPosterior(rng.uniform(-2.2, -0.8, 3), rng.uniform(0.1, 0.4, 3), ERROR_SHIFT)
+        for _ in range(trained)
+    ]
+    # The samples improve on a front whose first error is lower by the smallest improvement that counts.
+    front = points.copy()
+    front[:, 0] *= 1 - MIN_IMPROVEMENT
+    bound = np.array([1 - MIN_IMPROVEMENT, *reference[1:]])
+    base = moocore.hypervolume(front, ref=bound)
+    for index, exact in enumerate(expected_hypervolume_improvement(boxes, posteriors, costs)):
+        draws = 3000
+        errors = [
+            np.exp(rng.normal(p.mean[index], p.deviation[index], draws)) - ERROR_SHIFT for p in posteriors
+        ]
+        gains = [
+            moocore.hypervolume(np.vstack([front, [*error, *costs[index]]]), ref=bound) - base
+            for error in zip(*errors, strict=True)
+        ]
+        assert exact == pytest.approx(np.mean(gains), abs=5 * np.std(gains) / np.sqrt(draws) + 1e-5)
+
+
+def test_boxes_are_disjoint_and_cover_the_non_dominated_space() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 1, (25, 3))
+    boxes = decompose(points, np.ones(3))
+    for probe in rng.uniform(0, 1, (400, 3)):
+        inside = (probe[0] < boxes.level) & (boxes.low <= probe[1:]).all(1) & (probe[1:] < boxes.high).all(1)
+        dominated = (points <= probe).all(axis=1).any()
+        assert inside.sum() == (0 if dominated else 1)
+
+
+def test_strata_cover_the_range_of_each_cost() -> None:
+    costs = np.random.default_rng(2).uniform(0, 1, (400, 2))
+    front = np.array([[0.5, 0.0, 0.0], [0.2, 1.0, 1.0]])
+    posterior = ErrorPosterior(np.full(400, np.log(0.15)), np.full(400, 0.2))
+    for axis in (0, 1):
+        centers = []
+        for turn in range(axis, 20, 2):
+            stratum = stratified_improvement(front, 0.6, posterior, costs, turn) > 0
+            assert 0 < stratum.sum() <= 40
+            assert np.ptp(costs[stratum, axis]) < 0.2
+            centers.append(costs[stratum, axis].mean())
+        assert min(centers) < 0.2
+        assert max(centers) > 0.8
+        assert np.diff(np.sort(centers)).max() < 0.3
