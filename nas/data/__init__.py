@@ -1,4 +1,4 @@
-"""Data sets: reading arrays and image folders, splits, and arrays that several processes share."""
+"""Read data sets from arrays and image folders, split them, and share their arrays between processes."""
 
 from nas.data.dataset import RECORD_FILE, DataOptions, Dataset, Split, load_dataset
 

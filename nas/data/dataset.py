@@ -1,12 +1,12 @@
-"""A name or a path becomes a `Dataset`: training, validation and test examples.
+"""Load a `Dataset` of training, validation and test examples by its name or path.
 
-    digits                                    scikit-learn's digits, embedded; 16x16 unless asked otherwise
-    mnist fashion_mnist cifar10 cifar100      Keras' loaders, which download into Keras' cache
+    digits                                    scikit-learn's digits, included; 16x16 unless a size is given
+    mnist fashion_mnist cifar10 cifar100      Keras' loaders, which download to Keras' cache
     FILE.npz                                  x_train y_train [x_val y_val] [x_test y_test]
-    FOLDER, FILE.zip                          one sub-folder a class, or images/ and masks/ (PNG of labels);
-                                              either below train/ [val/] [test/] where these are present
+    FOLDER, FILE.zip                          one sub-folder per class, or images/ and masks/ (PNG of labels);
+                                              either may be split by train/ [val/] [test/]
 
-A name goes before a path: write ./mnist for a folder of that name.
+Names take precedence over paths: write ./mnist for a folder with that name.
 """
 
 from __future__ import annotations
@@ -26,19 +26,21 @@ from typing import Any
 import numpy as np
 
 from nas.architecture import Shape
-from nas.data.arrays import NAMED, Array, Source, integer_masks, read_digits, read_keras, read_npz
+from nas.data.arrays import read_npz
 from nas.data.image_folders import read_folder, read_zip
-from nas.data.splits import chosen, numbered
+from nas.data.named_datasets import CLASS_NAMES, read_digits, read_keras
+from nas.data.source import Array, Source, compact_masks
+from nas.data.splits import number_mask_labels, split_examples
 from nas.errors import DataError, RunError, nearest
 
-__all__ = ["DataOptions", "Dataset", "Split", "load_dataset"]
+__all__ = ["RECORD_FILE", "DataOptions", "Dataset", "Split", "load_dataset"]
 
-RECORD_FILE = "dataset.json"  # in the folder of a saved data set, beside its arrays
+RECORD_FILE = "dataset.json"  # in the folder of a saved data set, next to its arrays
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Examples in the order in which they are read: shuffled for training."""
+    """Examples in the order in which they are read; training examples are shuffled."""
 
     x: Array  # (n, height, width, channels) uint8 or float32, or (n, length, channels) float32 signals
     y: Array  # (n,) int32 classes, or (n, height, width) uint8 or int32 masks
@@ -49,22 +51,19 @@ class Split:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How a source is read and split.
+    """How to read and split a data set; raises DataError for an impossible value."""
 
-    Raises DataError for an impossible value.
-    """
-
-    image_size: int | None = None  # every image becomes a square of this side; None: as they are
-    validation: float = 0.2  # share of the training examples, where the source has no validation split
-    seed: int = 0  # of the validation split, the choice by train_limit and the order of training
-    train_limit: int | None = None  # keep so many training examples, stratified; validation keeps its share
-    ignore_label: int | None = None  # masks: the label that is not counted; None: 255 where masks have it
+    image_size: int | None = None  # images are resized to squares of this side; None: not resized
+    validation: float = 0.2  # share of the training examples, if the source has no validation split
+    seed: int = 0  # of the validation split, the subset for train_limit and the training order
+    train_limit: int | None = None  # maximum of training examples, stratified; validation keeps its share
+    ignore_label: int | None = None  # of masks: the label to ignore; None: 255 if masks contain it
 
     def __post_init__(self) -> None:
         for name in ("image_size", "train_limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise DataError(f"{name} must be at least 1, got {value}; leave it out for the default")
+                raise DataError(f"{name} must be at least 1, got {value}; omit it for the default")
         if not 0.0 < self.validation < 1.0:
             raise DataError(
                 f"validation must be a share between 0 and 1, got {self.validation}; use for example 0.2"
@@ -78,26 +77,26 @@ _DEFAULTS = DataOptions()
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Examples with their labels, split three ways; a search never looks at `test`."""
+    """Labelled examples in three splits; a search never uses `test`."""
 
     name: str  # 'digits', or the file's stem
-    source: str  # what the user gave
+    source: str  # the name or path that the user passed
     task: str  # 'classification' | 'segmentation'
     shape: Shape  # of one example, channels last
-    classes: tuple[str, ...]  # their names; label i is classes[i]
+    classes: tuple[str, ...]  # names; label i is classes[i]
     train: Split
     validation: Split
     test: Split | None
-    ignore_label: int | None = None  # segmentation: the label in y that is not counted
+    ignore_label: int | None = None  # segmentation: the label in y to ignore
 
     @property
     def rescale(self) -> bool:
-        """True where x is uint8, which the network divides by 255."""
+        """Whether x is uint8, which the network divides by 255."""
         return self.train.x.dtype == np.uint8
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the content, 16 hexadecimal digits: equal for equal examples in equal splits."""
+        """A hash of the content, 16 hexadecimal digits; equal if all splits have equal examples."""
         digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
         for name, split in self._splits().items():
             for axis, array in (("x", split.x), ("y", split.y)):
@@ -118,32 +117,33 @@ class Dataset:
         }
 
     def save(self, folder: Path) -> Path:
-        """Write the data set as .npy files, whole or not at all, and give the folder.
+        """Write the data set to a folder as .npy files, atomically, and return the folder.
 
-        A data set saved there before is replaced; any other content is refused. Raises RunError.
+        Replaces a data set that was saved there before. Raises RunError if the folder has other content or
+        cannot be written.
         """
         folder = Path(folder)
-        aside: Path | None = None
+        temporary: Path | None = None
         try:
             if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_saved(folder)):
                 raise RunError(
                     f"a data set must be saved in a folder of its own, got {folder} with other content; "
-                    "use a new one"
+                    "use a new folder"
                 )
             folder.parent.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-            self._write(aside / "new")
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            self._write(temporary / "new")
             if folder.exists():
-                os.rename(folder, aside / "old")
-            os.rename(aside / "new", folder)
+                os.rename(folder, temporary / "old")
+            os.rename(temporary / "new", folder)
         except OSError as error:
             raise RunError(
                 f"the data set must be saved for the workers, got '{error.strerror or error}' at {folder}; "
                 "free some space or use another folder"
             ) from error
         finally:
-            if aside is not None:
-                shutil.rmtree(aside, ignore_errors=True)
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
         return folder
 
     def _write(self, folder: Path) -> None:
@@ -156,14 +156,14 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
-        """Open a saved data set; its arrays stay on disk, shared by every process that opens them.
+        """Open a saved data set; its arrays are memory-mapped, so that processes share them.
 
-        Raises RunError where the folder holds none.
+        Raises RunError if the folder does not hold a complete data set.
         """
         folder = Path(folder)
         try:
             record = json.loads((folder / RECORD_FILE).read_text())
-            splits = {name: _opened(folder, name) for name in record["splits"]}
+            splits = {name: _open_split(folder, name) for name in record["splits"]}
             return cls(
                 name=record["name"],
                 source=record["source"],
@@ -177,7 +177,7 @@ class Dataset:
             )
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise RunError(
-                f"a saved data set must be complete, got {folder} that is not ({error}); save it again"
+                f"a saved data set must be complete, got {folder}, which is not ({error}); save it again"
             ) from error
 
 
@@ -185,7 +185,7 @@ def _is_saved(folder: Path) -> bool:
     return (folder / RECORD_FILE).is_file()
 
 
-def _opened(folder: Path, name: str) -> Split:
+def _open_split(folder: Path, name: str) -> Split:
     x, y = (np.load(folder / f"{name}_{axis}.npy", mmap_mode="r", allow_pickle=False) for axis in "xy")
     return Split(x, y)
 
@@ -193,27 +193,27 @@ def _opened(folder: Path, name: str) -> Split:
 def load_dataset(source: str = "digits", options: DataOptions = _DEFAULTS) -> Dataset:
     """Read a data set by its name or path, and split it.
 
-    A split that the source has is kept. A validation split that it has not is taken from the training
-    examples, stratified by class and seeded; so is a fifth as a test split, the same for every seed. A
-    search never uses the test split. Labels may be any integers: classes are numbered from 0 in the order
-    of the labels and named by them. Arrays of three axes are grey images where they hold integers, have
-    masks or are square, and else signals. Raises DataError.
+    Splits that the source has are kept. A missing validation split is taken from the training examples,
+    stratified by class with the seed of the options; a missing test split is a fifth of the training
+    examples, the same for every seed. A search never uses the test split. Labels may be any integers:
+    classes are numbered from 0 in ascending order of the labels and named by them. Arrays with three axes are
+    grey images if they hold integers, have masks or are square; otherwise they are signals. Raises DataError.
     """
-    raw = _read(source, options.image_size)
-    parts = chosen(raw, options.validation, options.seed, options.train_limit)
-    read = {name: raw.splits[part].read(numbers) for name, (part, numbers) in parts.items()}
-    inputs = _one_shape({name: x for name, (x, _) in read.items()})
+    raw = _read_source(source, options.image_size)
+    parts = split_examples(raw, options.validation, options.seed, options.train_limit)
+    read = {name: raw.splits[part].read(indices) for name, (part, indices) in parts.items()}
+    inputs = _unify_shapes({name: x for name, (x, _) in read.items()})
     classes, ignored = raw.classes, options.ignore_label
     if classes:
         if ignored is not None:
-            raise DataError(f"ignore_label must be for masks, got {ignored} for classes; leave it out")
-        targets = {name: raw.labels(part, numbers) for name, (part, numbers) in parts.items()}
+            raise DataError(f"ignore_label must be for masks, got {ignored} for classes; omit it")
+        targets = {name: raw.class_labels(part, indices) for name, (part, indices) in parts.items()}
     else:
-        masks = {name: integer_masks(mask) for name, (_, mask) in read.items() if mask is not None}
-        targets, classes, ignored = numbered(masks, ignored)
+        masks = {name: compact_masks(mask) for name, (_, mask) in read.items() if mask is not None}
+        targets, classes, ignored = number_mask_labels(masks, ignored)
     splits = {name: Split(inputs[name], targets[name]) for name in parts}
     return Dataset(
-        name=source if source in NAMED else Path(source).stem,
+        name=source if source in CLASS_NAMES else Path(source).stem,
         source=source,
         task="classification" if raw.classes else "segmentation",
         shape=splits["train"].x.shape[1:],
@@ -225,42 +225,43 @@ def load_dataset(source: str = "digits", options: DataOptions = _DEFAULTS) -> Da
     )
 
 
-def _read(source: str, side: int | None) -> Source:
+def _read_source(source: str, image_size: int | None) -> Source:
+    """Read a name or path with the function for its kind; raises DataError if there is none."""
     if source == "digits":
-        return read_digits(side)
-    if source in NAMED:
-        return read_keras(source, side)
+        return read_digits(image_size)
+    if source in CLASS_NAMES:
+        return read_keras(source, image_size)
     path = Path(source).expanduser()
-    if source and os.path.isdir(path):  # unlike pathlib's, these say False where access is denied
-        return read_folder(path, side)
+    if source and os.path.isdir(path):  # unlike pathlib's, False without a permission
+        return read_folder(path, image_size)
     suffix = path.suffix.lower()
     if not (source and os.path.exists(path)):
         if suffix or len(path.parts) > 1:
-            beside = path.parent
-            names = os.listdir(beside) if os.access(beside, os.R_OK | os.X_OK) and beside.is_dir() else []
+            parent = path.parent
+            names = os.listdir(parent) if os.access(parent, os.R_OK | os.X_OK) and parent.is_dir() else []
             close = difflib.get_close_matches(path.name, names, n=1)
-            fix = f"did you mean {beside / close[0]}?" if close else "check the path"
+            fix = f"did you mean {parent / close[0]}?" if close else "check the path"
             raise DataError(f"a data set's file must exist, got {source}; {fix}")
         raise DataError(
             f"a data set must be a name, an .npz, a folder or a .zip, got '{source}'; "
-            f"{nearest(source.lower(), NAMED)}"
+            f"{nearest(source.lower(), CLASS_NAMES)}"
         )
     if suffix == ".npz":
-        return read_npz(path, side)
+        return read_npz(path, image_size)
     if suffix == ".zip":
-        return read_zip(path, side)
+        return read_zip(path, image_size)
     raise DataError(f"a data set's file must be an .npz or a .zip, got {source}; save it with numpy.savez")
 
 
-def _one_shape(inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Make grey images RGB where another split has colour; raises DataError where shapes differ otherwise."""
+def _unify_shapes(inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Convert grey images to RGB if another split has colour; raises DataError for other differences."""
     if {(x.shape[-1], x.dtype) for x in inputs.values()} == {(1, np.dtype("u1")), (3, np.dtype("u1"))}:
         inputs = {name: np.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x for name, x in inputs.items()}
-    wanted, kind = inputs["train"].shape[1:], inputs["train"].dtype
+    shape, dtype = inputs["train"].shape[1:], inputs["train"].dtype
     for name, x in inputs.items():
-        if x.shape[1:] != wanted or x.dtype != kind:
+        if x.shape[1:] != shape or x.dtype != dtype:
             raise DataError(
-                f"all splits must have examples of one shape and type, got {wanted} {kind} for training and "
+                f"all splits must have examples of one shape and type, got {shape} {dtype} for training and "
                 f"{x.shape[1:]} {x.dtype} for {name}; convert one, images with --image-size 64"
             )
     return dict(inputs)

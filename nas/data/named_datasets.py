@@ -1,0 +1,77 @@
+"""Data sets known by name: scikit-learn's digits and those that Keras downloads."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+
+from nas.data.arrays import source_from_arrays
+from nas.data.source import Source
+from nas.errors import DataError
+
+__all__ = ["CLASS_NAMES", "read_digits", "read_keras"]
+
+DIGITS = tuple("0123456789")
+CLOTHES = (
+    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR100 = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+    "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+    "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur",
+    "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo",
+    "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree",
+    "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree",
+    "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum", "rabbit",
+    "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper",
+    "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+    "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe",
+    "whale", "willow_tree", "wolf", "woman", "worm",
+)  # fmt: skip
+CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
+    "digits": DIGITS,
+    "mnist": DIGITS,
+    "fashion_mnist": CLOTHES,
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+}
+"""The class names of each data set, by the name of the data set."""
+
+
+def read_digits(image_size: int | None) -> Source:
+    """Read scikit-learn's 1,797 digits (8x8, values 0..16) as uint8 images, 16x16 unless a size is given."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    images = np.rint(x * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    return source_from_arrays({"x_train": images, "y_train": y}, CLASS_NAMES["digits"], image_size or 16)
+
+
+def read_keras(name: str, image_size: int | None) -> Source:
+    """Read a data set with its Keras loader, from Keras' cache or, the first time, from the network.
+
+    Raises DataError if the loader fails.
+    """
+    from keras import datasets
+
+    loaders = {
+        "mnist": datasets.mnist,
+        "fashion_mnist": datasets.fashion_mnist,
+        "cifar10": datasets.cifar10,
+        "cifar100": datasets.cifar100,
+    }
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # progress belongs on stderr
+            (x_train, y_train), (x_test, y_test) = loaders[name].load_data()
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"'{name}' must be in Keras' cache or be downloadable, got: {reason}; without a network, "
+            f"pass a local file with x_train, y_train, x_test, y_test: --data path/to/{name}.npz"
+        ) from error
+    arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    return source_from_arrays(arrays, CLASS_NAMES[name], image_size)

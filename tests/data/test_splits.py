@@ -1,0 +1,116 @@
+"""Splits: stratified, disjoint and determined by the seed; and the numbering of the labels of masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import examples, save_npz, shared_data, some_labels, some_pixels
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nas.data import DataOptions, load_dataset
+from nas.data.source import Examples, Source
+from nas.data.splits import split_examples
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(3, 60), min_size=2, max_size=8),
+    validation=st.floats(0.01, 0.9),
+    seed=st.integers(0, 5),
+    limit=st.none() | st.integers(8, 100),
+)
+def test_every_split_has_every_class_and_splits_share_no_example(
+    counts: list[int], validation: float, seed: int, limit: int | None
+) -> None:
+    y = np.repeat(np.arange(len(counts)), counts)
+    train = Examples(len(y), y, lambda indices: (indices, None))
+    source = Source(tuple(map(str, range(len(counts)))), {"train": train})
+    parts = {name: indices for name, (_, indices) in split_examples(source, validation, seed, limit).items()}
+    all_indices = np.concatenate(list(parts.values()))
+    assert len(all_indices) == len(set(all_indices.tolist()))
+    for indices in parts.values():
+        assert set(y[indices].tolist()) == set(range(len(counts)))
+    if limit is None:
+        assert len(all_indices) == len(y)
+    else:
+        assert len(parts["train"]) <= max(limit, len(counts))
+        available = len(y) - len(parts["test"]) - len(parts["validation"])
+        assert len(parts["train"]) == min(limit, available)
+
+
+def test_train_limit_is_exact_and_validation_keeps_its_share() -> None:
+    options = DataOptions(validation=1 / 3, train_limit=10_000, image_size=14)
+    fashion = load_dataset(shared_data("fashion_mnist.npz"), options)
+    assert (len(fashion.train), len(fashion.validation)) == (10_000, 5_000)
+    assert fashion.test is not None
+    assert len(fashion.test) == 10_000
+    assert fashion.shape == (14, 14, 1)
+    np.testing.assert_array_equal(np.bincount(fashion.train.y), 1000)
+    np.testing.assert_array_equal(np.bincount(fashion.validation.y), 500)
+
+
+def test_a_seed_determines_the_splits_but_not_the_test_split(tmp_path: Path) -> None:
+    source = save_npz(tmp_path, x_train=some_pixels(100, 4, 4), y_train=some_labels(100, 3))
+    first, again, other = (
+        load_dataset(source),
+        load_dataset(source),
+        load_dataset(source, DataOptions(seed=1)),
+    )
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    assert examples(first.validation) != examples(other.validation)
+    assert first.test is not None
+    assert other.test is not None
+    assert examples(first.test) == examples(other.test)
+    assert not examples(first.test) & (examples(other.train) | examples(other.validation))
+    assert len(first.test) == 20
+
+
+def test_an_existing_validation_split_is_kept(tmp_path: Path) -> None:
+    source = save_npz(
+        tmp_path,
+        x_train=some_pixels(9, 4, 4), y_train=some_labels(9),
+        x_val=some_pixels(5, 4, 4, seed=1), y_val=some_labels(5),
+        x_test=some_pixels(4, 4, 4, seed=2), y_test=some_labels(4),
+    )  # fmt: skip
+    some = load_dataset(source, DataOptions(train_limit=4))
+    assert some.test is not None
+    assert [len(some.train), len(some.validation), len(some.test)] == [4, 5, 4]
+    np.testing.assert_array_equal(some.validation.x[..., 0], some_pixels(5, 4, 4, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("values", "ignore_label", "expected", "classes", "ignored"),
+    [
+        ([0, 1, 2], None, [0, 1, 2], ("0", "1", "2"), None),
+        ([0, 1, 2], 2, [0, 1, 2], ("0", "1"), 2),
+        ([0, 1, 255], None, [0, 1, 255], ("0", "1"), 255),
+        ([0, 1, 2], 0, [255, 0, 1], ("1", "2"), 255),
+        ([0, 10, 20], None, [0, 1, 2], ("0", "10", "20"), None),
+        ([-1, 0, 1], -1, [255, 0, 1], ("0", "1"), 255),
+        ([0, 5, 1000], 1000, [0, 1, 1000], ("0", "5"), 1000),
+    ],
+)
+def test_labels_of_masks_are_numbered_without_the_ignored_one(
+    tmp_path: Path,
+    values: list[int],
+    ignore_label: int | None,
+    expected: list[int],
+    classes: tuple[str, ...],
+    ignored: int | None,
+) -> None:
+    indices = some_pixels(6, 5, 4) % 3
+    y = np.array(values, np.int32)[indices]
+    x = some_pixels(6, 5, 4)
+    some = load_dataset(
+        save_npz(tmp_path, x_train=x, y_train=y, x_test=x, y_test=y), DataOptions(ignore_label=ignore_label)
+    )
+    assert some.task == "segmentation"
+    assert some.shape == (5, 4, 1)
+    assert some.classes == classes
+    assert some.ignore_label == ignored
+    assert some.test is not None
+    assert some.test.y.dtype == (np.int32 if max(expected) > 255 else np.uint8)
+    np.testing.assert_array_equal(some.test.y, np.array(expected)[indices])
