@@ -35,17 +35,17 @@ def assign_buffers(
     operations: Sequence[Operation[Tensor]],
     size_bytes: Mapping[Tensor, int],
     inputs: Collection[Tensor] = (),
-    kept: Collection[Tensor] = (),
+    retained: Collection[Tensor] = (),
 ) -> list[Buffer[Tensor]]:
     """Assign a buffer to each tensor when operations run in order.
 
     An output is written over an input that the operation may overwrite where both have the same size and no
     later operation reads that buffer; every other output gets a buffer of its own. A buffer is in use until
-    the last operation that reads it. `inputs` exist before the first operation; `kept` stay in use to the
+    the last operation that reads it. `inputs` exist before the first operation; `retained` stay in use to the
     end. Tensors that are neither an input nor an output of an operation, such as weights, get no buffer.
     """
     last_use = {tensor: index for index, operation in enumerate(operations) for tensor in operation.inputs}
-    last_use |= dict.fromkeys(kept, len(operations))
+    last_use |= dict.fromkeys(retained, len(operations))
     buffers = [Buffer(tensor, size_bytes[tensor], 0, last_use.get(tensor, 0)) for tensor in inputs]
     holder = {buffer.tensor: buffer for buffer in buffers}
     for index, operation in enumerate(operations):

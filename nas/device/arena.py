@@ -90,7 +90,7 @@ def _activation_buffers(content: bytes) -> list[Buffer[int]]:
         variable.update(outputs)
         overwrites = [tensor for tensor in inputs if readers[tensor] == 1] if code in in_place else []
         operations.append(Operation(inputs, outputs, overwrites))
-    return assign_buffers(operations, size_bytes, graph_inputs, kept=[*graph_inputs, *graph_outputs])
+    return assign_buffers(operations, size_bytes, graph_inputs, retained=[*graph_inputs, *graph_outputs])
 
 
 def _operator(operator: Any, model: Any) -> tuple[int, list[int], list[int]]:

@@ -15,7 +15,7 @@ __all__ = ["measurement_lock", "processor_name"]
 
 
 def processor_name() -> str:
-    """Return the name of the processor, as its maker writes it where the system knows it."""
+    """Return the name of the processor, as its maker writes it if the system knows it."""
     with contextlib.suppress(OSError):  # only Linux has the file
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -19,6 +19,7 @@ from nas.architecture import (
 )
 from nas.device.arena import arena_bytes
 from nas.errors import ConversionError, InputError
+from nas.quiet import silence_stderr
 
 __all__ = [
     "ModelSummary",
@@ -81,8 +82,6 @@ def _keras_layers(model: Any) -> Iterator[LayerCost]:
 def convert_to_litert(model: Any) -> bytes:
     """Convert a Keras model to a float32 LiteRT file and return its content; raises ConversionError."""
     import tensorflow as tf
-
-    from nas.quiet import silence_stderr
 
     try:
         with silence_stderr():

@@ -16,9 +16,9 @@ def test_a_buffer_is_in_use_from_its_writer_to_its_last_reader():
     assert peak_buffer_bytes(buffers) == 10 + 100 + 1000
 
 
-def test_kept_tensors_are_in_use_to_the_end():
+def test_retained_tensors_are_in_use_to_the_end():
     operations = [Operation("x", "a"), Operation("a", "b"), Operation("b", "c")]
-    buffers = assign_buffers(operations, dict.fromkeys("xabc", 4), inputs="x", kept="xa")
+    buffers = assign_buffers(operations, dict.fromkeys("xabc", 4), inputs="x", retained="xa")
     assert lifetimes(buffers) == {"x": (0, 3), "a": (0, 3), "b": (1, 2), "c": (2, 2)}
     assert peak_buffer_bytes(buffers) == 16
 
@@ -29,8 +29,8 @@ def test_an_input_is_overwritten_only_where_nothing_reads_it_later():
     assert lifetimes(assign_buffers(chain, sizes, inputs="x")) == {"x": (0, 0), "a": (0, 2)}
     read_later = [Operation("x", "a"), Operation("a", "b", overwrites="a"), Operation("ab", "c")]
     assert lifetimes(assign_buffers(read_later, sizes, inputs="x"))["b"] == (1, 2)
-    kept = assign_buffers(chain, sizes, inputs="x", kept="a")
-    assert lifetimes(kept) == {"x": (0, 0), "a": (0, 3), "b": (1, 2)}
+    retained = assign_buffers(chain, sizes, inputs="x", retained="a")
+    assert lifetimes(retained) == {"x": (0, 0), "a": (0, 3), "b": (1, 2)}
 
 
 def test_an_input_of_another_size_is_not_overwritten():
