@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nas.space import Setting, sample
-from nas.testing.tabular_benchmark import Table
+from nas.testing.tabular_benchmark import TabularBenchmark
 from nas.trials import Trial, minimization_points
 
 __all__ = ["SAMPLERS", "Sampler", "missing", "start"]
@@ -29,14 +29,14 @@ class Sampler(Protocol):
     def tell(self, trial: Trial) -> None: ...
 
 
-def losses(table: Table, trial: Trial) -> list[float]:
+def losses(table: TabularBenchmark, trial: Trial) -> list[float]:
     """Give accuracy lost and the logarithm of each cost."""
     row = minimization_points([trial], table.objectives)[0]
     return [1.0 + float(row[0]), *(float(np.log(cost)) for cost in row[1:])]
 
 
 class RandomSearch:
-    def __init__(self, table: Table, seed: int, head: Sequence[Setting]) -> None:
+    def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> None:
         self._table, self._rng, self._head = table, np.random.default_rng(seed), deque(head)
 
     def ask(self) -> Setting:
@@ -49,7 +49,7 @@ class RandomSearch:
 class Optuna:
     """A study in memory; head starts by `enqueue_trial`."""
 
-    def __init__(self, table: Table, seed: int, head: Sequence[Setting], kind: str) -> None:
+    def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting], kind: str) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -91,7 +91,7 @@ class Optuna:
 class KerasTuner:
     """Its Bayesian oracle through this project's engine, which draws a scalarization for each ask."""
 
-    def __init__(self, table: Table, seed: int, head: Sequence[Setting]) -> None:
+    def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> None:
         from nas.engines.keras_tuner_engine import KerasTunerEngine
 
         self._engine = KerasTunerEngine(table.open_values, table.objectives, (), "bayesian", seed)
@@ -107,7 +107,7 @@ class KerasTuner:
 class Default:
     """This project's default engine; it finds the cheapest candidates by itself."""
 
-    def __init__(self, table: Table, seed: int, head: Sequence[Setting]) -> None:
+    def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> None:
         from nas.engines.cheap_aware import CheapAware
 
         self.engine = CheapAware(table.open_values, table.objectives, table.describe, (), seed)
@@ -123,7 +123,7 @@ class Default:
 class Pymoo:
     """NSGA-II on the places of the choices, population 20, by its ask and tell."""
 
-    def __init__(self, table: Table, seed: int, head: Sequence[Setting]) -> None:
+    def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> None:
         from pymoo.algorithms.moo.nsga2 import NSGA2
         from pymoo.core.problem import Problem
         from pymoo.operators.crossover.sbx import SBX
@@ -182,7 +182,7 @@ class Pymoo:
 class SyneTune:
     """Multi-objective regularized evolution (its defaults), driven as its scheduler drives it."""
 
-    def __init__(self, table: Table, seed: int, head: Sequence[Setting]) -> None:
+    def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> None:
         from syne_tune.config_space import choice
         from syne_tune.optimizer.schedulers.multiobjective import MultiObjectiveRegularizedEvolution
 
@@ -208,11 +208,11 @@ class SyneTune:
 class Kind:
     """How a sampler is made, and which modules it needs beyond the project's."""
 
-    make: Callable[[Table, int, Sequence[Setting]], Sampler]
+    make: Callable[[TabularBenchmark, int, Sequence[Setting]], Sampler]
     needs: tuple[str, ...] = ()
 
 
-def _optuna(kind: str) -> Callable[[Table, int, Sequence[Setting]], Sampler]:
+def _optuna(kind: str) -> Callable[[TabularBenchmark, int, Sequence[Setting]], Sampler]:
     return lambda table, seed, head: Optuna(table, seed, head, kind)
 
 
@@ -236,6 +236,6 @@ def missing(name: str) -> list[str]:
     return [module for module in SAMPLERS[name].needs if importlib.util.find_spec(module) is None]
 
 
-def start(name: str, table: Table, seed: int, head: Sequence[Setting]) -> Sampler:
+def start(name: str, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> Sampler:
     """Make a sampler; head: the settings that are tried first."""
     return SAMPLERS[name].make(table, seed, head)

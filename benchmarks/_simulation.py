@@ -14,7 +14,7 @@ from _samplers import Sampler, start
 
 from nas.searching.halving import Halving
 from nas.space import Setting
-from nas.testing.tabular_benchmark import Table
+from nas.testing.tabular_benchmark import TabularBenchmark
 from nas.trials import Trial
 
 __all__ = ["Run", "simulate"]
@@ -26,7 +26,7 @@ REPEATS = 50  # proposals of known settings in a row after which one is drawn at
 class Score:
     """The scored hypervolume of rows of a table."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: TabularBenchmark) -> None:
         costs = np.stack([table.column(cost) for cost in table.costs], axis=1)
         points = np.column_stack([1.0 - table.column("test_accuracy"), np.log(np.maximum(costs, 1e-12))])
         front = points[moocore.is_nondominated(points)]
@@ -56,7 +56,7 @@ class Run:
     fidelity: str = "full"
 
 
-def head(table: Table, seed: int) -> list[Setting]:
+def head(table: TabularBenchmark, seed: int) -> list[Setting]:
     """Give the cheapest architecture by each cost; between equals chance decides."""
     rng = np.random.default_rng(seed)
     cheapest = []
@@ -70,7 +70,7 @@ class Simulation:
     """A search on a simulated clock: trainings take time, workers train at once, proposing takes none."""
 
     def __init__(self, run: Run) -> None:
-        self.table = Table(run.table, run.costs)
+        self.table = TabularBenchmark(run.table, run.costs)
         self.run = run
         self.rng = np.random.default_rng([run.seed, 1])
         first = head(self.table, run.seed) if run.head_start else []

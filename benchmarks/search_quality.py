@@ -32,7 +32,7 @@ from _samplers import SAMPLERS, missing
 from _simulation import Run, simulate
 
 from nas.errors import NasError
-from nas.testing.tabular_benchmark import Table
+from nas.testing.tabular_benchmark import TabularBenchmark
 
 MARKS = (25, 50, 100, 200)
 SINGLE = "default-full-trainings-only"  # what --fidelity low is held against, at equal total cost
@@ -217,7 +217,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = arguments(words)
     costs = tuple(filter(None, options.costs.split(",")))
     try:
-        table = Table(options.table, costs)
+        table = TabularBenchmark(options.table, costs)
     except NasError as error:
         raise SystemExit(str(error)) from None
     if options.fidelity == "low" and not table.has_low:

@@ -12,7 +12,7 @@ import pytest
 
 from nas.engines.cheap_aware import CheapAware
 from nas.space import OpenValue, Setting
-from nas.testing.tabular_benchmark import Table
+from nas.testing.tabular_benchmark import TabularBenchmark
 from nas.trials import Candidate, Limit, Objective, Trial
 
 SHARED = Path(os.environ.get("NAS_SHARED", Path(__file__).parents[2] / "shared"))
@@ -85,8 +85,8 @@ def run_engine(engine: CheapAware, count: int) -> list[Setting]:
     return proposed
 
 
-def shared_table(name: str, costs: tuple[str, ...]) -> Table:
+def shared_table(name: str, costs: tuple[str, ...]) -> TabularBenchmark:
     path = SHARED / "tables" / f"{name}_cifar10.csv"
     if not path.exists():
         pytest.skip("the shared tables are not available")
-    return Table(path, costs)
+    return TabularBenchmark(path, costs)

@@ -1,1 +1,1 @@
-"""An evaluation that reads a table, for tests and benchmarks."""
+"""A search without training: evaluations that are read from a table, for tests and benchmarks."""

@@ -156,20 +156,28 @@ def test_regret_on_a_table_is_half_of_random_search(name: str, costs: tuple[str,
 
 
 def test_designs_that_share_an_architecture_are_all_proposed() -> None:
-    """Each training of an architecture is a candidate, although `Trial.id` names the architecture alone."""
+    """A resumed search still proposes the other trainings of an architecture.
+
+    `Trial.id` names the architecture alone, and is also the key of its design with the default training.
+    """
     data = {
         "stages": {"count": 1, "width": {"choice": [2, 4, 6, 8]}},
-        "training": {"optimizer": {"choice": ["adam", "sgd"]}, "batch_size": {"choice": [32, 64]}},
+        "training": {"optimizer": {"choice": ["adam", "sgd"]}},
     }
     space = SearchSpace(data).bind((8, 8, 1), 10)
     engine = CheapAware(space.open_values, (ACCURACY,), lambda s: Candidate(space.design(s).key, {}))
-    designs, architectures = set(), set()
-    for number in range(16):
-        setting = engine.ask()
-        design = space.design(setting)
-        designs.add(design.key)
-        architectures.add(design.architecture.id)
+
+    def tell(number: int, setting: Setting) -> None:
         quality = {"accuracy": float(setting["stages.width"]) / 10}
-        engine.tell(Trial(number, setting, design.architecture.id, "complete", quality, 1))
-    assert len(architectures) == 4
-    assert len(designs) == 16
+        name = space.design(setting).architecture.id
+        engine.tell(Trial(number, setting, name, "complete", quality, 1))
+
+    recorded = [{"stages.width": width, "training.optimizer": "sgd"} for width in (2, 4, 6, 8)]
+    for number, setting in enumerate(recorded):
+        tell(number, setting)
+    proposed = []
+    for number in range(4, 8):
+        proposed.append(engine.ask())
+        tell(number, proposed[-1])
+    assert len({space.design(setting).architecture.id for setting in (*recorded, *proposed)}) == 4
+    assert len({space.design(setting).key for setting in (*recorded, *proposed)}) == 8

@@ -9,7 +9,7 @@ import pytest
 
 from nas.errors import DataError
 from nas.space import sample
-from nas.testing.tabular_benchmark import Table
+from nas.testing.tabular_benchmark import TabularBenchmark
 
 SHARED = Path(os.environ.get("NAS_SHARED", Path(__file__).parents[3] / "shared")) / "tables"
 
@@ -21,13 +21,13 @@ pool,pool,16,0.4,0.3,0.41,50,900
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Table:
+def small(tmp_path: Path) -> TabularBenchmark:
     path = tmp_path / "small.csv"
     path.write_text(SMALL)
-    return Table(path, ["params"])
+    return TabularBenchmark(path, ["params"])
 
 
-def test_values_are_read_as_numbers_where_they_are(small: Table) -> None:
+def test_columns_of_numbers_are_parsed_as_numbers(small: TabularBenchmark) -> None:
     assert [(value.name, value.choices) for value in small.open_values] == [
         ("a", ("conv", "pool")),
         ("b", ("conv", "pool")),
@@ -37,12 +37,12 @@ def test_values_are_read_as_numbers_where_they_are(small: Table) -> None:
     assert small.cost_names == ("params", "flops")
 
 
-def test_a_row_and_back(small: Table) -> None:
+def test_row_and_setting_are_inverse(small: TabularBenchmark) -> None:
     for row in range(3):
         assert small.row(small.setting(row)) == row
 
 
-def test_what_a_search_sees(small: Table) -> None:
+def test_candidates_and_trials_of_both_fidelities(small: TabularBenchmark) -> None:
     candidate = small.describe(small.setting(1))
     assert candidate.costs == {"params": 400.0}
     assert candidate.features == {"count_conv": 2.0, "count_pool": 0.0}
@@ -61,33 +61,35 @@ none,none,conv,0.1,0.1,1
 """
 
 
-def test_of_a_cell_only_what_leads_from_input_to_output_counts(tmp_path: Path) -> None:
+def test_features_of_a_cell_count_operations_on_paths_from_input_to_output(tmp_path: Path) -> None:
     path = tmp_path / "cell.csv"
     path.write_text(CELL)
-    table = Table(path, ["params"])
+    table = TabularBenchmark(path, ["params"])
     names = ("cell_conv", "cell_pool", "longest_path", "shortest_path", "paths")
     found = [table.describe(table.setting(row)).features for row in range(4)]
     assert [[each[name] for name in names[:4]] for each in found] == [
         [1, 1, 2, 2],
-        [1, 0, 1, 1],  # the other one leads nowhere
+        [1, 0, 1, 1],  # the other convolution is on no path to the output
         [0, 1, 1, 0],
         [0, 0, 0, 0],
     ]
     assert [each["paths"] for each in found] == pytest.approx([log1p(n) for n in (1, 1, 2, 0)])
     assert {*found[0]} == {*names}
-    path.write_text(CELL.replace("x_edge_0-1", "x_edge_1-0"))  # not from a lower node to a higher
-    backward = Table(path, ["params"])
+    path.write_text(
+        CELL.replace("x_edge_0-1", "x_edge_1-0")
+    )  # edges must go from a lower node to a higher one
+    backward = TabularBenchmark(path, ["params"])
     features = backward.describe(backward.setting(0)).features
-    assert {*features} == {*names}  # of the two edges that are left
+    assert {*features} == {*names}  # of the two remaining edges
     lines = [
         f"{added},{line}" for added, line in zip(["x_a,x_b", *["conv,conv"] * 4], CELL.split(), strict=True)
     ]
     path.write_text("\n".join(lines))
-    both = Table(path, ["params"])
+    both = TabularBenchmark(path, ["params"])
     assert both.describe(both.setting(0)).features == {"count_conv": 2.0, **found[0]}
 
 
-def test_a_setting_without_a_row_fails(small: Table) -> None:
+def test_a_setting_without_a_row_fails(small: TabularBenchmark) -> None:
     absent = {"a": "pool", "b": "conv", "width": 8}
     assert small.row(absent) is None
     assert small.describe(absent).costs == {}
@@ -95,36 +97,38 @@ def test_a_setting_without_a_row_fails(small: Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "costs", "said"),
+    ("text", "costs", "message"),
     [
         ("", (), "a header"),
-        ("val_accuracy,test_accuracy\n0.5,0.5\n", (), "columns x_"),
+        ("val_accuracy,test_accuracy\n0.5,0.5\n", (), "columns named x_"),
         ("x_a,val_accuracy\n1,0.5\n", (), "test_accuracy"),
         (SMALL, ("parms",), "did you mean 'params'"),
         (SMALL.replace("400", "many"), ("params",), "got 'many'"),
         (SMALL.replace(",400,8000", ""), ("params",), "line 3"),
     ],
 )
-def test_a_file_that_is_no_table(tmp_path: Path, text: str, costs: tuple[str, ...], said: str) -> None:
+def test_a_file_in_another_format_is_refused(
+    tmp_path: Path, text: str, costs: tuple[str, ...], message: str
+) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(text)
-    with pytest.raises(DataError, match=said):
-        Table(path, costs)
+    with pytest.raises(DataError, match=message):
+        TabularBenchmark(path, costs)
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="check the path"):
-        Table(tmp_path / "none.csv")
+        TabularBenchmark(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize("name", ["nb201_cifar10", "nbmacro_cifar10"])
-def test_a_shared_table_as_pandas_reads_it(name: str) -> None:
+def test_a_shared_table_agrees_with_pandas(name: str) -> None:
     path = SHARED / f"{name}.csv"
     if not path.exists():
-        pytest.skip("the shared tables are not here")
+        pytest.skip("the shared tables are not available")
     import numpy as np
 
-    table, frame = Table(path), pandas.read_csv(path)
+    table, frame = TabularBenchmark(path), pandas.read_csv(path)
     assert len(table.rows) == len(frame)
     rng = np.random.default_rng(0)
     for _ in range(20):
