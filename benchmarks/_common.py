@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine, the versions, processes that are timed, and results as files."""
+"""Shared parts of the benchmarks: machine and versions, timed processes, and result files."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = [
     "RESULTS",
     "Outcome",
     "Task",
-    "arguments",
+    "absolute_path",
+    "common_parser",
     "conditions",
+    "draw_networks",
     "emit",
-    "located",
+    "figure_axes",
     "median",
-    "networks",
-    "picture",
     "run_child",
     "table",
 ]
@@ -47,21 +47,21 @@ SETTINGS = (
     "OMP_NUM_THREADS",
     "MLFLOW_TRACKING_URI",
 )
-"""Taken out of the environment: each contender starts as it would on a fresh machine."""
+"""Removed from the environment, so that each contender starts as on a fresh machine."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What every contender of a comparison gets, as plain data: the same data, space, epochs and batch."""
+    """The task of all contenders as plain data: the same data, space, epochs and batch size."""
 
     data: str
     train_limit: int | None
     space: str
     epochs: int
     seed: int = 0
-    settings: tuple[Mapping[str, Any], ...] = ()  # the networks to train, where they are given
-    minutes: float = 0.0  # the budget, where it is time
-    options: Mapping[str, Any] | None = None  # of this script alone
+    settings: tuple[Mapping[str, Any], ...] = ()  # the networks to train, if they are fixed
+    minutes: float = 0.0  # the budget, if it is a time
+    options: Mapping[str, Any] | None = None  # of the script's own contender
 
     @classmethod
     def read(cls, path: str | Path) -> Task:
@@ -69,7 +69,7 @@ class Task:
         return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
 
     def load(self) -> tuple[Dataset, SearchSpace]:
-        """Read the data, and the space bound to it."""
+        """Load the data, and the space bound to it."""
         from nas.data import DataOptions, load_dataset
         from nas.space import SearchSpace
 
@@ -80,7 +80,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a contender's process did: the lines it wrote, and its seconds from start to end."""
+    """The lines that a contender's process wrote, and its duration in seconds."""
 
     lines: tuple[Mapping[str, Any], ...]
     started: float  # time.time() just before the process began
@@ -90,23 +90,23 @@ class Outcome:
 def run_child(
     script: str, contender: str, task: Task, folder: Path, stop_after: float | None = None
 ) -> Outcome:
-    """Run `script --contender NAME --task FILE --out FILE` in a process and a working folder of its own.
+    """Run `script --contender NAME --task FILE --out FILE` in a separate process and working folder.
 
-    The contender appends a line of JSON to --out for each trial. With stop_after (seconds) it is ended
-    then, with its workers; without, any exit code but 0 raises RuntimeError with what it said.
+    The contender appends a line of JSON to --out for each trial. After stop_after seconds the process is
+    killed with its workers. Raises RuntimeError with the end of the output for an exit code other than 0.
     """
     folder.mkdir(parents=True)
-    written, out = folder / "task.json", folder / "out.jsonl"
-    written.write_text(json.dumps(asdict(task)), encoding="utf-8")
+    task_file, out = folder / "task.json", folder / "out.jsonl"
+    task_file.write_text(json.dumps(asdict(task)), encoding="utf-8")
     out.touch()
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
-    words = [sys.executable, str(Path(script).resolve()), "--contender", contender]
-    words += ["--task", str(written), "--out", str(out)]
-    with (folder / "said.txt").open("w", encoding="utf-8") as said:
+    command = [sys.executable, str(Path(script).resolve()), "--contender", contender]
+    command += ["--task", str(task_file), "--out", str(out)]
+    with (folder / "output.txt").open("w", encoding="utf-8") as output:
         started, clock = time.time(), time.perf_counter()
         process = subprocess.Popen(
-            words, cwd=folder, env=environment, stdout=said, stderr=said, start_new_session=True
+            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
         )
         try:
             code = process.wait(timeout=stop_after)
@@ -118,14 +118,16 @@ def run_child(
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     if code:
-        tail = (folder / "said.txt").read_text(encoding="utf-8")[-2000:]
+        tail = (folder / "output.txt").read_text(encoding="utf-8")[-2000:]
         raise RuntimeError(f"contender {contender} ended with exit code {code}:\n{tail}")
-    whole = [line for line in out.read_text(encoding="utf-8").split("\n")[:-1] if line]
-    return Outcome(tuple(json.loads(line) for line in whole), started, seconds)
+    complete = [line for line in out.read_text(encoding="utf-8").split("\n")[:-1] if line]
+    return Outcome(tuple(json.loads(line) for line in complete), started, seconds)
 
 
-def networks(space: SearchSpace, count: int, seed: int, most: int | None = None) -> list[dict[str, Any]]:
-    """Draw settings of a bound space that build so many different networks, of `most` parameters at most."""
+def draw_networks(
+    space: SearchSpace, count: int, seed: int, max_params: int | None = None
+) -> list[dict[str, Any]]:
+    """Draw settings of `count` distinct networks, of at most `max_params` parameters, from a bound space."""
     import numpy as np
 
     from nas.architecture import network_cost
@@ -136,7 +138,7 @@ def networks(space: SearchSpace, count: int, seed: int, most: int | None = None)
     for _ in range(200 * count):
         setting = dict(sample(space.open_values, rng))
         design = space.design(setting)
-        if most is None or network_cost(design.architecture).params <= most:
+        if max_params is None or network_cost(design.architecture).params <= max_params:
             found.setdefault(design.key, setting)
         if len(found) == count:
             return list(found.values())
@@ -145,11 +147,11 @@ def networks(space: SearchSpace, count: int, seed: int, most: int | None = None)
     )
 
 
-def arguments(doc: str | None, contenders: Iterable[str] = ()) -> argparse.ArgumentParser:
-    """Give a parser of what the benchmarks have in common; contenders are run as this script's children."""
+def common_parser(doc: str | None, contenders: Iterable[str] = ()) -> argparse.ArgumentParser:
+    """Return a parser of the common options; contenders run as child processes of the script."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="xception_like")
-    parser.add_argument("--no-keep", action="store_true", help="leave benchmarks/results as it is")
+    parser.add_argument("--no-keep", action="store_true", help="do not write to benchmarks/results")
     parser.add_argument("--json", action="store_true")
     if names := list(contenders):
         parser.add_argument("--repeats", type=int, default=3)
@@ -160,18 +162,18 @@ def arguments(doc: str | None, contenders: Iterable[str] = ()) -> argparse.Argum
     return parser
 
 
-def located(given: str) -> str:
-    """Make a path independent of the working folder; a name stays as it is."""
-    return str(Path(given).resolve()) if Path(given).exists() else given
+def absolute_path(path: str) -> str:
+    """Return an existing path as an absolute one; return the name of a data set or space unchanged."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
 
 
 def median(values: Iterable[float]) -> float:
-    """Give the median, rounded to 4 digits that mean something."""
+    """Return the median, rounded to 4 significant digits."""
     return float(f"{statistics.median(values):.4g}")
 
 
 def conditions() -> dict[str, Any]:
-    """Describe the machine and the versions, without names of hosts or paths."""
+    """Return the machine and the library versions, without host names or paths."""
     import psutil
 
     from nas.device.machine import processor_name
@@ -191,14 +193,14 @@ def conditions() -> dict[str, Any]:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a Markdown table."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 @contextmanager
-def picture(path: Path) -> Iterator[Any]:
-    """Give axes to draw on, and save them as a picture with grid and legend."""
+def figure_axes(path: Path) -> Iterator[Any]:
+    """Yield axes to draw on, and save the figure with grid and legend."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -220,16 +222,17 @@ def emit(
     keep: bool,
     draw: Callable[[Mapping[str, Any], Path], None] | None = None,
 ) -> None:
-    """Print a result; if it is to be kept, write it to results/NAME.json and NAME.md, drawn as NAME.png."""
+    """Print a result; with `keep`, write it to results/NAME.json, NAME.md and, with `draw`, NAME.png."""
     if keep:
         RESULTS.mkdir(exist_ok=True)
         if draw is not None:
             draw(result, RESULTS / f"{name}.png")
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        where = result["conditions"]
-        machine, versions = where["machine"], where["versions"]
+        environment = result["conditions"]
+        machine, versions = environment["machine"], environment["versions"]
         about = (
-            f"{where['date']}; {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+            f"{environment['date']}; {machine['processor']}, {machine['cores']} cores, "
+            f"{machine['memory_gb']} GB, "
             f"{machine['system']}, load before the run {machine['load_1_minute_before']}; "
             + ", ".join(f"{library} {number}" for library, number in versions.items())
         )

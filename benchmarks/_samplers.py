@@ -1,6 +1,6 @@
-"""The samplers that search_quality.py compares, each driven through its own public interface.
+"""The samplers that search_quality.py compares, each used through its public interface.
 
-All have `ask` and `tell`. `ask` may give None: nothing to propose before what runs is told.
+All have `ask` and `tell`. `ask` may return None: no proposal before the running trials are reported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["SAMPLERS", "Sampler", "missing", "start"]
 
 
 class Sampler(Protocol):
-    """What a benchmark drives."""
+    """The interface of all samplers."""
 
     def ask(self) -> Setting | None: ...
 
@@ -30,7 +30,7 @@ class Sampler(Protocol):
 
 
 def losses(table: TabularBenchmark, trial: Trial) -> list[float]:
-    """Give accuracy lost and the logarithm of each cost."""
+    """Return the error and the logarithm of each cost."""
     row = minimization_points([trial], table.objectives)[0]
     return [1.0 + float(row[0]), *(float(np.log(cost)) for cost in row[1:])]
 
@@ -47,7 +47,7 @@ class RandomSearch:
 
 
 class Optuna:
-    """A study in memory; head starts by `enqueue_trial`."""
+    """A study in memory; the head start uses `enqueue_trial`."""
 
     def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting], kind: str) -> None:
         import optuna
@@ -89,7 +89,7 @@ class Optuna:
 
 
 class KerasTuner:
-    """Its Bayesian oracle through this project's engine, which draws a scalarization for each ask."""
+    """The Bayesian oracle, used through this project's engine, which draws a scalarization for each ask."""
 
     def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> None:
         from nas.engines.keras_tuner_engine import KerasTunerEngine
@@ -105,7 +105,7 @@ class KerasTuner:
 
 
 class Default:
-    """This project's default engine; it finds the cheapest candidates by itself."""
+    """This project's default engine, which finds the cheapest candidates without a head start."""
 
     def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> None:
         from nas.engines.cheap_aware import CheapAware
@@ -121,7 +121,7 @@ class Default:
 
 
 class Pymoo:
-    """NSGA-II on the places of the choices, population 20, by its ask and tell."""
+    """NSGA-II on the indices of the choices, population 20, by its ask-and-tell interface."""
 
     def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> None:
         from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -137,8 +137,8 @@ class Pymoo:
         first = np.asarray(
             IntegerRandomSampling().do(problem, 20, random_state=np.random.default_rng(seed)).get("X")
         )
-        for place, setting in enumerate(head):
-            first[place] = self._places(setting)
+        for index, setting in enumerate(head):
+            first[index] = self._indices(setting)
         self._algorithm = NSGA2(
             20, sampling=first, eliminate_duplicates=True,
             crossover=SBX(vtype=float, repair=RoundingRepair()),
@@ -149,7 +149,7 @@ class Pymoo:
         self._waiting: deque[int] = deque()
         self._results: dict[int, list[float]] = {}
 
-    def _places(self, setting: Setting) -> list[int]:
+    def _indices(self, setting: Setting) -> list[int]:
         return [value.choices.index(setting[value.name]) for value in self._table.open_values]
 
     def ask(self) -> Setting | None:
@@ -158,29 +158,29 @@ class Pymoo:
             self._results, self._waiting = {}, deque(range(len(self._generation)))
         if not self._waiting:
             return None
-        places = np.rint(self._generation[self._waiting.popleft()].X).astype(int)
+        indices = np.rint(self._generation[self._waiting.popleft()].X).astype(int)
         values = self._table.open_values
-        return {value.name: value.choices[place] for value, place in zip(values, places, strict=True)}
+        return {value.name: value.choices[index] for value, index in zip(values, indices, strict=True)}
 
     def tell(self, trial: Trial) -> None:
-        wanted = self._places(trial.setting)
+        reported = self._indices(trial.setting)
         if trial.state == "complete":
             result = losses(self._table, trial)
         else:
             result = [1e3] * len(self._table.objectives)
-        for at, individual in enumerate(self._generation):
-            if at not in self._results and list(np.rint(individual.X).astype(int)) == wanted:
-                self._results[at] = result
+        for index, individual in enumerate(self._generation):
+            if index not in self._results and list(np.rint(individual.X).astype(int)) == reported:
+                self._results[index] = result
                 break
         if len(self._results) == len(self._generation):
-            found = [self._results[at] for at in range(len(self._generation))]
+            found = [self._results[index] for index in range(len(self._generation))]
             self._generation.set("F", np.array(found))
             self._algorithm.tell(infills=self._generation)
             self._generation = None
 
 
 class SyneTune:
-    """Multi-objective regularized evolution (its defaults), driven as its scheduler drives it."""
+    """Multi-objective regularized evolution with default options, called as by its scheduler."""
 
     def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> None:
         from syne_tune.config_space import choice
@@ -205,8 +205,8 @@ class SyneTune:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How a sampler is made, and which modules it needs beyond the project's."""
+class SamplerType:
+    """How a sampler is created, and the modules it needs in addition to the project's."""
 
     make: Callable[[TabularBenchmark, int, Sequence[Setting]], Sampler]
     needs: tuple[str, ...] = ()
@@ -217,25 +217,25 @@ def _optuna(kind: str) -> Callable[[TabularBenchmark, int, Sequence[Setting]], S
 
 
 SAMPLERS = {
-    "default": Kind(Default),
-    "random": Kind(RandomSearch),
-    "optuna-nsga2-20": Kind(_optuna("nsga2-20")),
-    "optuna-nsga2-50": Kind(_optuna("nsga2-50")),
-    "optuna-nsga3": Kind(_optuna("nsga3")),
-    "optuna-tpe": Kind(_optuna("tpe")),
-    "optuna-tpe-multivariate": Kind(_optuna("tpe-multivariate")),
-    "optuna-gp": Kind(_optuna("gp"), ("torch",)),
-    "keras-tuner-bayesian": Kind(KerasTuner),
-    "pymoo-nsga2": Kind(Pymoo, ("pymoo",)),
-    "syne-tune-morea": Kind(SyneTune, ("syne_tune",)),
+    "default": SamplerType(Default),
+    "random": SamplerType(RandomSearch),
+    "optuna-nsga2-20": SamplerType(_optuna("nsga2-20")),
+    "optuna-nsga2-50": SamplerType(_optuna("nsga2-50")),
+    "optuna-nsga3": SamplerType(_optuna("nsga3")),
+    "optuna-tpe": SamplerType(_optuna("tpe")),
+    "optuna-tpe-multivariate": SamplerType(_optuna("tpe-multivariate")),
+    "optuna-gp": SamplerType(_optuna("gp"), ("torch",)),
+    "keras-tuner-bayesian": SamplerType(KerasTuner),
+    "pymoo-nsga2": SamplerType(Pymoo, ("pymoo",)),
+    "syne-tune-morea": SamplerType(SyneTune, ("syne_tune",)),
 }
 
 
 def missing(name: str) -> list[str]:
-    """Give the modules that a sampler needs and that are not installed."""
+    """Return the modules that a sampler needs and that are not installed."""
     return [module for module in SAMPLERS[name].needs if importlib.util.find_spec(module) is None]
 
 
 def start(name: str, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> Sampler:
-    """Make a sampler; head: the settings that are tried first."""
+    """Create a sampler; head: the settings to try first."""
     return SAMPLERS[name].make(table, seed, head)

@@ -1,4 +1,4 @@
-"""The contenders of time_to_front.py: each searches until its process is ended, and reports each trial."""
+"""The contenders of time_to_front.py: each searches until its process is killed, and reports each trial."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["CONTENDERS", "PRICE", "contend"]
 PRICE = 0.05
 REDUCTION = 3
 Report = Callable[[Mapping[str, Any], float, int], None]
-"""Called after each trial with its setting, its validation accuracy and the epochs it had."""
+"""Called after each trial with its setting, validation accuracy and epochs."""
 
 
 def fit(task: Task, setting: Mapping[str, Any], report: Report) -> tuple[float, int]:
-    """Train a network by `model.fit`; give its accuracy and its parameters."""
+    """Train a network by `model.fit`; return its accuracy and its number of parameters."""
     import keras
 
     from nas.backends import build_compiled_model
@@ -46,14 +46,14 @@ _loaded: list[Any] = []
 
 
 def loaded(task: Task) -> Any:
-    """Read the data and the space once."""
+    """Load the data and the space once."""
     if not _loaded:
         _loaded.extend(task.load())
     return _loaded
 
 
 def optuna_script(task: Task, report: Report, sampler: Any) -> None:
-    """Search by Optuna until the process is ended."""
+    """Search with Optuna until the process is killed."""
     import optuna
 
     from nas.space import active
@@ -71,32 +71,31 @@ def optuna_script(task: Task, report: Report, sampler: Any) -> None:
 
 
 def optuna_tpe(task: Task, report: Report) -> None:
-    """Search by Optuna's TPE, multivariate and grouped."""
+    """Search with Optuna's TPE, multivariate and grouped."""
     import optuna
 
     optuna_script(task, report, optuna.samplers.TPESampler(multivariate=True, group=True, seed=task.seed))
 
 
 def optuna_nsga2(task: Task, report: Report) -> None:
-    """Search by Optuna's NSGA-II."""
+    """Search with Optuna's NSGA-II."""
     import optuna
 
     optuna_script(task, report, optuna.samplers.NSGAIISampler(population_size=20, seed=task.seed))
 
 
 def keras_tuner(task: Task, report: Report, hyperband: bool) -> None:
-    """Search by Keras Tuner on accuracy less a price of the parameters, until the process is ended."""
+    """Search with Keras Tuner for accuracy minus a price of the parameters, until the process is killed."""
     import keras
     import keras_tuner as kt
 
     from nas.backends import build_compiled_model
-    from nas.space import active
-    from nas.space.open_values import completed
+    from nas.space import active, completed
 
     dataset, space = loaded(task)
 
     class Score(keras.callbacks.Callback):
-        """Adds the scalar that the tuner improves to each epoch's metrics."""
+        """Adds the scalar objective of the tuner to each epoch's metrics."""
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
             logs["val_score"] = logs["val_accuracy"] - PRICE * math.log10(max(self.model.count_params(), 1))
@@ -148,17 +147,17 @@ def keras_tuner(task: Task, report: Report, hyperband: bool) -> None:
 
 
 def keras_tuner_bayesian(task: Task, report: Report) -> None:
-    """Search by Keras Tuner's Bayesian oracle."""
+    """Search with Keras Tuner's Bayesian oracle."""
     keras_tuner(task, report, hyperband=False)
 
 
 def keras_tuner_hyperband(task: Task, report: Report) -> None:
-    """Search by Keras Tuner's Hyperband."""
+    """Search with Keras Tuner's Hyperband."""
     keras_tuner(task, report, hyperband=True)
 
 
 def nas_search(task: Task, report: Report) -> None:
-    """Search by nas with all that it has."""
+    """Search with nas and its default options."""
     from nas import search
     from nas.searching import Status
 
@@ -194,7 +193,7 @@ CONTENDERS = {
 
 
 def contend(name: str, task: Task, out: Path) -> None:
-    """Run one contender in this process, with a line in `out` for each trial."""
+    """Run one contender in this process; write a line to `out` for each trial."""
     with out.open("a", encoding="utf-8", buffering=1) as lines:
 
         def report(setting: Mapping[str, Any], accuracy: float, epochs: int) -> None:

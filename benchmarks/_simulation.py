@@ -1,4 +1,4 @@
-"""Simulated searches on a table of trained architectures, and their score."""
+"""Simulated searches on a tabular benchmark, and their score."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from nas.trials import Trial
 
 __all__ = ["Run", "simulate"]
 
-REDUCTION = 4  # one in so many short trainings is promoted
-REPEATS = 50  # proposals of known settings in a row after which one is drawn at random
+REDUCTION = 4  # 1 in N short trainings is promoted
+MAX_REPEATS = 50  # consecutive proposals of known settings; then one is drawn at random
 
 
 class Score:
-    """The scored hypervolume of rows of a table."""
+    """The hypervolume of rows of a table, as a share of the exact front's."""
 
     def __init__(self, table: TabularBenchmark) -> None:
         costs = np.stack([table.column(cost) for cost in table.costs], axis=1)
@@ -57,7 +57,7 @@ class Run:
 
 
 def head(table: TabularBenchmark, seed: int) -> list[Setting]:
-    """Give the cheapest architecture by each cost; between equals chance decides."""
+    """Return the cheapest architecture by each cost; ties are broken at random."""
     rng = np.random.default_rng(seed)
     cheapest = []
     for cost in table.costs:
@@ -67,7 +67,7 @@ def head(table: TabularBenchmark, seed: int) -> list[Setting]:
 
 
 class Simulation:
-    """A search on a simulated clock: trainings take time, workers train at once, proposing takes none."""
+    """A search on a simulated clock: workers train in parallel, and proposals take no time."""
 
     def __init__(self, run: Run) -> None:
         self.table = TabularBenchmark(run.table, run.costs)
@@ -75,22 +75,24 @@ class Simulation:
         self.rng = np.random.default_rng([run.seed, 1])
         first = head(self.table, run.seed) if run.head_start else []
         self.sampler: Sampler = start(run.sampler, self.table, run.seed, first)
-        self.rows: list[int] = []  # trained to full length, in the order in which they ended
-        self.busy: list[tuple[float, int, int, bool]] = []  # when it ends, number, row, whether asked for
+        self.rows: list[int] = []  # trained to full length, in order of completion
+        self.busy: list[tuple[float, int, int, bool]] = []  # end, number, row, whether proposed
         self.known: dict[int, Trial] = {}
         self.clock = 0.0
         self.started = 0
 
     def seconds(self, row: int) -> float:
-        """Say how long a training takes: by its FLOPs where known, and a little by chance."""
-        known = "flops" in self.table.cost_names
-        work = float(self.table.column("flops")[row] / self.table.column("flops").mean()) if known else 1.0
+        """Return the duration of a training: proportional to the FLOPs if known, with random noise."""
+        has_flops = "flops" in self.table.cost_names
+        work = 1.0
+        if has_flops:
+            work = float(self.table.column("flops")[row] / self.table.column("flops").mean())
         return (0.2 + work) * float(self.rng.lognormal(0.0, 0.1))
 
     def propose(self) -> tuple[int, bool] | None:
-        """Give a row that wasn't started and whether the sampler asked for it; None: it has to wait."""
+        """Return a new row and whether the sampler proposed it; None if the sampler has to wait."""
         running = {row for _, _, row, _ in self.busy}
-        for _ in range(REPEATS):
+        for _ in range(MAX_REPEATS):
             setting = self.sampler.ask()
             if setting is None:
                 return None
@@ -107,27 +109,27 @@ class Simulation:
         return int(self.rng.choice(free)), False
 
     def search(self) -> list[int]:
-        """Train as many different architectures as the run says."""
+        """Train the run's number of distinct architectures."""
         total = min(self.run.trials, len(self.table.rows))
         while len(self.rows) < total:
             while len(self.busy) < self.run.workers and self.started < total:
                 proposed = self.propose()
                 if proposed is None:
                     break
-                row, asked = proposed
-                heapq.heappush(self.busy, (self.clock + self.seconds(row), self.started, row, asked))
+                row, by_sampler = proposed
+                heapq.heappush(self.busy, (self.clock + self.seconds(row), self.started, row, by_sampler))
                 self.started += 1
-            self.clock, number, row, asked = heapq.heappop(self.busy)
+            self.clock, number, row, by_sampler = heapq.heappop(self.busy)
             self.known[row] = self.table.trial(number, self.table.setting(row))
             self.rows.append(row)
-            if asked:
+            if by_sampler:
                 self.sampler.tell(self.known[row])
         return self.rows
 
     def search_low(self) -> list[tuple[float, int]]:
-        """Train short first and promote by successive halving; give (cost in full trainings, row).
+        """Train short first and promote by successive halving; return (cost in full trainings, row).
 
-        What is left at last goes to the front of the short trainings.
+        The rest of the budget is spent on the front of the short trainings.
         """
         table, budget = self.table, float(self.run.trials)
         short = table.low_epochs / table.full_epochs
@@ -136,8 +138,8 @@ class Simulation:
         ended: list[tuple[float, int]] = []
         spent = 0.0
         while spent < budget and len(trials) < len(table.rows):
-            at_last = halving.promotable(trials, last=True)
-            promoted = at_last if spent + len(at_last) + short > budget else halving.promotable(trials)
+            remaining = halving.promotable(trials, last=True)
+            promoted = remaining if spent + len(remaining) + short > budget else halving.promotable(trials)
             if promoted:
                 number = promoted[0]
                 trials[number] = table.trial(number, trials[number].setting)
@@ -157,7 +159,7 @@ class Simulation:
 
 
 def simulate(run: Run) -> list[float]:
-    """Give the score after each trial, or in short trainings after what costs as much as each trial."""
+    """Return the score after each trial, or, with short trainings, after the cost of each full training."""
     os.environ["OMP_NUM_THREADS"] = "1"
     simulation = Simulation(run)
     score = Score(simulation.table)

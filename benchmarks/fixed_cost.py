@@ -1,14 +1,14 @@
-"""What a trial costs besides its training steps: Keras' fit against nas.evaluation.job, in a warm worker.
+"""The fixed cost of a trial besides its training steps: Keras' `fit` and `nas.evaluation` in a warm worker.
 
     python benchmarks/fixed_cost.py                   writes benchmarks/results/fixed_cost.{md,json}
     python benchmarks/fixed_cost.py --json            prints the figures as JSON
-    python benchmarks/fixed_cost.py --no-write        keeps what is published
+    python benchmarks/fixed_cost.py --no-write        does not write to benchmarks/results
 
 One process, one thread, oneDNN on for both. Networks of about 14,000 parameters (mini-Xception, 28x28x1),
-each of which the process has not met before, are trained by one and the other in turns. The fixed cost is the
-time from the design to the end of the first epoch with its validation (and, for nas, the written
-checkpoint), less the median of the epochs that follow. Processor time is given beside the wall clock: it
-does not change with what else runs on the machine.
+each of them new to the process, are trained by the two alternately. The fixed cost is the time from the
+design to the end of the first epoch with its validation (for nas also the checkpoint), minus the median of
+the following epochs. Processor time is reported in addition to wall-clock time, because it does not depend on
+the load of the machine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor"
 
 
 def design(stem: int) -> Design:
-    """A mini-Xception; another stem is another network of nearly the same size."""
+    """Return a mini-Xception; each stem width is another network of nearly the same size."""
     stage = {"conv": "separable", "convs": 2, "normalization": "before", "residual": "projection",
              "shortcut_bias": False, "shrink": "max_pool", "pool_size": 3}  # fmt: skip
     return Design.from_dict(
@@ -51,23 +51,27 @@ def design(stem: int) -> Design:
 
 
 def by_fit(network: Design, dataset: Dataset) -> dict[str, float]:
-    """Train as a script written from Keras' documentation does."""
+    """Train as in a script that follows Keras' documentation."""
     import keras
 
-    train, held = dataset.train, dataset.validation
+    train, validation = dataset.train, dataset.validation
     keras.backend.clear_session()
     moments = [now()]
     model = build_compiled_model(network.architecture, network.training)
     tick = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: moments.append(now()))
-    options: dict[str, Any] = {"batch_size": BATCH, "verbose": 0, "validation_data": (held.x, held.y)}
+    options: dict[str, Any] = {
+        "batch_size": BATCH,
+        "verbose": 0,
+        "validation_data": (validation.x, validation.y),
+    }
     model.fit(train.x, train.y, **options)
     moments.append(now())
     model.fit(train.x, train.y, epochs=1 + EPOCHS, callbacks=[tick], **options)
-    return parted(moments[0], moments[1], moments[2:])
+    return split_times(moments[0], moments[1], moments[2:])
 
 
 def by_nas(network: Design, dataset: Path, folder: Path) -> dict[str, float]:
-    """Train as a worker of a search does: a job, and another that goes on from its checkpoint."""
+    """Train as in a worker of a search: a job for each epoch, resumed from the previous checkpoint."""
     start = now()
     first = evaluate(Job(network, dataset, 1, 1 + EPOCHS, folder))
     end = now()
@@ -75,17 +79,17 @@ def by_nas(network: Design, dataset: Path, folder: Path) -> dict[str, float]:
     for epoch in range(2, 2 + EPOCHS):
         evaluate(Job(network, dataset, epoch, 1 + EPOCHS, folder, resume=first.checkpoint))
         ends.append(now())
-    return parted(start, end, ends)
+    return split_times(start, end, ends)
 
 
 def now() -> dict[str, float]:
     return {name: clock() for name, clock in CLOCKS.items()}
 
 
-def parted(
+def split_times(
     start: dict[str, float], first: dict[str, float], ends: list[dict[str, float]]
 ) -> dict[str, float]:
-    """Give the fixed cost and the length of a steady epoch, in seconds, by either clock."""
+    """Return the fixed cost and the duration of a steady epoch, in seconds, by each clock."""
     found = {}
     for name in CLOCKS:
         epochs = [after[name] - before[name] for before, after in pairwise(ends)]
@@ -103,7 +107,7 @@ def run(repeats: int) -> dict[str, Any]:
         folder = Path(scratch)
         saved = data.save(folder / "data")
         opened = Dataset.open(saved)
-        for number in range(-1, repeats):  # the first of each is thrown away: a worker is warm after it
+        for number in range(-1, repeats):  # the first of each is a warm-up and not counted
             network = design(14 + number)
             found = {"fit": by_fit(network, opened), "nas": by_nas(network, saved, folder / str(number))}
             if number >= 0:
@@ -134,22 +138,22 @@ def text(result: dict[str, Any]) -> str:
         [what, fit[key], ours[key], f"{result[ratio]:.3g} x"]
         for what, key, ratio in (
             ("fixed cost of a trial, processor seconds", "fixed_processor", "ratio_fixed_processor"),
-            ("fixed cost of a trial, seconds by the clock", "fixed_wall", "ratio_fixed_wall"),
-            ("steady epoch, processor ms an image", "ms_image_processor", "ratio_epoch_processor"),
-            ("steady epoch, ms an image by the clock", "ms_image_wall", "ratio_epoch_wall"),
+            ("fixed cost of a trial, wall-clock seconds", "fixed_wall", "ratio_fixed_wall"),
+            ("steady epoch, processor ms per image", "ms_image_processor", "ratio_epoch_processor"),
+            ("steady epoch, wall-clock ms per image", "ms_image_wall", "ratio_epoch_wall"),
         )
     ]
     low, high = result["params"]
     return (
-        "# What a trial costs besides its training steps\n\n"
+        "# The fixed cost of a trial besides its training steps\n\n"
         f"Medians of {result['repeats']} mini-Xceptions of {low:,} to {high:,} parameters on 28x28x1, one "
-        f"thread, oneDNN on,\nbatch {result['batch']}; fit and nas in turns in one warm process. Fixed: "
-        "design to the end of the first epoch with\nits validation (nas: and the written checkpoint), "
-        "less a steady epoch. A steady epoch has its validation\n"
-        "(and nas' the checkpoint, read and written).\n\n"
-        + table(["", "model.fit", "nas.evaluation.job", "ratio"], rows)
-        + "\n\nRatios are medians of the ratios of each network. On a loaded machine the processor's time is "
-        "the one to read.\nMade by `python benchmarks/fixed_cost.py`."
+        f"thread, oneDNN on,\nbatch {result['batch']}; fit and nas alternate in one warm process. The fixed "
+        "cost is the time from the design to the end of the first epoch\nwith its validation (for nas also "
+        "the checkpoint), minus a steady epoch. A steady epoch includes validation\n(for nas also reading "
+        "and writing the checkpoint).\n\n"
+        + table(["measure", "model.fit", "nas.evaluation", "ratio"], rows)
+        + "\n\nRatios are medians of the ratios of each network. On a loaded machine, compare processor "
+        "times.\nCreated by `python benchmarks/fixed_cost.py`."
     )
 
 
@@ -159,14 +163,14 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--repeats", type=int, default=7, help="networks, at least 5")
-    parser.add_argument("--no-write", action="store_true", help="leave benchmarks/results/ alone")
-    chosen = parser.parse_args()
-    if chosen.repeats < 5:
-        parser.error(f"--repeats must be at least 5, got {chosen.repeats}; use 5")
-    where = conditions()
+    parser.add_argument("--no-write", action="store_true", help="do not write to benchmarks/results")
+    options = parser.parse_args()
+    if options.repeats < 5:
+        parser.error(f"--repeats must be at least 5, got {options.repeats}; use 5")
+    environment = conditions()
     load_tensorflow()
-    result = {"conditions": where, **run(chosen.repeats)}
-    emit("fixed_cost", result, text(result), chosen.json, not chosen.no_write)
+    result = {"conditions": environment, **run(options.repeats)}
+    emit("fixed_cost", result, text(result), options.json, not options.no_write)
 
 
 if __name__ == "__main__":

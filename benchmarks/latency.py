@@ -1,13 +1,13 @@
-"""Can the latency be trusted? Repeats on an idle and on a busy machine, and what the latency model expects.
+"""Reproducibility of measured latencies on an idle and a busy machine, and accuracy of the latency model.
 
     python benchmarks/latency.py                      writes benchmarks/results/latency.{md,json}
-    python benchmarks/latency.py --json               prints the figures as well
-    python benchmarks/latency.py --networks 6         a quick look (24 and more are what counts)
+    python benchmarks/latency.py --json               also prints the figures
+    python benchmarks/latency.py --networks 6         a quick check (use at least 24 for results)
 
-Networks of xception_like for images of 32x32x3 and 10 classes, spread from the cheapest to the dearest. Each
-is measured 5 times, in another order each time: at rest, and with one more process at full speed on every
-core. Keras' `model.predict` is timed for comparison. Then: what writing the file directly changes, and how
-near the latency model comes to networks that it was not fitted to.
+Networks of xception_like for images of 32x32x3 and 10 classes, spread over the range of costs. Each is
+measured 5 times, in a new order each time: on an idle machine, and with an additional process at full load on
+every core. Keras' `model.predict` is timed for comparison. Then the directly written file is compared with
+that of TensorFlow's converter, and the latency model with measurements of networks that it was not fitted to.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ LOADS = (
     "import numpy as np\na = np.random.rand(512, 512)\nwhile True: a @ a",
     "import numpy as np\na = np.ones(8_000_000)\nwhile True: a += 1",
 )
-"""What keeps a core busy: arithmetic on even cores, memory on odd ones."""
+"""Programs that load a core: arithmetic on even cores, memory on odd ones."""
 
 
 @contextlib.contextmanager
 def busy_cores() -> Iterator[None]:
-    """Keep every core busy with a process of ordinary priority."""
+    """Load every core with a process of normal priority."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     running = [
         subprocess.Popen([sys.executable, "-c", LOADS[core % 2]], env=environment)
@@ -63,7 +63,7 @@ def busy_cores() -> Iterator[None]:
 
 
 def repeated(networks: Sequence[Architecture], timed: Callable[[int], float]) -> dict[str, object]:
-    """Time every network REPEATS times, each time in another order; figures of how well repeats agree."""
+    """Time each network REPEATS times, each time in a new order; return statistics of the repeats."""
     rng = np.random.default_rng(0)
     values = np.zeros((len(networks), REPEATS))
     seconds = np.zeros_like(values)
@@ -97,7 +97,7 @@ def rank_agreement(one: np.ndarray, two: np.ndarray) -> float:
 
 
 def with_predict(networks: Sequence[Architecture]) -> dict[str, object]:
-    """Time Keras' `model.predict` at batch 1 as is usual: the mean of five calls after a first one."""
+    """Time Keras' `model.predict` at batch 1 in the usual way: mean of five calls after a warm-up."""
     from nas.backends import build_model
 
     models = [build_model(network) for network in networks]
@@ -115,7 +115,7 @@ def with_predict(networks: Sequence[Architecture]) -> dict[str, object]:
 
 
 def against_converter(networks: Sequence[Architecture]) -> dict[str, object]:
-    """Compare the file that is written directly with the one that TensorFlow's converter writes."""
+    """Compare the directly written file with that of TensorFlow's converter."""
     import keras
     import tensorflow as tf
 
@@ -132,7 +132,7 @@ def against_converter(networks: Sequence[Architecture]) -> dict[str, object]:
             entry = keras.Input(batch_shape=(1, *network.input_shape))
             untrained = build_model(network)
             for layer in untrained.layers:
-                if isinstance(layer, keras.layers.BatchNormalization):  # else the converter leaves it out
+                if isinstance(layer, keras.layers.BatchNormalization):  # otherwise the converter removes it
                     layer.set_weights([rng.uniform(0.5, 1.5, array.shape) for array in layer.get_weights()])
             model = keras.Model(entry, untrained(entry))
             theirs.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
@@ -156,11 +156,11 @@ def against_converter(networks: Sequence[Architecture]) -> dict[str, object]:
     }
 
 
-def learnt(space: SearchSpace) -> list[dict[str, object]]:
-    """Fit latency models to more and more networks and hold them against HELD_OUT others, drawn at random."""
+def evaluate_latency_model(space: SearchSpace) -> list[dict[str, object]]:
+    """Fit latency models to increasing numbers of networks; evaluate them on HELD_OUT random others."""
     chosen = sample_across_costs(space, max(CALIBRATIONS), np.random.default_rng(0))
     begin = time.perf_counter()
-    known = [(network, measure_architecture(network)) for network in chosen]
+    calibration = [(network, measure_architecture(network)) for network in chosen]
     seconds_each = (time.perf_counter() - begin) / len(chosen)
     fitted_to = {network.id for network in chosen}
     others: dict[str, Architecture] = {}
@@ -173,7 +173,7 @@ def learnt(space: SearchSpace) -> list[dict[str, object]]:
     rows = []
     for count in CALIBRATIONS:
         model = LatencyModel(local_device(LatencyOptions()))
-        for network, latency in known[:count]:
+        for network, latency in calibration[:count]:
             model.add(network, latency.p50_ms, latency.cv)
         model.fit()
         begin = time.process_time()
@@ -212,39 +212,39 @@ def markdown(results: dict) -> str:
         ("load average at the end (1 minute)", "load_average", "{:.1f}"),
     ]
     lines = [
-        "# Latency: repeats, and what the latency model expects",
+        "# Latency: reproducibility, and accuracy of the latency model",
         "",
         f"`python benchmarks/latency.py` on {results['device']}; {results['networks']} networks of "
-        f"xception_like (32x32x3, 10 classes), {REPEATS} repeats in changing order. Idle is as idle as the "
-        "load average says.",
+        f"xception_like (32x32x3, 10 classes), {REPEATS} repeats in changing order. The load average shows "
+        "how idle the machine was.",
         "",
-        "| | idle | every core busy | `model.predict`, idle |",
+        "| measure | idle | every core busy | `model.predict`, idle |",
         "|---|---:|---:|---:|",
         *(
             f"| {name} | {form.format(idle[key])} | {form.format(busy[key])} | {form.format(predict[key])} |"
             for name, key, form in rows
         ),
         "",
-        "Goals: CV under 3% idle and 5% busy; Spearman at least 0.99 idle and 0.97 busy; under 1.5 s a "
-        "network, its file included. With every core busy the figure itself is "
-        f"{shift['median'] - 1:+.2%} off the idle one (median network; worst {shift['greatest'] - 1:+.1%}). "
-        "`model.predict` agrees with LiteRT on the networks' order with Spearman "
+        "Goals: CV under 3% idle and 5% busy; Spearman at least 0.99 idle and 0.97 busy; under 1.5 s per "
+        "network including its file. With every core busy the latency differs by "
+        f"{shift['median'] - 1:+.2%} from the idle one (median network; worst {shift['greatest'] - 1:+.1%}). "
+        "Spearman correlation of `model.predict` with LiteRT: "
         f"{results['predict_against_litert']:.2f}.",
         "",
-        "## The file, written directly",
+        "## The directly written file",
         "",
-        f"{file['direct_seconds'] * 1e3:.0f} ms a network, where TensorFlow's converter takes "
-        f"{file['converter_seconds']:.1f} s with TensorFlow loaded. Latency over that of the converter's "
+        f"Writing takes {file['direct_seconds'] * 1e3:.0f} ms per network; TensorFlow's converter takes "
+        f"{file['converter_seconds']:.1f} s with TensorFlow loaded. Latency relative to the converter's "
         f"file for {file['networks']} networks: "
         f"{', '.join(f'{ratio:.3f}' for ratio in file['latency_ratios'])}; "
         f"size {file['size_ratio']:.2f} times (names are shorter).",
         "",
         "## The latency model",
         "",
-        f"Fitted to networks spread over the space, held against {HELD_OUT} others drawn at random.",
+        f"Fitted to networks spread over the range of costs, evaluated on {HELD_OUT} random others.",
         "",
         "| fitted to | seconds | median error | within 10% | 95th percentile | Spearman | within its margin "
-        "| median margin | ms a prediction |",
+        "| median margin | ms per prediction |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         *(
             f"| {row['fitted_to']} | {row['calibration_seconds']:.0f} | {row['error_median']:.1%} "
@@ -253,7 +253,7 @@ def markdown(results: dict) -> str:
             for row in results["model"]
         ),
         "",
-        "Goals: 90% within 10%, Spearman at least 0.97. The margin is meant to hold for 95%.",
+        "Goals: 90% within 10%, Spearman at least 0.97. The margin should hold for 95%.",
         "",
     ]
     return "\n".join(lines)
@@ -264,9 +264,9 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=24, help="measured repeatedly")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the results are written")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     space = SearchSpace.load("xception_like").bind((32, 32, 3), 10)
-    networks = sample_across_costs(space, asked.networks, np.random.default_rng(7))
+    networks = sample_across_costs(space, options.networks, np.random.default_rng(7))
 
     def timed(number: int) -> float:
         return measure_architecture(networks[number]).p50_ms
@@ -274,7 +274,7 @@ def main() -> None:
     repeats = {"idle": repeated(networks, timed)}
     with busy_cores():
         repeats["busy"] = repeated(networks, timed)
-    model = learnt(space)
+    model = evaluate_latency_model(space)
     repeats["predict"] = with_predict(networks)  # TensorFlow is loaded from here on
     shifts = np.array(repeats["busy"]["median_ms"]) / np.array(repeats["idle"]["median_ms"])
     results = {
@@ -289,12 +289,12 @@ def main() -> None:
         "file": against_converter(networks[:6]),
         "model": model,
     }
-    asked.out.mkdir(parents=True, exist_ok=True)
-    (asked.out / "latency.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (asked.out / "latency.md").write_text(markdown(results), encoding="utf-8")
-    if asked.json:
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "latency.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (options.out / "latency.md").write_text(markdown(results), encoding="utf-8")
+    if options.json:
         print(json.dumps(results, indent=1))
-    print(f"wrote {asked.out / 'latency.md'}", file=sys.stderr)
+    print(f"wrote {options.out / 'latency.md'}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""Standard against separable convolutions on real data: the two pairs of networks that ship.
+"""Standard and separable convolutions on real data: the two shipped pairs of networks.
 
     python benchmarks/pairs.py                        writes benchmarks/results/pairs.{md,json}
-    python benchmarks/pairs.py --json                 prints the figures as well
-    python benchmarks/pairs.py --work DIR             resumable: goes on where it was stopped
+    python benchmarks/pairs.py --json                 also prints the figures
+    python benchmarks/pairs.py --work DIR             resumable: continues an interrupted run
 
-Each network is trained by `nas.training.train` on the same examples in the same order and judged once on the whole
-test split. Times are processor times, taken in turns, one network after the other several times over: what
-else runs on the machine is not in them. Needs mnist.npz and cifar10.zip in $NAS_SHARED/data, or else
-downloads both with Keras' loaders.
+Each network is trained by `nas.training` on the same examples in the same order and evaluated once on the
+whole test split. Times are processor times of alternating runs, so they do not depend on the load of the
+machine. Reads mnist.npz and cifar10.zip from $NAS_SHARED/data, or downloads both with Keras' loaders.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ THREADS = os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", THREADS)
 
 from nas.architecture import (
-    Design,  # threads are set before anything loads
+    Design,  # imported after the number of threads is set
     network_cost,
 )
 from nas.backends import build_compiled_model, build_model
@@ -41,7 +40,7 @@ from nas.training import TrainOptions, retrained, train_network
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(os.environ.get("NAS_SHARED", Path(__file__).parents[2] / "shared")) / "data"
-TURNS = 4  # of each timing; the first, which is traced, does not count
+TURNS = 4  # of each timing; the first includes tracing and is not counted
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Pair:
     training: dict[str, float]
     timed: int  # examples in a timed epoch
     claim: str
-    normalization: str = "none"  # both networks as they ship; 'after' puts batch normalization into both
+    normalization: str = "none"  # of both networks; 'none': as shipped
 
     @property
     def data(self) -> str:
@@ -96,7 +95,7 @@ PAIRS = (
 
 
 def timings(pair: Pair, folder: Path) -> dict[str, dict[str, float]]:
-    """Median processor seconds an epoch, by this project's trainer and by Keras' `fit`, in turns."""
+    """Return the median processor seconds per epoch of this project's trainer and of Keras' `fit`."""
     dataset = load_dataset(pair.data, DataOptions(train_limit=pair.timed, validation=0.02))
     saved = dataset.save(folder / "timed" / pair.loader)
     load_tensorflow()
@@ -121,7 +120,7 @@ def timings(pair: Pair, folder: Path) -> dict[str, dict[str, float]]:
 
 
 def latencies(pair: Pair, folder: Path) -> dict[str, dict[str, float]]:
-    """LiteRT with one thread, milliseconds an image, least of three turns: `nas measure`, processor time."""
+    """Return LiteRT's ms per image with one thread, wall-clock and processor time, minimum of 3 turns."""
     from ai_edge_litert.interpreter import Interpreter
 
     taken: dict[str, dict[str, list[float]]] = {}
@@ -133,7 +132,7 @@ def latencies(pair: Pair, folder: Path) -> dict[str, dict[str, float]]:
             interpreter.allocate_tensors()
             runs = []
             for _ in range(100):
-                begun = time.thread_time()  # one thread: LiteRT runs in this one
+                begun = time.thread_time()  # with one thread LiteRT runs in the calling thread
                 interpreter.invoke()
                 runs.append(1000 * (time.thread_time() - begun))
             own = taken.setdefault(name, {"measured": [], "processor": []})
@@ -145,7 +144,7 @@ def latencies(pair: Pair, folder: Path) -> dict[str, dict[str, float]]:
 
 
 def trained(pair: Pair, name: str, seed: int, dataset: Dataset, folder: Path) -> dict[str, float]:
-    """Train one network at full length; its test figures."""
+    """Train one network at full length; return its test results."""
 
     def show(progress: object) -> None:
         print(f"{name}, seed {seed}: {len(progress.curve)} of {pair.epochs} epochs", file=sys.stderr)
@@ -163,7 +162,7 @@ def trained(pair: Pair, name: str, seed: int, dataset: Dataset, folder: Path) ->
 
 
 def signal(pair: Pair, name: str) -> float:
-    """Standard deviation of the logits of one batch before any training, at Keras' initial weights."""
+    """Return the standard deviation of the logits of one batch at Keras' initial weights."""
     import keras
     import numpy as np
 
@@ -219,12 +218,12 @@ def compare(pair: Pair, folder: Path) -> dict[str, object]:
 def markdown(results: dict[str, object]) -> str:
     machine = results["machine"]
     lines = [
-        "# Standard against separable convolutions",
+        "# Standard and separable convolutions",
         "",
         f"`python benchmarks/pairs.py` on {machine['processor']}, {machine['cores']} cores, "
         f"{machine['threads']} thread(s) for training and one for LiteRT; load average {machine['load']:.1f} "
-        "while it ran. Ratios are of processor times, taken in turns, which do not hold what else ran; times "
-        "by the clock do, the more so the longer one inference is.",
+        "while it ran. Ratios are those of processor times of alternating runs, which do not depend on the "
+        "load; wall-clock times do, and more so for longer inferences.",
         "",
     ]
     for found in results["pairs"]:
@@ -242,40 +241,41 @@ def _section(found: dict) -> list[str]:
     noise = 196 * (one["test_accuracy"] * (1 - one["test_accuracy"]) * 2 / found["test_images"] / runs) ** 0.5
     rows = [
         ("parameters", f"{one['params']:,}", f"{two['params']:,}", two["params"] / one["params"]),
-        ("FLOPs an image", f"{one['flops']:,}", f"{two['flops']:,}", two["flops"] / one["flops"]),
+        ("FLOPs per image", f"{one['flops']:,}", f"{two['flops']:,}", two["flops"] / one["flops"]),
         ("test accuracy", f"{one['test_accuracy']:.2%}", f"{two['test_accuracy']:.2%}", None),
-        ("seconds an epoch as trained, others' work included",
+        ("wall-clock seconds per epoch",
          *(f"{n['seconds_per_epoch']:.1f}" for n in (one, two)), None),
         (f"processor seconds for {found['timed_images']:,} images, `nas train`",
          *(f"{n['timed_seconds']['nas']:.2f}" for n in (one, two)), step),
         ("the same, Keras' `model.fit`", *(f"{n['timed_seconds']['fit']:.2f}" for n in (one, two)), fit),
-        ("LiteRT, processor ms an image",
+        ("LiteRT, processor ms per image",
          *(f"{n['latency_ms']['processor']:.3f}" for n in (one, two)), latency),
-        ("LiteRT, ms an image by the clock (`nas.device.latency`)",
+        ("LiteRT, wall-clock ms per image (`nas measure`)",
          *(f"{n['latency_ms']['measured']:.3f}" for n in (one, two)), None),
     ]  # fmt: skip
     rows.append((
-        "spread of the logits before training", *(f"{n['logits_at_start']:.1g}" for n in (one, two)), None
+        "standard deviation of the logits before training",
+        *(f"{n['logits_at_start']:.1g}" for n in (one, two)), None
     ))  # fmt: skip
     title = "" if found["normalization"] == "none" else ", both with batch normalization"
     difference = 100 * (two["test_accuracy"] - one["test_accuracy"])
     seeds = "one seed" if runs == 1 else f"mean of {runs} seeds"
-    told = ", ".join(f"{name} {value:g}" for name, value in found["training"].items())
+    training = ", ".join(f"{name} {value:g}" for name, value in found["training"].items())
     return [
         f"## {standard} and {separable}{title}, {found['data']}",
         "",
         f"{found['train_images']:,} training images (stratified, the same for both), "
         f"{found['validation_images']:,} for validation, all {found['test_images']:,} test images; "
-        f"{found['epochs']} epochs, {told}; {seeds}.",
+        f"{found['epochs']} epochs, {training}; {seeds}.",
         "",
-        "| | standard | separable | ratio |",
+        "| measure | standard | separable | ratio |",
         "|---|---:|---:|---:|",
         *(
             f"| {name} | {a} | {b} | {'' if ratio is None else f'{ratio:.2f}'} |"
             for name, a, b, ratio in rows
         ),
         "",
-        f"The source: {found['claim']}.",
+        f"Claim of the source: {found['claim']}.",
         "",
         f"- Parameters: {fewer:.2f} times fewer.",
         f"- Accuracy: {_accuracy(found, difference, noise)}",
@@ -291,16 +291,16 @@ def _accuracy(found: dict, difference: float, noise: float) -> str:
     stuck = [name for name, n in found["networks"].items() if n["test_accuracy"] < 0.12]  # of ten classes
     if stuck:
         return (
-            f"{' and '.join(stuck)} did not leave chance in {steps:,} steps, so that this subset says "
-            "nothing of the accuracies. Why: Keras' initialization counts a depthwise kernel's channels as "
-            "inputs that it sums over, so that each separable layer starts with a signal some ten times "
-            "smaller than the one before it, and nothing normalizes it (see the spread of the logits)."
+            f"{' and '.join(stuck)} stayed at chance level for {steps:,} steps, so the accuracies can't be "
+            "compared on this subset. The reason: Keras' initialization includes the channels of a depthwise "
+            "kernel in its fan-in, so that each separable layer reduces the signal about ten times, and "
+            "no normalization corrects this (see the standard deviation of the logits)."
         )
     return (
         f"separable {abs(difference):.2f} points {'above' if difference >= 0 else 'below'} standard, "
-        f"{'within' if abs(difference) <= noise else 'beyond'} what chance allows between two networks on "
-        f"{found['test_images']:,} test images (±{noise:.2f} points at 95%, the spread between seeds not "
-        "counted)."
+        f"{'within' if abs(difference) <= noise else 'outside'} the sampling error of two networks on "
+        f"{found['test_images']:,} test images (±{noise:.2f} points at 95%, without the variance between "
+        "seeds)."
     )
 
 
@@ -310,14 +310,16 @@ def _times(ratio: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, help="where trainings go, to resume them (default: temporary)")
+    parser.add_argument(
+        "--work", type=Path, help="folder of the trainings, for resuming (default: temporary)"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the results are written")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    asked = parser.parse_args()
-    out = asked.out.absolute()
-    work = (asked.work or Path(tempfile.mkdtemp(prefix="pairs-"))).absolute()
+    options = parser.parse_args()
+    out = options.out.absolute()
+    work = (options.work or Path(tempfile.mkdtemp(prefix="pairs-"))).absolute()
     work.mkdir(parents=True, exist_ok=True)
-    os.chdir(work)  # MLflow's record of the trainings goes here
+    os.chdir(work)  # MLflow writes the record of the trainings here
     machine = {
         "processor": local_device(LatencyOptions()).processor,
         "cores": os.cpu_count(),
@@ -331,7 +333,7 @@ def main() -> None:
         machine["load"] = os.getloadavg()[2]  # of the last 15 minutes
         (out / "pairs.json").write_text(json.dumps(results, indent=1) + "\n")
         (out / "pairs.md").write_text(markdown(results))
-    if asked.json:
+    if options.json:
         print(json.dumps(results, indent=1))
     print(f"wrote {out / 'pairs.md'}", file=sys.stderr)
 

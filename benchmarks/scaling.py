@@ -1,14 +1,14 @@
-"""What a trial costs the parent process, at 10 to 5,000 recorded trials and with 1 to 16 workers.
+"""The cost of a trial in the parent process, at 10 to 5,000 recorded trials and with 1 to 16 workers.
 
     python benchmarks/scaling.py
     python benchmarks/scaling.py --marks 10,100,1000 --engines random,tpe
 
-Everything is real but the training: an executor looks the result up at once, so that only the search's own
-work shows: proposing, screening, halving, the front, MLflow's database with a checkpoint for each trial.
-One search by random proposals fills the record up to each mark; its memory is measured there. At each
-mark each engine goes on from the record in a fresh process, as a resumed search does. A trial's cost is
-the processor time of all of the parent's threads, from one end to the other of a number of trials, until
-MLflow has them all; and, apart, that of the loop's own thread, for which workers could wait.
+Everything except training is real: an executor returns computed results at once, so that only the work of the
+search itself is measured: proposals, screening, halving, the front, MLflow's database with a checkpoint for
+each trial. A search with random proposals fills the record up to each mark, where its memory is measured. At
+each mark each engine continues from the record in a new process, as a resumed search does. The cost of a
+trial is the processor time of all threads of the parent over a number of trials, until MLflow has all of
+them, and, separately, that of the loop's thread, which workers may have to wait for.
 """
 
 from __future__ import annotations
@@ -29,16 +29,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import arguments, conditions, emit, located, picture, table
+from _common import absolute_path, common_parser, conditions, emit, figure_axes, table
 
 from nas.architecture import network_cost
 from nas.data import load_dataset
+from nas.engines import create_engine
 from nas.evaluation import Evaluation, Job
 from nas.record import Record
-from nas.searching import Plan, Status, session
+from nas.searching import SearchOptions, Status
 from nas.searching.halving import Halving, rungs
 from nas.searching.loop import Search, TrialTraining
-from nas.searching.plan import bound_space
+from nas.searching.planning import bind_space, create_plan
+from nas.searching.record_writer import RecordWriter
 from nas.searching.screening import Screen
 from nas.searching.status import Budget
 from nas.space import SearchSpace
@@ -49,21 +51,21 @@ STEPS = rungs(EPOCHS, REDUCTION)
 ENGINES = {"random": ("optuna", "random"), "tpe": ("optuna", "tpe"), "cheap-aware": ("cheap-aware", "")}
 
 
-class Looked:
-    """An executor that knows every result: accuracy grows with the FLOPs and the epochs."""
+class SimulatedExecutor:
+    """An executor that computes results: the accuracy grows with the FLOPs and the epochs."""
 
     def __init__(self, workers: int, checkpoint: Path) -> None:
         self.workers = workers
         self._checkpoint = checkpoint
 
     def submit(self, job: Job) -> Future[Evaluation]:
-        """Give a future that is done."""
-        luck = int(hashlib.sha256(job.design.key.encode()).hexdigest()[:8], 16) / 2**32
+        """Return a completed future."""
+        noise = int(hashlib.sha256(job.design.key.encode()).hexdigest()[:8], 16) / 2**32
         size = math.log10(network_cost(job.design.architecture).flops)
-        begun = max((rung for rung in STEPS if rung < job.epochs), default=0) if job.resume else 0
+        start = max((rung for rung in STEPS if rung < job.epochs), default=0) if job.resume else 0
         curve = []
-        for epoch in range(begun + 1, job.epochs + 1):
-            accuracy = (1 - 0.6 / (epoch + 1)) / (1 + math.exp(-1.2 * (size - 4.5 + luck)))
+        for epoch in range(start + 1, job.epochs + 1):
+            accuracy = (1 - 0.6 / (epoch + 1)) / (1 + math.exp(-1.2 * (size - 4.5 + noise)))
             curve.append(
                 {
                     "epoch": float(epoch),
@@ -84,129 +86,127 @@ class Looked:
         return done
 
     def close(self) -> None:
-        """Nothing is left running."""
+        """Do nothing: no job is running."""
 
 
-class Searching:
-    """A search over the record of this folder, in legs of some trials."""
+class SegmentedSearch:
+    """A search with the record in the working folder, run in segments of some trials."""
 
     def __init__(self, engine: str, resumed: bool, space: str) -> None:
         name, sampler = ENGINES[engine]
         dataset = load_dataset("digits")
-        plan = Plan.of(
+        options = SearchOptions.parse(
             {
-                "space": {},
                 "objectives": ("accuracy", "params"),
                 "engine": name,
                 "sampler": sampler,
                 "epochs": EPOCHS,
                 "reduction": REDUCTION,
                 "trials": 10**9,
-                "fingerprint": dataset.fingerprint,
                 "seed": 0 if not resumed else os.getpid(),
             }
         )
-        bound = bound_space(SearchSpace.load(space), dataset, plan.parsed_objectives())
-        self.screen = Screen(bound, plan.parsed_objectives(), ())
-        bounds = session._bounds(plan, self.screen)
-        self.plan = plan.model_copy(update={"space": bound.data, "bounds": bounds})
+        objectives = options.parsed_objectives()
+        self.screen = Screen(bind_space(SearchSpace.load(space), dataset), objectives, ())
+        self.plan = create_plan(options, self.screen, dataset, (), "")
         self.record = (
             Record.resume("scaling")
             if resumed
             else Record.create("scaling", self.plan.model_dump(mode="json"), dataset)
         )
-        begun = time.process_time()
+        started = time.process_time()
         trials = self.record.trials() if resumed else []
-        self.log = session._RecordLog(self.record, self.plan, trials)
         self.status = Status(Budget(10**9))
-        self.engine = session._engine(self.plan, self.screen, self.status)
+        self.writer = RecordWriter(self.record, self.plan, trials, self.status)
+        values, describe = self.screen.space.open_values, self.screen.describe
+        proposer = create_engine(name, values, objectives, (), describe, sampler=sampler, seed=self.plan.seed)
         checkpoint = Path("checkpoint.npz").absolute()
         checkpoint.write_bytes(np.random.default_rng(0).bytes(CHECKPOINT_BYTES))
-        self.executor = Looked(1, checkpoint)
-        halving = Halving(STEPS, REDUCTION, self.plan.parsed_objectives(), 360)
+        self.executor = SimulatedExecutor(1, checkpoint)
+        halving = Halving(STEPS, REDUCTION, objectives, 360)
         training = TrialTraining(Path("data"), Path("scratch").absolute(), self.plan.seed)
         self.search = Search(
-            self.screen, self.engine, self.executor, halving, self.log, training, self.status
+            self.screen, proposer, self.executor, halving, self.writer, training, self.status
         )
         self.search.replay(trials)
-        self.resume_seconds = time.process_time() - begun
+        self.resume_seconds = time.process_time() - started
 
-    def leg(self, until: int, workers: int) -> dict[str, float]:
-        """Search until so many trials are numbered; give what that cost for each new trial."""
+    def run_segment(self, until: int, workers: int) -> dict[str, float]:
+        """Search until `until` trials have a number; return the cost per new trial."""
 
         def show(status: Status) -> None:
             if status.numbered >= until and not status.ended_by:
-                raise KeyboardInterrupt  # as a user would stop it, with halving in full swing
+                raise KeyboardInterrupt  # stops as with Ctrl-C, while trials are still promoted
 
         self.executor.workers = workers
         before = len(self.status.trials)
         self.status.ended_by = ""
-        clock, everything, loop = time.perf_counter(), time.process_time(), time.thread_time()
+        wall, processor, loop = time.perf_counter(), time.process_time(), time.thread_time()
         self.search.run(show)
         loop = time.thread_time() - loop
-        self.log._thread.submit(lambda: None).result()  # MLflow has all of them
-        everything, clock = time.process_time() - everything, time.perf_counter() - clock
+        self.writer.flush()  # MLflow has all of them
+        processor, wall = time.process_time() - processor, time.perf_counter() - wall
         count = len(self.status.trials) - before
         if len(self.status.trials) < until:
             raise SystemExit(
-                f"the space must have {until:,} networks, but {self.status.ended_by}; use a larger"
+                f"the space must have {until:,} networks, but {self.status.ended_by}; use a larger space"
             )
         return {
             "recorded": before,
             "workers": workers,
             "trials": count,
             "loop_ms": 1000 * loop / count,
-            "parent_cpu_ms": 1000 * everything / count,
-            "wall_ms": 1000 * clock / count,
+            "parent_cpu_ms": 1000 * processor / count,
+            "wall_ms": 1000 * wall / count,
         }
 
 
 def memory_mb() -> float:
-    """Give this process's resident memory."""
+    """Return the resident memory of this process in MiB."""
     import psutil
 
     return float(psutil.Process().memory_info().rss / 2**20)
 
 
 def fill(space: str, marks: Sequence[int]) -> None:
-    """Fill the record up to each mark; say the cost and the memory there, and wait to be told to go on."""
-    searching = Searching("random", resumed=False, space=space)
+    """Fill the record up to each mark; print cost and memory there, and wait for a line on stdin."""
+    search = SegmentedSearch("random", resumed=False, space=space)
     for mark in marks:
-        figures = searching.leg(mark, workers=2)
-        searching.record.flush()
+        figures = search.run_segment(mark, workers=2)
+        search.record.flush()
         print(json.dumps({**figures, "mark": mark, "memory_mb": memory_mb()}), flush=True)
-        if not sys.stdin.readline():  # whoever asked is gone
+        if not sys.stdin.readline():  # the parent has ended
             return
 
 
-def go_on(space: str, engine: str, workers: Sequence[int], window: int) -> None:
-    """Go on from the record with an engine: a warm-up, then a window for each number of workers."""
-    searching = Searching(engine, resumed=True, space=space)
-    count = searching.status.numbered + max(5, window // 4)
-    searching.leg(count, workers[0])
+def continue_search(space: str, engine: str, workers: Sequence[int], window: int) -> None:
+    """Continue from the record with an engine: a warm-up, then a window for each number of workers."""
+    search = SegmentedSearch(engine, resumed=True, space=space)
+    count = search.status.numbered + max(5, window // 4)
+    search.run_segment(count, workers[0])
     for number in workers:
-        count = searching.status.numbered + window
-        figures = searching.leg(count, number)
-        print(json.dumps({**figures, "engine": engine, "resume_cpu_seconds": searching.resume_seconds}))
-    searching.record.finish("complete")
+        count = search.status.numbered + window
+        figures = search.run_segment(count, number)
+        print(json.dumps({**figures, "engine": engine, "resume_cpu_seconds": search.resume_seconds}))
+    search.record.finish("complete")
 
 
-def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Fill a record, and at each mark try each engine on a copy of it."""
-    where = conditions()
-    marks, workers = numbers(given.marks), numbers(given.workers)
-    space = located(given.space)
-    words = [sys.executable, str(Path(__file__).resolve()), "--space", space]
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Fill a record, and at each mark measure each engine on a copy of it."""
+    measured_on = conditions()
+    marks, workers = numbers(args.marks), numbers(args.workers)
+    space = absolute_path(args.space)
+    command = [sys.executable, str(Path(__file__).resolve()), "--space", space]
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    environment["OPENBLAS_NUM_THREADS"] = "1"  # as `nas` has it
+    environment["OPENBLAS_NUM_THREADS"] = "1"  # as set by `nas`
     filled: list[dict[str, Any]] = []
     windows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         main_folder = Path(scratch, "main")
         main_folder.mkdir()
         filler = subprocess.Popen(
-            [*words, "--fill", given.marks],
+            [*command, "--fill", args.marks],
             cwd=main_folder,
             env=environment,
             stdin=subprocess.PIPE,
@@ -219,12 +219,19 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             for mark in marks:
                 filled.append(json.loads(filler.stdout.readline()))
                 print(f"{mark} trials: {filled[-1]}", file=sys.stderr)
-                for engine in given.engines.split(","):
+                for engine in args.engines.split(","):
                     copy = Path(scratch, f"{mark}-{engine}")
                     shutil.copytree(main_folder, copy, ignore=shutil.ignore_patterns("artifacts", "scratch"))
-                    more = ["--go-on", engine, "--window", str(given.window), "--workers", given.workers]
+                    more = [
+                        "--continue-with",
+                        engine,
+                        "--window",
+                        str(args.window),
+                        "--workers",
+                        args.workers,
+                    ]
                     done = subprocess.run(
-                        [*words, *more],
+                        [*command, *more],
                         cwd=copy,
                         env=environment,
                         stdout=subprocess.PIPE,
@@ -250,75 +257,81 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "memory_mb": {str(found["mark"]): round(found["memory_mb"], 1) for found in filled},
         "filling": filled,
         "windows": windows,
-        "task": {"space": Path(space).stem, "marks": marks, "workers": workers, "window": given.window},
-        "conditions": where,
+        "task": {"space": Path(space).stem, "marks": marks, "workers": workers, "window": args.window},
+        "conditions": measured_on,
     }
 
 
 def numbers(text: str) -> list[int]:
-    """Read whole numbers with commas between."""
+    """Parse comma-separated integers."""
     return [int(word) for word in text.split(",")]
 
 
 def figure(result: Mapping[str, Any], path: Path) -> None:
-    """Draw the cost of a trial over the trials recorded, a line for each engine and number of workers."""
+    """Plot the cost of a trial over the recorded trials, one line for each engine and number of workers."""
     styles = ("-", "--", ":")
-    with picture(path) as axes:
-        for place, engine in enumerate(dict.fromkeys(window["engine"] for window in result["windows"])):
-            for turn, workers in enumerate(result["task"]["workers"]):
+    with figure_axes(path) as axes:
+        for color, engine in enumerate(dict.fromkeys(window["engine"] for window in result["windows"])):
+            for style, workers in enumerate(result["task"]["workers"]):
                 found = [w for w in result["windows"] if (w["engine"], w["workers"]) == (engine, workers)]
                 axes.plot(
                     [window["recorded"] + window["trials"] / 2 for window in found],
                     [window["parent_cpu_ms"] for window in found],
-                    color=f"C{place}",
-                    linestyle=styles[turn % len(styles)],
+                    color=f"C{color}",
+                    linestyle=styles[style % len(styles)],
                     label=f"{engine}, {workers} workers",
                 )
-        axes.set(xscale="log", yscale="log", xlabel="recorded trials", ylabel="ms of processor time a trial")
+        axes.set(
+            xscale="log", yscale="log", xlabel="recorded trials", ylabel="ms of processor time per trial"
+        )
 
 
 def text_of(result: Mapping[str, Any]) -> str:
-    """Write the result for a reader."""
+    """Return the result as Markdown."""
     workers = result["task"]["workers"]
     cells: dict[tuple[str, int], list[str]] = {}
     for found in result["windows"]:
         cell = f"{found['parent_cpu_ms']:.0f} ({found['loop_ms']:.0f})"
         cells.setdefault((found["engine"], found["mark"]), []).append(cell)
     rows = [(engine, f"{mark:,}", *row) for (engine, mark), row in cells.items()]
-    head = ("engine", "recorded trials", *(f"{number} workers" for number in workers))
+    head = (
+        "engine",
+        "recorded trials",
+        *(f"{number} worker{'s' * (number > 1)}" for number in workers),
+    )
     memory = ", ".join(f"{float(mb):.0f} MB at {int(mark):,}" for mark, mb in result["memory_mb"].items())
     return "\n\n".join(
         (
-            "# What a trial costs the parent",
-            f"At {result['trials']:,} recorded trials a trial costs the parent at most "
-            f"{result['worst_parent_cpu_ms']:.0f} ms of processor time in all its threads, MLflow's record "
-            f"included, of which {result['worst_loop_ms']:.0f} ms at most in the loop.",
-            "Milliseconds of processor time for each new trial, halving and the record included; in brackets "
-            "those of the loop's own thread:",
+            "# The cost of a trial in the parent process",
+            f"At {result['trials']:,} recorded trials, a trial takes at most "
+            f"{result['worst_parent_cpu_ms']:.0f} ms of processor time in all threads of the parent, "
+            f"including the record, and at most {result['worst_loop_ms']:.0f} ms in the thread of the loop.",
+            "Milliseconds of processor time per new trial, including halving and the record (in parentheses: "
+            "the thread of the loop):",
             table(head, rows),
-            f"Memory of one search from its first trial on: {memory}.",
+            f"Memory of a single search that starts empty: {memory}.",
             "![Cost of a trial over recorded trials](scaling.png)",
         )
     )
 
 
 def main() -> None:
-    """Parse, measure, print."""
-    parser = arguments(__doc__)
-    parser.add_argument("--marks", default="10,100,1000,5000", help="recorded trials")
+    """Parse the options, measure, and print the result."""
+    parser = common_parser(__doc__)
+    parser.add_argument("--marks", default="10,100,1000,5000", help="numbers of recorded trials")
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--workers", default="1,4,16")
-    parser.add_argument("--window", type=int, default=40, help="new trials for each figure")
+    parser.add_argument("--window", type=int, default=40, help="number of new trials for each figure")
     parser.add_argument("--fill", help=argparse.SUPPRESS)
-    parser.add_argument("--go-on", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.fill:
-        fill(given.space, numbers(given.fill))
-    elif given.go_on:
-        go_on(given.space, given.go_on, numbers(given.workers), given.window)
+    parser.add_argument("--continue-with", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.fill:
+        fill(args.space, numbers(args.fill))
+    elif args.continue_with:
+        continue_search(args.space, args.continue_with, numbers(args.workers), args.window)
     else:
-        result = measure(given)
-        emit("scaling", result, text_of(result), given.json, not given.no_keep, figure)
+        result = measure(args)
+        emit("scaling", result, text_of(result), args.json, not args.no_keep, figure)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""How good a front each sampler finds, by simulated searches on a table of trained architectures.
+"""The quality of the front that each sampler finds, in simulated searches on a tabular benchmark.
 
     python benchmarks/search_quality.py --table nb201_cifar10.csv --costs params,latency_ms_pixel3
 
-A search sees `val_accuracy` of one training; what it found is scored by `test_accuracy`: the hypervolume of
-all it trained, as a fraction of the exact front's, whose ideal and nadir are 0 and 1, costs on log axes,
-with the reference point 1.1. A setting proposed again is answered from the record and costs nothing.
+A search observes `val_accuracy` of one training. The score is computed from `test_accuracy`: the hypervolume
+of all trained architectures as a share of the exact front's, with costs on log axes, ideal and nadir of the
+exact front scaled to 0 and 1, and the reference point 1.1. A setting that is proposed again costs nothing.
 
-Every sampler sees the settings and, of those trained, accuracy and costs. The default sampler is also told
-what a search knows of any candidate before it is trained: the costs, and how its operations are connected,
-which columns `x_edge_0-1` (of a cell, from node to node) tell.
+Each sampler observes the settings and, for trained ones, accuracy and costs. The default sampler also knows
+what a search knows about candidates before training: the costs, and how the operations are connected (columns
+`x_edge_0-1`: edges of a cell, from node to node).
 
-With `--runs FILE` each run is kept as it ends, and those that the file has are not made again.
+With `--runs FILE` each finished run is added to the file, and runs in the file are not repeated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import RESULTS, conditions, emit, picture
+from _common import RESULTS, conditions, emit, figure_axes
 from _common import table as markdown
 from _samplers import SAMPLERS, missing
 from _simulation import Run, simulate
@@ -35,17 +35,17 @@ from nas.errors import NasError
 from nas.testing.tabular_benchmark import TabularBenchmark
 
 MARKS = (25, 50, 100, 200)
-SINGLE = "default-full-trainings-only"  # what --fidelity low is held against, at equal total cost
+SINGLE = "default-full-trainings-only"  # the baseline of --fidelity low, at equal total cost
 
 
 def at_marks(scores: Sequence[float], trials: int) -> dict[int, float]:
-    """Give the score at each reported number of trials."""
+    """Return the score at each reported number of trials."""
     marks = [mark for mark in MARKS if mark < trials] + [trials]
     return {mark: scores[min(mark, len(scores)) - 1] for mark in marks}
 
 
 def summarize(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> list[dict[str, Any]]:
-    """Give the rows of `--json`, one for each sampler, head start and number of trials."""
+    """Return the rows of `--json`, one for each sampler, head start and number of trials."""
     rows = []
     for (sampler, head_start), runs in scores.items():
         reported = [at_marks(run, trials) for run in runs]
@@ -58,7 +58,7 @@ def summarize(scores: dict[tuple[str, bool], list[list[float]]], trials: int) ->
 
 
 def compare(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> dict[str, Any]:
-    """Hold the default sampler against the best other with a head start, at each number of trials."""
+    """Compare the default sampler with the best other with a head start, at each number of trials."""
     from scipy.stats import wilcoxon
 
     ours = scores.get(("default", False))
@@ -75,17 +75,17 @@ def compare(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> d
     found: dict[str, Any] = {"at": []}
     for mark in marks:
         best = max(medians(mark), key=lambda key: medians(mark)[key])
-        mine = [at_marks(run, trials)[mark] for run in ours]
-        its = [at_marks(run, trials)[mark] for run in others[best]]
-        same = np.allclose(mine, its)
+        own = [at_marks(run, trials)[mark] for run in ours]
+        baseline = [at_marks(run, trials)[mark] for run in others[best]]
+        same = np.allclose(own, baseline)
         found["at"].append(
             {
                 "trials": mark,
                 "best_baseline": best[0],
-                "regret": 1.0 - float(np.median(mine)),
+                "regret": 1.0 - float(np.median(own)),
                 "baseline_regret": 1.0 - medians(mark)[best],
-                "regret_ratio": (1.0 - float(np.median(mine))) / max(1e-9, 1.0 - medians(mark)[best]),
-                "p": 1.0 if same else float(wilcoxon(mine, its, alternative="greater").pvalue),
+                "regret_ratio": (1.0 - float(np.median(own))) / max(1e-9, 1.0 - medians(mark)[best]),
+                "p": 1.0 if same else float(wilcoxon(own, baseline, alternative="greater").pvalue),
             }
         )
     if marks[-1] == trials:
@@ -98,7 +98,7 @@ def compare(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> d
 
 def draw(scores: dict[tuple[str, bool], list[list[float]]], path: Path, title: str) -> None:
     """Draw the median regret over trials, with quartiles of the default sampler."""
-    with picture(path) as axes:
+    with figure_axes(path) as axes:
         for (sampler, head_start), runs in sorted(scores.items(), key=lambda item: item[0][0] != "default"):
             if sampler != "default" and not head_start and (sampler, True) in scores:
                 continue
@@ -114,13 +114,13 @@ def draw(scores: dict[tuple[str, bool], list[list[float]]], path: Path, title: s
         axes.set(
             yscale="log",
             xlabel="trials",
-            ylabel="hypervolume missing, share of the exact front's",
+            ylabel="regret: missing share of the exact front's hypervolume",
             title=title,
         )
 
 
 def text(result: dict[str, Any]) -> str:
-    """Write the result as Markdown."""
+    """Return the result as Markdown."""
     marks = sorted({row["trials"] for row in result["results"]})
     by_name: dict[tuple[str, bool], dict[int, dict[str, Any]]] = {}
     for row in result["results"]:
@@ -133,7 +133,7 @@ def text(result: dict[str, Any]) -> str:
     parts = [
         f"# {result['table']}: accuracy, {', '.join(result['costs'])}",
         f"Hypervolume as a share of the exact front's: median (quartiles) of {result['seeds']} seeds "
-        f"from {result['first_seed']} on, {result['workers']} worker(s), trainings: {result['fidelity']}.",
+        f"from {result['first_seed']} on, {result['workers']} worker(s), fidelity: {result['fidelity']}.",
         markdown(["sampler", "head start", *(f"{mark} trials" for mark in marks)], lines),
     ]
     against = result["against_best_baseline"]
@@ -147,7 +147,7 @@ def text(result: dict[str, Any]) -> str:
             "trials",
             "best baseline (with head start)",
             "regret",
-            "its regret",
+            "baseline regret",
             "ratio",
             "p (Wilcoxon)",
         ]
@@ -155,26 +155,29 @@ def text(result: dict[str, Any]) -> str:
         if "trials_to_best_baseline" in against:
             reached = against["trials_to_best_baseline"]
             parts.append(
-                f"The best baseline's figure at the end is reached in {reached or 'more than all'} trials."
+                f"The default sampler reaches the best baseline's final value in "
+                f"{reached or 'more than all'} trials."
             )
     return "\n\n".join(parts)
 
 
-def made(runs: Sequence[Run], processes: int, kept: Path | None) -> Iterator[tuple[Run, list[float]]]:
-    """Make the runs, but for those in the file `kept`, to which the others are added; give all of them."""
+def completed_runs(
+    runs: Sequence[Run], processes: int, file: Path | None
+) -> Iterator[tuple[Run, list[float]]]:
+    """Run the searches that are not in the file, add them to it, and yield all of them."""
     ended = {}
-    if kept and kept.exists():
-        lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
-        ended = {json.dumps(line["run"]): line["scores"] for line in lines}
+    if file and file.exists():
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        ended = {json.dumps(line["run"]): line["scores"] for line in rows}
     texts = {run: json.dumps(asdict(run) | {"table": run.table.name}) for run in runs}
     left = [run for run in runs if texts[run] not in ended]
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, maxtasksperchild=20) as pool:
         for run, scores in zip(left, pool.imap(simulate, left), strict=True):
             ended[texts[run]] = scores
-            if kept:
-                with kept.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"run": json.loads(texts[run]), "scores": scores}) + "\n")
+            if file:
+                with file.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps({"run": json.loads(texts[run]), "scores": scores}) + "\n")
             print(
                 f"{run.sampler}, head start {run.head_start}, seed {run.seed}: {scores[-1]:.4f}",
                 file=sys.stderr,
@@ -189,24 +192,22 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--table", type=Path, required=True, help="a CSV file: x_*, val_accuracy, test_accuracy, costs"
     )
-    parser.add_argument(
-        "--costs", default="", help="columns, as in params,flops; all that are costs if left out"
-    )
+    parser.add_argument("--costs", default="", help="columns, such as params,flops (default: all costs)")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--first-seed", type=int, default=0, help="so many seeds from this one on")
-    parser.add_argument("--samplers", default=",".join(SAMPLERS), help="names, separated by commas")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--samplers", default=",".join(SAMPLERS), help="names, comma-separated")
     parser.add_argument(
         "--head-start", choices=["both", "yes", "no"], default="both", help="of the baselines"
     )
-    parser.add_argument("--workers", type=int, default=1, help="trainings at once, on a simulated clock")
+    parser.add_argument("--workers", type=int, default=1, help="parallel trainings, on a simulated clock")
     parser.add_argument(
         "--fidelity", choices=["full", "low"], default="full", help="low: short trainings first"
     )
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--runs", type=Path, help="a file of the runs that have ended, to go on with")
+    parser.add_argument("--runs", type=Path, help="file of finished runs, to resume")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
-    parser.add_argument("--figure", type=Path, help="where to write a PNG")
+    parser.add_argument("--figure", type=Path, help="path of a PNG to write")
     parser.add_argument(
         "--keep", action="store_true", help="write JSON, Markdown and PNG to benchmarks/results/"
     )
@@ -221,16 +222,16 @@ def main(words: Sequence[str] | None = None) -> None:
     except NasError as error:
         raise SystemExit(str(error)) from None
     if options.fidelity == "low" and not table.has_low:
-        raise SystemExit(f"--fidelity low needs the column val_accuracy_low, got '{options.table}' without")
+        raise SystemExit(f"--fidelity low needs the column val_accuracy_low; '{options.table}' has none")
     runs = []
     for name in filter(None, options.samplers.split(",")):
         if name not in SAMPLERS:
-            raise SystemExit(f"a sampler must be known, got '{name}'; known: {', '.join(SAMPLERS)}")
-        if gone := missing(name):
-            print(f"{name} is left out: {', '.join(gone)} is not installed", file=sys.stderr)
+            raise SystemExit(f"unknown sampler '{name}'; choose from {', '.join(SAMPLERS)}")
+        if modules := missing(name):
+            print(f"skipping {name}: {', '.join(modules)} is not installed", file=sys.stderr)
             continue
         if options.fidelity == "low" and name != "default":
-            print(f"{name} is left out: it has no use for short trainings", file=sys.stderr)
+            print(f"skipping {name}: it does not use short trainings", file=sys.stderr)
             continue
         started = {"both": (False, True), "yes": (True,), "no": (False,)}[options.head_start]
         for head_start in (False,) if name == "default" else started:
@@ -241,7 +242,7 @@ def main(words: Sequence[str] | None = None) -> None:
             if options.fidelity == "low":
                 runs += [replace(run, seed=seed, fidelity="full") for seed in seeds]
     scores: dict[tuple[str, bool], list[list[float]]] = {}
-    for run, found in made(runs, options.processes, options.runs):
+    for run, found in completed_runs(runs, options.processes, options.runs):
         single = options.fidelity == "low" and run.fidelity == "full"
         scores.setdefault((SINGLE if single else run.sampler, run.head_start), []).append(found)
     result = {

@@ -1,14 +1,13 @@
-"""Trials an hour: the same networks, data, epochs and batches by Keras Tuner, by an Optuna script, by `nas`.
+"""Trials per hour of Keras Tuner, an Optuna script and `nas`: same networks, data, epochs and batch size.
 
     python benchmarks/throughput.py                                    # the embedded digits, 5 epochs
     python benchmarks/throughput.py --data fashion_mnist.npz --train-limit 10000 --epochs 3
-    python benchmarks/throughput.py --max-params 20000                 # small networks alone
+    python benchmarks/throughput.py --max-params 20000                 # small networks only
 
-Each contender runs in a process of its own, from its start to its end: importing TensorFlow counts, as its
-users wait for it. All train in float32 with Adam at a constant rate and batches of 64 and judge on the
-validation split after each epoch. Keras Tuner and the script run as they come: TensorFlow with its own
-number of threads and its own choice of oneDNN. `nas` runs as it comes too: its number of workers, its
-record in MLflow.
+Each contender runs in a separate process, timed from start to end: importing TensorFlow counts, because users
+wait for it. All train in float32 with Adam at a constant learning rate and batches of 64, and validate after
+each epoch. All run with their defaults: Keras Tuner and the script with TensorFlow's number of threads and
+choice of oneDNN, `nas` with its number of workers and its record in MLflow.
 """
 
 from __future__ import annotations
@@ -25,22 +24,22 @@ from typing import Any
 from _common import (
     Outcome,
     Task,
-    arguments,
+    absolute_path,
+    common_parser,
     conditions,
+    draw_networks,
     emit,
-    located,
     median,
-    networks,
     run_child,
     table,
 )
 
 Report = Callable[[str, float, float], None]
-"""Called after each trial with the network, the validation accuracy, and the trial's seconds."""
+"""Called after each trial with the network, its validation accuracy and the seconds of the trial."""
 
 
 def keras_tuner(task: Task, report: Report) -> None:
-    """Train the networks by Keras Tuner's RandomSearch, as its guide has it."""
+    """Train the networks with Keras Tuner's RandomSearch, as in its guide."""
     import keras_tuner as kt
 
     from nas.backends import build_compiled_model
@@ -49,7 +48,7 @@ def keras_tuner(task: Task, report: Report) -> None:
     designs = [space.design(setting) for setting in task.settings]
 
     class Networks(kt.HyperModel):
-        """The k-th value that the oracle draws stands for the k-th network."""
+        """The k-th value that the oracle draws represents the k-th network."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -58,15 +57,15 @@ def keras_tuner(task: Task, report: Report) -> None:
 
         def build(self, hp: kt.HyperParameters) -> Any:
             value = hp.Float("network", 0.0, 1.0)
-            place = self.drawn.setdefault(value, len(self.drawn)) if self.searching else 0
-            return build_compiled_model(designs[place].architecture, designs[place].training)
+            index = self.drawn.setdefault(value, len(self.drawn)) if self.searching else 0
+            return build_compiled_model(designs[index].architecture, designs[index].training)
 
         def fit(self, hp: kt.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
             begun = time.perf_counter()
             history = super().fit(hp, model, *args, **kwargs)
-            place = self.drawn[hp.get("network")]
+            index = self.drawn[hp.get("network")]
             accuracy = history.history["val_accuracy"][-1]
-            report(designs[place].key, accuracy, time.perf_counter() - begun)
+            report(designs[index].key, accuracy, time.perf_counter() - begun)
             return history
 
     hypermodel = Networks()
@@ -86,7 +85,7 @@ def keras_tuner(task: Task, report: Report) -> None:
 
 
 def optuna_script(task: Task, report: Report) -> None:
-    """Train the networks by the script that Optuna's and Keras' guides lead to."""
+    """Train the networks with a script that follows the guides of Optuna and Keras."""
     import keras
     import optuna
 
@@ -114,38 +113,40 @@ def optuna_script(task: Task, report: Report) -> None:
         return accuracy, model.count_params()
 
     study = optuna.create_study(directions=["maximize", "minimize"])
-    for place in range(len(designs)):
-        study.enqueue_trial({"network": place})
+    for index in range(len(designs)):
+        study.enqueue_trial({"network": index})
     study.optimize(objective, n_trials=len(designs))
 
 
 def nas_search(task: Task, report: Report) -> None:
-    """Train the networks by a search that starts from them and has no further trials.
+    """Train the networks in a search that starts from them and has no other trials.
 
-    The costliest come first, so that no worker is left alone for long at the end.
+    The most expensive come first, so that the workers end at nearly the same time.
     """
     from nas.architecture import network_cost
     from nas.executors import default_workers
-    from nas.searching import Status, prepare_search
+    from nas.searching import SearchOptions, Status, prepare_search
 
     workers = default_workers()
-    asked = {
-        "data": task.data,
-        "train_limit": task.train_limit,
-        "objectives": ("accuracy", "params"),
-        "engine": "optuna",
-        "sampler": "random",
-        "trials": len(task.settings),
-        "epochs": task.epochs,
-        "halving": False,
-        "seed": task.seed,
-    }
-    prepared = prepare_search(task.space, asked, name="throughput", workers=workers)
+    options = SearchOptions.parse(
+        {
+            "data": task.data,
+            "train_limit": task.train_limit,
+            "objectives": ("accuracy", "params"),
+            "engine": "optuna",
+            "sampler": "random",
+            "trials": len(task.settings),
+            "epochs": task.epochs,
+            "halving": False,
+            "seed": task.seed,
+        }
+    )
+    prepared = prepare_search(task.space, options, name="throughput", workers=workers)
     flops = {
-        place: network_cost(prepared.screen.space.design(s).architecture).flops
-        for place, s in enumerate(task.settings)
+        index: network_cost(prepared.screen.space.design(s).architecture).flops
+        for index, s in enumerate(task.settings)
     }
-    start = tuple(task.settings[place] for place in sorted(flops, key=lambda place: -flops[place]))
+    start = tuple(task.settings[index] for index in sorted(flops, key=lambda index: -flops[index]))
     prepared.plan = prepared.plan.model_copy(update={"start": start})
     reported: set[int] = set()
 
@@ -162,7 +163,7 @@ def nas_search(task: Task, report: Report) -> None:
 
 
 def constant_rate(space: str, folder: Path) -> str:
-    """Write a space's file anew for a constant learning rate, which is what all contenders can do."""
+    """Write a copy of a space's file with a constant learning rate, which all contenders support."""
     from nas.space import SearchSpace
 
     data = SearchSpace.load(space).data
@@ -176,7 +177,7 @@ CONTENDERS = {"keras_tuner": keras_tuner, "optuna_script": optuna_script, "nas":
 
 
 def contend(name: str, task: Task, out: Path) -> None:
-    """Run one contender in this process, with a line in `out` for each trial."""
+    """Run one contender in this process; write a line to `out` for each trial."""
     with out.open("a", encoding="utf-8", buffering=1) as lines:
 
         def report(network: str, accuracy: float, seconds: float) -> None:
@@ -186,8 +187,8 @@ def contend(name: str, task: Task, out: Path) -> None:
         CONTENDERS[name](task, report)
 
 
-def measured(outcome: Outcome, task: Task) -> dict[str, Any]:
-    """Give a run's figures; raises RuntimeError where it did not train all networks."""
+def run_figures(outcome: Outcome, task: Task) -> dict[str, Any]:
+    """Return the figures of a run; raise RuntimeError if it did not train all networks once."""
     trained = {line["network"] for line in outcome.lines}
     if len(trained) != len(task.settings) or len(outcome.lines) != len(task.settings):
         raise RuntimeError(
@@ -206,19 +207,19 @@ def measured(outcome: Outcome, task: Task) -> dict[str, Any]:
     }
 
 
-def where_time_went(folder: Path, runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Give the shares of the workers' time in the last search, from the first trial's start to the end."""
-    said = [line for line in (folder / "said.txt").read_text(encoding="utf-8").split("\n") if line[:1] == "{"]
-    told = json.loads(said[-1])
-    whole = told["workers"] * (runs[-1]["seconds"] - runs[-1]["start_up_seconds"])
+def worker_time_shares(folder: Path, runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the shares of the workers' time in the last search, from the start of the first trial."""
+    output = (folder / "output.txt").read_text(encoding="utf-8").split("\n")
+    status = json.loads([line for line in output if line[:1] == "{"][-1])
+    total = status["workers"] * (runs[-1]["seconds"] - runs[-1]["start_up_seconds"])
     names = ("build", "trace", "train", "validate", "save")
-    shares = {name: told["seconds"].get(name, 0.0) / whole for name in names}
+    shares = {name: status["seconds"].get(name, 0.0) / total for name in names}
     return {**shares, "else": 1.0 - sum(shares.values())}
 
 
 def compare(task: Task, repeats: int) -> dict[str, Any]:
-    """Run all contenders in turn, so many times; give the medians and the ratios."""
-    where = conditions()
+    """Run all contenders alternately, `repeats` times each; return medians and ratios."""
+    environment = conditions()
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
     shares: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -227,12 +228,13 @@ def compare(task: Task, repeats: int) -> dict[str, Any]:
             order = order[repeat % 3 :] + order[: repeat % 3]
             for name in order:
                 folder = Path(scratch, f"{repeat}-{name}")
-                runs[name].append(measured(run_child(__file__, name, task, folder), task))
+                runs[name].append(run_figures(run_child(__file__, name, task, folder), task))
                 print(f"repeat {repeat + 1}, {name}: {runs[name][-1]['seconds']:.0f} s", file=sys.stderr)
                 if name == "nas":
-                    shares = where_time_went(folder, runs[name])
+                    shares = worker_time_shares(folder, runs[name])
     medians = {
-        name: {key: median(run[key] for run in made) for key in made[0]} for name, made in runs.items()
+        name: {key: median(run[key] for run in repeated) for key in repeated[0]}
+        for name, repeated in runs.items()
     }
     result: dict[str, Any] = {"benchmark": "throughput", "medians": medians, "runs": runs}
     for name in ("keras_tuner", "optuna_script"):
@@ -250,15 +252,15 @@ def compare(task: Task, repeats: int) -> dict[str, Any]:
         "batch_size": 64,
         "repeats": repeats,
     }
-    result["conditions"] = where
+    result["conditions"] = environment
     return result
 
 
 def text_of(result: Mapping[str, Any]) -> str:
-    """Write the result for a reader."""
+    """Return the result as Markdown."""
     task = result["task"]
     limit = f", {task['train_limit']:,} training images" if task["train_limit"] else ""
-    most = f" of at most {task['max_params']:,} parameters" if task["max_params"] else ""
+    bound = f" of at most {task['max_params']:,} parameters" if task["max_params"] else ""
     rows = [
         (
             name.replace("_", " "),
@@ -271,43 +273,50 @@ def text_of(result: Mapping[str, Any]) -> str:
         for name, run in result["medians"].items()
     ]
     shares = ", ".join(f"{name} {share:.1%}" for name, share in result["nas_worker_time_shares"].items())
-    head = ("contender", "trials an hour", "without start-up", "start-up (s)", "a trial (s)", "mean accuracy")
+    head = (
+        "contender",
+        "trials per hour",
+        "without start-up",
+        "start-up (s)",
+        "seconds per trial",
+        "mean accuracy",
+    )
     return "\n\n".join(
         (
-            f"# Trials an hour: {task['data']}{limit}, {task['epochs']} epochs",
-            f"`nas search` does {result['ratio_keras_tuner']:.2f} x the trials an hour of Keras Tuner and "
-            f"{result['ratio_optuna_script']:.2f} x those of the Optuna script "
+            f"# Trials per hour: {task['data']}{limit}, {task['epochs']} epochs",
+            f"`nas search` completes {result['ratio_keras_tuner']:.2f} x the trials per hour of Keras Tuner "
+            f"and {result['ratio_optuna_script']:.2f} x those of the Optuna script "
             f"({result['ratio_keras_tuner_without_start_up']:.2f} x and "
             f"{result['ratio_optuna_script_without_start_up']:.2f} x without start-up).",
-            f"{task['trials']} networks of {task['space']}{most}, batches of {task['batch_size']}, medians "
-            f"of {task['repeats']} interleaved runs of whole processes. TensorFlow's own threads and oneDNN "
-            "for the others, one single-threaded worker a core for nas.",
+            f"{task['trials']} networks of {task['space']}{bound}, batches of {task['batch_size']}, medians "
+            f"of {task['repeats']} interleaved runs of whole processes. The others use TensorFlow's default "
+            "threads and oneDNN, nas one single-threaded worker per core.",
             table(head, rows),
-            f"The workers' time in nas, from the first trial's start to the end: {shares}.",
+            f"The workers' time in nas from the start of the first trial to the end: {shares}.",
         )
     )
 
 
 def main() -> None:
-    """Parse, compare, print."""
-    parser = arguments(__doc__, CONTENDERS)
+    """Parse the options, compare the contenders, and print the result."""
+    parser = common_parser(__doc__, CONTENDERS)
     parser.add_argument("--data", default="digits", help="digits, or a file such as fashion_mnist.npz")
-    parser.add_argument("--train-limit", type=int, help="so many training examples")
+    parser.add_argument("--train-limit", type=int, help="number of training examples")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--max-params", type=int, help="only networks of at most so many parameters")
-    given = parser.parse_args()
-    if given.contender:
-        contend(given.contender, Task.read(given.task), Path(given.out))
+    parser.add_argument("--max-params", type=int, help="upper bound of the networks' parameters")
+    options = parser.parse_args()
+    if options.contender:
+        contend(options.contender, Task.read(options.task), Path(options.out))
         return
     with tempfile.TemporaryDirectory() as folder:
-        space = constant_rate(given.space, Path(folder))
-        task = Task(located(given.data), given.train_limit, space, given.epochs, given.seed)
-        settings = networks(task.load()[1], given.trials, given.seed, given.max_params)
-        result = compare(replace(task, settings=tuple(settings)), given.repeats)
-    result["task"]["max_params"] = given.max_params
-    name = f"throughput-{result['task']['data']}" + f"-{given.max_params}" * bool(given.max_params)
-    emit(name, result, text_of(result), given.json, not given.no_keep)
+        space = constant_rate(options.space, Path(folder))
+        task = Task(absolute_path(options.data), options.train_limit, space, options.epochs, options.seed)
+        settings = draw_networks(task.load()[1], options.trials, options.seed, options.max_params)
+        result = compare(replace(task, settings=tuple(settings)), options.repeats)
+    result["task"]["max_params"] = options.max_params
+    name = f"throughput-{result['task']['data']}" + f"-{options.max_params}" * bool(options.max_params)
+    emit(name, result, text_of(result), options.json, not options.no_keep)
 
 
 if __name__ == "__main__":
