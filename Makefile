@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help venv search test format
+.PHONY: help venv search lint check test format reference docs
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,13 +18,24 @@ venv: .venv/installed  ## make .venv and install
 search: venv  ## search xception_like on the embedded digits, about 2 minutes
 	$(BIN)/nas search --space xception_like
 
-test: venv  ## ruff, mypy, the import order, pytest
+lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict nas
 	$(BIN)/lint-imports
+
+check: lint  ## lint, types, import contract, and the tests that train nothing: under 3 minutes
+	$(BIN)/pytest -m "not trains"
+
+test: lint  ## everything: lint, types, import contract, all tests
 	$(BIN)/pytest
 
 format: venv  ## put the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: venv  ## write the generated pages of docs/reference
+	$(BIN)/python docs/generate_reference.py
+
+docs: venv  ## render the documentation into site/, without a network
+	$(BIN)/mkdocs build --strict --quiet

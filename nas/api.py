@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.record import Record
-from nas.searching import Plan, Result, Status, prepare_search, resume_search
+from nas.searching import Plan, Result, SearchOptions, Status, prepare_search, resume_search
 from nas.trials import Trial, pareto_front, pick_trial
 
 __all__ = ["Found", "find", "resume", "search"]
@@ -33,7 +33,7 @@ def search(
     `workers` 0 trains in this process; with more, call this under `if __name__ == "__main__":`, since
     worker processes import the calling script. Raises NasError with one sentence for a user.
     """
-    return prepare_search(space, asked, name, start_from, workers=_workers(workers)).run(show)
+    return prepare_search(space, SearchOptions.parse({key: value for key, value in asked.items() if value is not None}), name, start_from, workers=_workers(workers)).run(show)
 
 
 def resume(
@@ -57,7 +57,7 @@ def find(name: str | None = None) -> Found:
     """Open a search's record to read it, the latest by default."""
     record = Record.open(name)
     trials = tuple(trial for trial in record.trials() if trial.state != "over_limit")
-    return Found(record, Plan.of(record.config), trials)
+    return Found(record, Plan.parse(record.config), trials)
 
 
 @dataclass(frozen=True)

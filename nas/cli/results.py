@@ -109,7 +109,7 @@ def print_front(result: Result, json: bool) -> None:
         return
     status, name = result.status, result.name
     errors.print(f"Ended after {duration(status.elapsed)}: {status.ended_by}.", soft_wrap=True)
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in result.division.items())
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in result.worker_time.items())
     errors.print(f"The workers' time: {shares}.", soft_wrap=True)
     output.print()
     _print_table(name, list(result.front), result.plan, every=False)
@@ -119,7 +119,7 @@ def print_front(result: Result, json: bool) -> None:
     output.print("  nas ui")
     if result.front:
         output.print(f"  nas export {name} --pick knee --out best")
-    most = result.plan.most_trials
+    most = result.plan.max_trials
     more = f" --trials {2 * most}" if most and not status.interrupted else ""
     output.print(f"  nas search --resume {name}{more}")
 

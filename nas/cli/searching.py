@@ -117,7 +117,7 @@ def search(
     """Search a space."""
     from nas.cli.results import print_front
     from nas.cli.show import SearchView, errors
-    from nas.searching import prepare_search, resume_search
+    from nas.searching import SearchOptions, prepare_search, resume_search
 
     changes: dict[str, Any] = {}
     if trials is not None:
@@ -136,7 +136,7 @@ def search(
         errors.print(text, soft_wrap=True)
 
     if resume is not None:
-        prepared = resume_search(resume or None, changes, workers=processes, tell=tell)
+        prepared = resume_search(resume or None, changes, workers=processes, progress=tell)
     else:
         limits = {
             "params": max_params,
@@ -167,7 +167,7 @@ def search(
         }
         if objectives:
             asked["objectives"] = [word.strip() for word in objectives.split(",")]
-        prepared = prepare_search(space, asked, name, start_from or (), workers=processes, tell=tell)
+        prepared = prepare_search(space, SearchOptions.parse({key: value for key, value in asked.items() if value is not None}), name, start_from or (), workers=processes, progress=tell)
     errors.print(prepared.introduction(), soft_wrap=True)
     with SearchView(prepared.plan.parsed_objectives()) as view:
         result = prepared.run(view)

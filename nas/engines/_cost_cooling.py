@@ -42,8 +42,8 @@ class CostCooling:
 
     def observe(self, name: str, flops: float, trial: Trial) -> None:
         """Observe the duration of a trial, if it is known; flops: per image."""
-        if flops and trial.seconds_an_epoch > 0:
-            self._observed[name] = flops, trial.seconds_an_epoch, trial.seconds_once
+        if flops and trial.seconds_per_epoch > 0:
+            self._observed[name] = flops, trial.seconds_per_epoch, trial.seconds_once
             self._max_epochs = max(self._max_epochs, trial.epochs)
 
     def predict_seconds(self, flops: Array) -> Array:

@@ -135,13 +135,13 @@ class Record:
             return _names(store) if store else []
 
     @property
-    def waiting(self) -> int:
-        """How many trials wait to be delivered to MLflow."""
+    def undelivered(self) -> int:
+        """Number of trials that wait in the spool to be delivered to MLflow."""
         return self._spool.waiting()
 
     @property
-    def problem(self) -> str:
-        """Why the last delivery to MLflow failed, '' when it did not."""
+    def delivery_problem(self) -> str:
+        """Why the last delivery to MLflow failed, '' if it succeeded."""
         return self._courier.problem
 
     @property

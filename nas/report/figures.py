@@ -1,4 +1,4 @@
-"""Trials as tables and figures: the front, the Pareto figure, the hypervolume over trials."""
+"""The Pareto figure and the hypervolume over trials."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ TITLES = {
     "peak_bytes": "Peak activation memory (bytes)",
 }
 FRONT, DONE, PALE, INK = "#D55E00", "#0072B2", "#C4CAD0", "#22303C"
-"""Vermilion and blue stay apart for colour-blind eyes (Okabe and Ito, 2008, jfly.uni-koeln.de/color)."""
+"""Vermilion and blue can be told apart by colour-blind readers (Okabe and Ito, 2008,
+jfly.uni-koeln.de/color).
+"""
 
-HOVERED_SETTINGS = 10
+MAX_HOVERED_SETTINGS = 10
 
 
 def pareto_figure(
@@ -36,36 +38,36 @@ def pareto_figure(
     links: Mapping[int, str] | None = None,
     title: str = "Pareto front",
 ) -> Figure:
-    """Draw every trial that has a quality, the front joined by a line, a third objective as colour.
+    """Draw every trial with a quality, the front joined by a line, a third objective as colour.
 
-    Costs are on log axes. Behind each point stand its number, MLflow's run and its link (by trial
-    number); `figure_html` makes a click open it.
+    Costs are on log axes. links: address of the MLflow run by trial number. The custom data of a point are
+    the trial's number, its MLflow run id and this address; `figure_html` makes a click open it.
     """
     import plotly.graph_objects as go
 
     vertical = next((objective for objective in objectives if objective.maximize), objectives[0])
     others = [objective for objective in objectives if objective is not vertical]
-    across = others[0] if others else None
+    horizontal = others[0] if others else None
     colour = others[1] if len(others) > 1 else None
     best = pareto_front(trials, objectives)
-    numbers = {trial.number for trial in best}
-    shown = [trial for trial in trials if _drawn(trial, vertical, across)]
+    on_front = {trial.number for trial in best}
+    shown = [trial for trial in trials if _is_drawn(trial, vertical, horizontal)]
     groups = {
         "stopped early": [trial for trial in shown if trial.state != "complete"],
-        "complete": [trial for trial in shown if trial.state == "complete" and trial.number not in numbers],
-        "front": [trial for trial in best if _drawn(trial, vertical, across)],
+        "complete": [trial for trial in shown if trial.state == "complete" and trial.number not in on_front],
+        "front": [trial for trial in best if _is_drawn(trial, vertical, horizontal)],
     }
     figure = go.Figure()
     staircase = sorted(
-        pareto_front(groups["front"], [vertical, *others[:1]]), key=lambda t: _across(t, across)
+        pareto_front(groups["front"], [vertical, *others[:1]]), key=lambda t: _horizontal_value(t, horizontal)
     )
     figure.add_scatter(
-        x=[_across(trial, across) for trial in staircase],
+        x=[_horizontal_value(trial, horizontal) for trial in staircase],
         y=[trial.values[vertical.name] for trial in staircase],
         mode="lines", line={"shape": "hv", "color": FRONT, "width": 1.5},
         opacity=0.6 if colour else 1.0, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
-    looks = {
+    styles = {
         "stopped early": (7, PALE, "x-thin"),
         "complete": (8, DONE, "circle"),
         "front": (12, FRONT, "circle"),
@@ -74,7 +76,7 @@ def pareto_figure(
         trial for trial in shown if trial.state == "complete" and colour and colour.name in trial.values
     ]
     for name, group in groups.items():
-        size, shade, symbol = looks[name]
+        size, shade, symbol = styles[name]
         marker: dict[str, Any] = {"size": size, "color": shade, "symbol": symbol, "line": {"width": 0}}
         if name == "stopped early":
             marker["line"] = {"width": 1.5, "color": PALE}
@@ -83,17 +85,17 @@ def pareto_figure(
         if name == "front":
             marker["line"] = {"width": 2 if colour else 1, "color": INK if colour else "white"}
         if colour and coloured and name != "stopped early":
-            marker.update(_colours(group, colour, coloured, bar=name == "front"), opacity=1.0)
+            marker.update(_cost_colours(group, colour, coloured, bar=name == "front"), opacity=1.0)
         figure.add_scatter(
-            x=[_across(trial, across) for trial in group],
+            x=[_horizontal_value(trial, horizontal) for trial in group],
             y=[trial.values[vertical.name] for trial in group],
             customdata=[[t.number, t.run_id, (links or {}).get(t.number, "")] for t in group],
             mode="markers", marker=marker, name=f"{name} ({len(group)})",
             text=[_hover(trial) for trial in group], hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(**_axis(across, trials))
+    figure.update_xaxes(**_axis(horizontal, trials))
     figure.update_yaxes(title=TITLES.get(vertical.name, vertical.name), tickformat=".3~f")
-    return _dressed(figure, title, _counted(trials))
+    return _with_layout(figure, title, _state_counts(trials))
 
 
 def hypervolume_figure(curve: Sequence[float], title: str = "Hypervolume over trials") -> Figure:
@@ -107,8 +109,8 @@ def hypervolume_figure(curve: Sequence[float], title: str = "Hypervolume over tr
         hovertemplate="after %{x} trials: %{y:.4f}<extra></extra>", showlegend=False,
     )  # fmt: skip
     figure.update_xaxes(title="Trials", rangemode="tozero")
-    figure.update_yaxes(title="Hypervolume (share of the box of objectives)", rangemode="tozero")
-    return _dressed(figure, title, f"{len(curve)} trials")
+    figure.update_yaxes(title="Hypervolume (share of the objectives' box)", rangemode="tozero")
+    return _with_layout(figure, title, f"{len(curve)} trials")
 
 
 CLICK = """
@@ -136,7 +138,7 @@ plot.on('plotly_click', function (event) {
 
 
 def figure_html(figure: Figure) -> str:
-    """Write a figure as one HTML page that needs no network; a click on a point opens its MLflow run."""
+    """Return a figure as one HTML page that needs no network; a click on a point opens its MLflow run."""
     clickable = any(trace.customdata is not None for trace in figure.data)
     page: str = figure.to_html(
         include_plotlyjs=True,
@@ -145,24 +147,26 @@ def figure_html(figure: Figure) -> str:
         config={"displaylogo": False, "responsive": True},
         default_height="calc(100vh - 76px)",
     )
-    name = str(figure.layout.title.text).split("<br>")[0]  # escaped already
+    name = str(figure.layout.title.text).split("<br>")[0]  # already escaped
     return page.replace("<head>", f"<head><title>{name}</title>", 1)
 
 
-def _drawn(trial: Trial, vertical: Objective, across: Objective | None) -> bool:
-    values = [trial.values.get(vertical.name, math.nan), _across(trial, across)]
+def _is_drawn(trial: Trial, vertical: Objective, horizontal: Objective | None) -> bool:
+    values = [trial.values.get(vertical.name, math.nan), _horizontal_value(trial, horizontal)]
     return trial.state in ("complete", "stopped") and all(math.isfinite(value) for value in values)
 
 
-def _across(trial: Trial, across: Objective | None) -> float:
-    return float(trial.number if across is None else trial.values.get(across.name, math.nan))
+def _horizontal_value(trial: Trial, horizontal: Objective | None) -> float:
+    return float(trial.number if horizontal is None else trial.values.get(horizontal.name, math.nan))
 
 
-def _colours(group: Sequence[Trial], colour: Objective, among: Sequence[Trial], bar: bool) -> dict[str, Any]:
-    """Colour points by a cost's logarithm, with ticks that read as the cost."""
-    every = [math.log10(max(trial.values[colour.name], 1e-12)) for trial in among]
-    low, high = min(every), max(every)
-    marks = [low + (high - low) * part / 4 for part in range(5)]
+def _cost_colours(
+    group: Sequence[Trial], colour: Objective, all_coloured: Sequence[Trial], bar: bool
+) -> dict[str, Any]:
+    """Return the marker that colours points by the logarithm of a cost, with ticks in units of the cost."""
+    logs = [math.log10(max(trial.values[colour.name], 1e-12)) for trial in all_coloured]
+    low, high = min(logs), max(logs)
+    ticks = [low + (high - low) * part / 4 for part in range(5)]
     return {
         "color": [math.log10(max(trial.values.get(colour.name, math.nan), 1e-12)) for trial in group],
         "colorscale": "Cividis",
@@ -171,21 +175,21 @@ def _colours(group: Sequence[Trial], colour: Objective, among: Sequence[Trial], 
         "showscale": bar,
         "colorbar": {
             "title": {"text": TITLES.get(colour.name, colour.name), "side": "right"},
-            "tickvals": marks,
-            "ticktext": [f"{10**mark:.3g}" for mark in marks],
+            "tickvals": ticks,
+            "ticktext": [f"{10**tick:.3g}" for tick in ticks],
             "thickness": 14,
             "outlinewidth": 0,
         },
     }
 
 
-def _axis(across: Objective | None, trials: Sequence[Trial]) -> dict[str, Any]:
-    if across is None:
+def _axis(horizontal: Objective | None, trials: Sequence[Trial]) -> dict[str, Any]:
+    if horizontal is None:
         return {"title": "Trial"}
-    values = [trial.values[across.name] for trial in trials if across.name in trial.values]
+    values = [trial.values[horizontal.name] for trial in trials if horizontal.name in trial.values]
     positive = bool(values) and min(values) > 0
-    axis: dict[str, Any] = {"title": TITLES.get(across.name, across.name)}
-    if positive and not across.maximize:
+    axis: dict[str, Any] = {"title": TITLES.get(horizontal.name, horizontal.name)}
+    if positive and not horizontal.maximize:
         axis.update(type="log", dtick="D2" if max(values) < 100 * min(values) else 1, exponentformat="SI")
     return axis
 
@@ -194,8 +198,8 @@ def _hover(trial: Trial) -> str:
     lines = [f"<b>trial {trial.number}</b> · {trial.id} · {trial.epochs} epochs"]
     lines += [f"{name}: {_number(value)}" for name, value in trial.values.items()]
     settings = [f"{html.escape(name)}: {html.escape(str(value))}" for name, value in trial.setting.items()]
-    if len(settings) > HOVERED_SETTINGS:
-        settings = [*settings[:HOVERED_SETTINGS], f"and {len(settings) - HOVERED_SETTINGS} more"]
+    if len(settings) > MAX_HOVERED_SETTINGS:
+        settings = [*settings[:MAX_HOVERED_SETTINGS], f"and {len(settings) - MAX_HOVERED_SETTINGS} more"]
     return "<br>".join([*lines, *(f"<i>{setting}</i>" for setting in settings)])
 
 
@@ -203,18 +207,18 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
-def _counted(trials: Sequence[Trial]) -> str:
+def _state_counts(trials: Sequence[Trial]) -> str:
     counts = Counter[str](trial.state for trial in trials)
     states = ("complete", "stopped", "failed", "over_limit", "running")
     parts = [f"{counts[state]:,} {state.replace('_', ' ')}" for state in states if counts[state]]
     return f"{len(trials):,} trials: {', '.join(parts)}" if parts else "no trials yet"
 
 
-def _dressed(figure: Figure, title: str, below: str) -> Figure:
+def _with_layout(figure: Figure, title: str, subtitle: str) -> Figure:
     figure.update_layout(
         template="plotly_white",
         title={
-            "text": f"{html.escape(title)}<br><sup>{html.escape(below)}</sup>",
+            "text": f"{html.escape(title)}<br><sup>{html.escape(subtitle)}</sup>",
             "x": 0.02,
             "xanchor": "left",
         },

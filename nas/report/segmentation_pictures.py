@@ -1,4 +1,4 @@
-"""Pictures of what a segmentation network sees: images, their masks, and its predictions beside them."""
+"""Pictures of the predictions of a segmentation network next to images and masks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nas.data import Dataset
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["comparison", "draw_predictions", "palette", "picture_html"]
+__all__ = ["class_colours", "draw_comparison", "draw_predictions", "picture_html"]
 
 Pixels = NDArray[np.uint8]
 
@@ -24,30 +24,31 @@ GAP = 4
 """White pixels between pictures."""
 
 
-def palette(classes: int) -> Pixels:
-    """Give a colour for each class, (classes, 3): hues far apart, in two lightnesses."""
-    golden = 0.618033988749895
+def class_colours(classes: int) -> Pixels:
+    """Return a colour for each class, uint8 (classes, 3): distant hues in two lightnesses."""
+    golden_ratio = 0.618033988749895
     colours = [
-        colorsys.hls_to_rgb(place * golden % 1.0, 0.45 + 0.2 * (place % 2), 0.7) for place in range(classes)
+        colorsys.hls_to_rgb(index * golden_ratio % 1.0, 0.45 + 0.2 * (index % 2), 0.7)
+        for index in range(classes)
     ]
     return np.round(255 * np.array(colours)).astype(np.uint8)
 
 
-def comparison(x: np.ndarray, masks: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> bytes:
-    """Draw image, mask and prediction side by side, an example a row, above a legend; a PNG.
+def draw_comparison(x: np.ndarray, masks: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> bytes:
+    """Draw image, mask and prediction side by side, one example per row, above a legend; return a PNG.
 
-    x: images (n, height, width, channels) of 0..255; masks, predicted: classes (n, height, width). A pixel of
-    a mask whose label is no class is grey. Small images are drawn larger.
+    x: images (n, height, width, channels), 0..255; masks, predicted: class indices (n, height, width). Pixels
+    whose label is not a class are grey. Small images are enlarged.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    colours = np.vstack([palette(len(classes)), np.full((1, 3), 128, np.uint8)])
+    colours = np.vstack([class_colours(len(classes)), np.full((1, 3), 128, np.uint8)])
     scale = max(1, 240 // x.shape[2])
     rows = []
-    for image, mask, guess in zip(x, masks, predicted, strict=True):
+    for image, mask, prediction in zip(x, masks, predicted, strict=True):
         shown = np.clip(image, 0, 255).astype(np.uint8)
         shown = np.repeat(shown, 3, axis=-1) if shown.shape[-1] == 1 else shown[..., :3]
-        three = [shown, *(colours[np.minimum(labels, len(classes))] for labels in (mask, guess))]
+        three = [shown, *(colours[np.minimum(labels, len(classes))] for labels in (mask, prediction))]
         larger = [np.kron(part, np.ones((scale, scale, 1), np.uint8)) for part in three]
         padded = [np.pad(part, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for part in larger]
         rows.append(np.concatenate(padded, axis=1))
@@ -60,9 +61,9 @@ def comparison(x: np.ndarray, masks: np.ndarray, predicted: np.ndarray, classes:
     third = grid.shape[1] // 3
     for column, text in enumerate(("image", "mask", "prediction")):
         draw.text((column * third + 2, grid.shape[0] + 2), text, fill="black", font=font)
-    for place, name in enumerate(classes):
-        left, top = (place % 4) * grid.shape[1] // 4 + 2, grid.shape[0] + 20 * (place // 4 + 1)
-        draw.rectangle((left, top + 2, left + 12, top + 14), fill=tuple(int(part) for part in colours[place]))
+    for index, name in enumerate(classes):
+        left, top = (index % 4) * grid.shape[1] // 4 + 2, grid.shape[0] + 20 * (index // 4 + 1)
+        draw.rectangle((left, top + 2, left + 12, top + 14), fill=tuple(int(part) for part in colours[index]))
         draw.text((left + 18, top + 2), str(name), fill="black", font=font)
     out = io.BytesIO()
     canvas.save(out, "PNG")
@@ -70,17 +71,17 @@ def comparison(x: np.ndarray, masks: np.ndarray, predicted: np.ndarray, classes:
 
 
 def draw_predictions(model: keras.Model, dataset: Dataset, count: int = 6) -> bytes:
-    """Draw validation images from the first to the last, their masks and a model's predictions; a PNG."""
+    """Draw evenly spaced validation images, their masks and a model's predictions; return a PNG."""
     from nas.evaluation import predict
 
     split = dataset.validation
-    places = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
-    x, masks = np.asarray(split.x)[places], np.asarray(split.y)[places]
-    return comparison(x, masks, predict(model, x).argmax(axis=-1), dataset.classes)
+    indices = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
+    x, masks = np.asarray(split.x)[indices], np.asarray(split.y)[indices]
+    return draw_comparison(x, masks, predict(model, x).argmax(axis=-1), dataset.classes)
 
 
 def picture_html(png: bytes, title: str) -> str:
-    """Put a PNG into a page that needs nothing else."""
+    """Return a self-contained HTML page with a PNG."""
     data = base64.b64encode(png).decode()
     head = f"<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1>"
     return f'{head}<img alt="{title}" src="data:image/png;base64,{data}">'

@@ -1,8 +1,16 @@
-"""A search: its plan, screening, successive halving, the loop and its session."""
+"""A search: its options and plan, screening, successive halving, the loop, and the session that runs it."""
 
-from nas.searching.plan import Plan
+from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import counted_costs
 from nas.searching.session import Result, prepare_search, resume_search
 from nas.searching.status import Status
 
-__all__ = ["Plan", "Result", "Status", "counted_costs", "prepare_search", "resume_search"]
+__all__ = [
+    "Plan",
+    "Result",
+    "SearchOptions",
+    "Status",
+    "counted_costs",
+    "prepare_search",
+    "resume_search",
+]

@@ -1,19 +1,19 @@
-"""Which trials are worth training further: asynchronous successive halving that respects the front.
+"""Which trials are trained further: asynchronous successive halving with several objectives.
 
-Successive halving (ASHA, arXiv:1810.05934) keeps the best of those trained equally long. With several
-objectives "best" needs care: networks are compared with networks of like cost, so that a small one is
-not ended by a large one's accuracy; and one that something no dearer beats at equal epochs is not
-promoted, so that tiny ones don't go on just for being tiny. One on the front goes on at once where that
-takes no longer than to begin another, or where it is ahead already of all that were trained further and cost
-no more: a thin front is filled first. Once no new candidates come, the front at each rung is trained on to
-the full length, so that what is handed over was trained in full.
+Successive halving (ASHA, arXiv:1810.05934) promotes the best of the trials that were trained equally long.
+With several objectives, "best" is defined as follows. A trial is compared with trials of similar cost, so
+that a small network is not stopped by a large one's accuracy. A trial that another one dominates at equal
+epochs, with a difference beyond noise, is not promoted, so that tiny networks are not promoted only because
+they are tiny. A front member is promoted at once if that takes no longer than to begin a new trial, or if it
+is already better than all trials of at most its cost that were trained further: a front with few members is
+filled first. When no new candidates will come, the front of each rung is promoted until its members are
+trained to the full length.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,11 +22,13 @@ from nas.trials import Objective, Trial, non_dominated
 __all__ = ["Halving", "rungs"]
 
 NOISE = 2.0
-"""Deviations by chance between two qualities that count as a difference."""
+"""Number of standard errors from which two qualities count as different."""
+
+MAX_STRATA = 8
 
 
 def rungs(epochs: int, reduction: int, least: int = 1) -> tuple[int, ...]:
-    """Give the epochs after which trials are compared, ascending, none under `least`, up to the full length.
+    """Return the epochs after which trials are compared, ascending, at least `least`, up to the full length.
 
     >>> rungs(27, 3)
     (1, 3, 9, 27)
@@ -37,47 +39,53 @@ def rungs(epochs: int, reduction: int, least: int = 1) -> tuple[int, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True)
 class Halving:
-    """The rule: of the trials that reached a rung, in each stratum of cost, 1 in `reduction` goes on."""
+    """Promotes 1 in `reduction` of the trials that reached a rung, in each stratum of cost.
 
-    rungs: tuple[int, ...]
-    reduction: int
-    objectives: tuple[Objective, ...]
-    examples: int = 1000  # validation examples that a quality was measured on: its noise
-    _seen: _Seen = field(default_factory=lambda: _Seen(), init=False, repr=False, compare=False)
+    The numbers by which trials are compared are cached from call to call.
+    """
+
+    def __init__(
+        self, rungs: tuple[int, ...], reduction: int, objectives: tuple[Objective, ...], examples: int = 1000
+    ) -> None:
+        """Set the rungs in epochs. `examples`: validation examples behind a quality; they set its noise."""
+        self.rungs, self.reduction = rungs, reduction
+        self.objectives, self.examples = objectives, examples
+        self._rows = _RowCache(self._row)
 
     def next_rung(self, epochs: int) -> int:
-        """Give the rung after so many epochs; the last where there is none."""
+        """Return the rung after `epochs`; the last rung if there is none."""
         return next((rung for rung in self.rungs if rung > epochs), self.rungs[-1])
 
     def promotable(
         self, trials: Sequence[Trial], busy: frozenset[int] = frozenset(), last: bool = False
     ) -> list[int]:
-        """Give the numbers of stopped trials to train up to the next rung, furthest first.
+        """Return the numbers of stopped trials to train up to the next rung, those trained longest first.
 
-        trials: all that ended, in their latest state; busy: those that are being trained further now,
-        which count as promoted; last: no new candidates will come, so the front of each rung goes on.
+        trials: all ended trials in their latest state.
+        busy: numbers of trials that are being trained further now; they count as promoted.
+        last: no new candidates will come, so promote the front of each rung.
         """
         if not trials:
             return []
-        table = self._seen.read(trials, self._row)
-        busy_rows = np.isin(table[:, 0], list(busy))
-        chosen: list[int] = []
-        for place in range(len(self.rungs) - 2, -1, -1):
-            gone = (table[:, 1] > self.rungs[place]) | busy_rows
-            chosen += [int(number) for number in table[self._at(place, table, gone, last), 0]]
-        return chosen
+        table = self._rows.read(trials)
+        is_busy = np.isin(table[:, 0], list(busy))
+        promoted: list[int] = []
+        for index in range(len(self.rungs) - 2, -1, -1):
+            went_on = (table[:, 1] > self.rungs[index]) | is_busy
+            promoted += [int(number) for number in table[self._at_rung(index, table, went_on, last), 0]]
+        return promoted
 
     def _row(self, trial: Trial) -> list[float]:
-        """Give the numbers that a trial is compared by.
+        """Return the numbers by which a trial is compared.
 
-        They are: its number, its epochs, seconds an epoch, seconds of the first rung with building and
-        tracing, the quality at each rung but the last (nan: not reached), the latest quality, the costs.
+        They are its number, its epochs, seconds per epoch, seconds of the first rung with building and
+        tracing, the quality at each rung but the last (nan: not reached), the latest quality, the logarithms
+        of the costs.
         """
         curve = {epoch.get("epoch"): epoch for epoch in trial.curve}
         names = [objective.name for objective in self.objectives if objective.trained]
-        epoch_seconds = trial.seconds_an_epoch
+        epoch_seconds = trial.seconds_per_epoch
         row = [float(trial.number), float(trial.epochs), epoch_seconds]
         row.append(trial.seconds_once + epoch_seconds * self.rungs[0])
         for rung in self.rungs[:-1]:
@@ -87,23 +95,23 @@ class Halving:
         costs = [objective.name for objective in self.objectives if not objective.trained]
         return row + [float(np.log(max(trial.values.get(name, 1.0), 1e-12))) for name in costs]
 
-    def _at(self, place: int, table: np.ndarray, gone: np.ndarray, last: bool) -> np.ndarray:
-        """Give the rows of those that reached a rung and go on from it; gone: those that went further."""
-        reached = np.flatnonzero(~np.isnan(table[:, 4 + place]))
-        if gone[reached].all():
+    def _at_rung(self, index: int, table: np.ndarray, went_on: np.ndarray, last: bool) -> np.ndarray:
+        """Return the rows of the trials to promote from a rung. `went_on`: rows that were trained further."""
+        reached = np.flatnonzero(~np.isnan(table[:, 4 + index]))
+        if went_on[reached].all():
             return np.empty(0, dtype=int)
-        judged = table[:, 3 + len(self.rungs) :]  # the latest quality, the costs
-        at_rung = np.column_stack([table[:, 4 + place], judged[:, 1:]])[reached]
-        on_front = _non_dominated(at_rung)
-        front: np.ndarray = reached[on_front & ~gone[reached]]
+        latest = table[:, 3 + len(self.rungs) :]  # the latest quality, the costs
+        at_rung = np.column_stack([table[:, 4 + index], latest[:, 1:]])[reached]
+        on_front = _on_front(at_rung)
+        front: np.ndarray = reached[on_front & ~went_on[reached]]
         if last:
             return front
-        epoch, begun = table[:, 2], table[:, 3]
-        a_new_one = float(np.nanmedian(begun)) if not np.isnan(begun).all() else math.nan
-        quick = (self.rungs[place + 1] - self.rungs[place]) * epoch[front] <= a_new_one
-        further = judged[gone & ~np.isnan(judged[:, 0])]
-        ahead = ~self._outdone(judged[front], further[_non_dominated(further)], -NOISE)
-        at_once = front[quick | ahead]
+        epoch_seconds, first_seconds = table[:, 2], table[:, 3]
+        new_trial = float(np.nanmedian(first_seconds)) if not np.isnan(first_seconds).all() else math.nan
+        is_quick = (self.rungs[index + 1] - self.rungs[index]) * epoch_seconds[front] <= new_trial
+        further = latest[went_on & ~np.isnan(latest[:, 0])]
+        is_ahead = ~self._dominated(latest[front], further[_on_front(further)], -NOISE)
+        at_once = front[is_quick | is_ahead]
         qualities, costs = at_rung[:, 0], at_rung[:, 1:]
         best = np.concatenate(
             [
@@ -111,49 +119,49 @@ class Halving:
                 for stratum in self._strata(costs)
             ]
         )
-        best = best[~gone[reached[best]]]
+        best = best[~went_on[reached[best]]]
         if costs.shape[1]:
-            best = best[~self._outdone(at_rung[best], at_rung[on_front], NOISE)]
+            best = best[~self._dominated(at_rung[best], at_rung[on_front], NOISE)]
         return np.concatenate([at_once, np.setdiff1d(reached[best], at_once)])
 
     def _strata(self, costs: np.ndarray) -> list[np.ndarray]:
-        """Cut the trials into groups of like cost, each large enough to promote two."""
+        """Divide trials into groups of similar cost, each large enough to promote two."""
         if not costs.shape[1]:
             return [np.arange(len(costs))]
         ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0).mean(axis=1)
         count = max(1, len(costs) // (2 * self.reduction))
-        return list(np.array_split(np.argsort(ranks, kind="stable"), min(count, 8)))
+        return list(np.array_split(np.argsort(ranks, kind="stable"), min(count, MAX_STRATA)))
 
-    def _outdone(self, some: np.ndarray, front: np.ndarray, margin: float) -> np.ndarray:
-        """Say of each of some whether one of a front, no dearer in any cost, is better by more than a margin.
+    def _dominated(self, rows: np.ndarray, front: np.ndarray, margin: float) -> np.ndarray:
+        """Return for each row whether a front member of at most its costs is better by more than a margin.
 
-        some, front: quality and costs, a row each; margin: in deviations of a quality by chance.
+        rows, front: (n, 1 + costs), quality and costs; margin: in standard errors of a quality.
         """
-        share = np.clip(some[:, 0], 0.02, 0.98)
-        level = some[:, 0] + margin * np.sqrt(share * (1 - share) / self.examples)
-        no_dearer = (front[None, :, 1:] <= some[:, None, 1:]).all(axis=2)
-        outdone: np.ndarray = (no_dearer & (front[None, :, 0] > level[:, None])).any(axis=1)
-        return outdone
+        share = np.clip(rows[:, 0], 0.02, 0.98)
+        level = rows[:, 0] + margin * np.sqrt(share * (1 - share) / self.examples)
+        costs_no_more = (front[None, :, 1:] <= rows[:, None, 1:]).all(axis=2)
+        dominated: np.ndarray = (costs_no_more & (front[None, :, 0] > level[:, None])).any(axis=1)
+        return dominated
 
 
-def _non_dominated(judged: np.ndarray) -> np.ndarray:
-    """Say which rows of a quality and costs no other dominates."""
-    return non_dominated(judged * np.array([-1.0] + [1.0] * (judged.shape[1] - 1)))
+def _on_front(rows: np.ndarray) -> np.ndarray:
+    """Return which rows (n, 1 + costs), quality and costs, are not dominated."""
+    return non_dominated(rows * np.array([-1.0] + [1.0] * (rows.shape[1] - 1)))
 
 
-class _Seen:
-    """The numbers that trials are compared by, kept from call to call: only changed trials are read anew."""
+class _RowCache:
+    """A table with a row of numbers for each trial; only rows of changed trials are computed again."""
 
-    def __init__(self) -> None:
+    def __init__(self, row: Callable[[Trial], list[float]]) -> None:
+        self._row = row
         self._trials: list[Trial] = []
         self._table = np.empty((0, 0))
 
-    def read(self, trials: Sequence[Trial], row: Callable[[Trial], list[float]]) -> np.ndarray:
-        """Give a row of numbers for each trial."""
-        kept = self._trials
-        known = len(kept)
-        changed = [place for place, trial in enumerate(trials) if place >= known or kept[place] is not trial]
-        rows = [row(trials[place]) for place in changed]
+    def read(self, trials: Sequence[Trial]) -> np.ndarray:
+        """Return the row of each trial: (trials, numbers)."""
+        cached, known = self._trials, len(self._trials)
+        changed = [n for n, trial in enumerate(trials) if n >= known or cached[n] is not trial]
+        rows = [self._row(trials[n]) for n in changed]
         if len(trials) > len(self._table):
             larger = np.empty((2 * len(trials), len(rows[0])))
             larger[:known] = self._table[:known] if known else larger[:0]

@@ -1,13 +1,12 @@
-"""The one loop: ask, screen, deduplicate, submit, promote, tell, log."""
+"""The search loop: propose, submit, collect, promote, report to the engine, log."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,54 +18,49 @@ from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Job
 from nas.executors import Executor
 from nas.searching.halving import Halving
+from nas.searching.proposing import Proposer
 from nas.searching.screening import Screen, Screened
 from nas.searching.status import Status
-from nas.space import Setting, sample
+from nas.space import Setting
 from nas.trials import Trial
 
 __all__ = ["Log", "Search", "TrialTraining"]
 
-ATTEMPTS = 300
-"""Proposals of an engine that may be known or over a limit before settings are drawn at random."""
-
-RANDOM_ATTEMPTS = 3000
-"""Random settings that may be known or over a limit before the space counts as exhausted."""
-
 FLAT_FOR = 5
-"""How often in a row the front must look flat before the search believes it."""
+"""Number of times in a row that the front must look flat before the search ends."""
 
 CLOSING = 1.25
-"""The front is trained in full once so many times the time that this is expected to take is left."""
+"""Safety factor on the predicted time to train the front in full, which is reserved at the end."""
 
-BRIDGED = 4
-"""Trials that can be proposed and measured before the jobs that wait are used up, so that no worker waits."""
+MIN_QUEUED_PROPOSALS = 4
+"""Trials that can be proposed and measured before the queue is empty, so that no worker waits."""
 
-MOST_WAITING = 3
-"""Jobs that wait for each worker: more would be proposed from too little."""
+MAX_WAITING = 3
+"""Greatest number of queued jobs per worker: more would be proposed from too few results."""
 
 RECENT = 20
-"""Jobs that tell how long the next will take."""
+"""Number of latest jobs whose time predicts that of the next."""
 
 
 class Log(Protocol):
-    """Where ended trials go."""
+    """Receives ended trials."""
 
     def trial(self, trial: Trial, files: Mapping[str, Path]) -> None:
-        """Keep a trial's latest state, with its files."""
+        """Record the latest state of a trial, with its files."""
         ...
 
     def over_limit(self, trial: Trial) -> None:
-        """Keep a candidate that was never trained."""
+        """Record a candidate that was rejected by a limit."""
         ...
 
     def checkpoint(self, number: int) -> Path:
-        """Give the checkpoint of a trial that was kept."""
+        """Return the checkpoint of a recorded trial."""
         ...
 
 
 @dataclass(frozen=True)
 class TrialTraining:
-    """How trials are trained: the data's folder, a scratch folder, the seeds."""
+    """How trials are trained: folder of the data, scratch folder, seed, number of seeds per network."""
 
     dataset: Path
     scratch: Path
@@ -87,46 +81,41 @@ class Search:
         training: TrialTraining,
         status: Status,
     ) -> None:
-        self._screen, self._engine, self._executor = screen, engine, executor
+        self._engine, self._executor = engine, executor
         self._halving, self._log, self._training = halving, log, training
         self.status = status
-        self._rng = np.random.default_rng(training.seed)
+        self._proposer = Proposer(screen, engine, status, log.over_limit, training.seed)
         self._pending: dict[Future[Evaluation], int] = {}
-        self._parts: dict[int, list[Evaluation]] = {}  # of trials with repeats, those that have ended
-        self._known: dict[str, int] = {}  # number of the trial with this design
-        self._refused: set[str] = set()  # designs over a limit
-        self._unmeasured: dict[int, Screened] = {}  # of the trials that run, those whose file is to be timed
+        self._parts: dict[int, list[Evaluation]] = {}  # ended evaluations of trials with several seeds
+        self._unmeasured: dict[int, Screened] = {}  # running trials whose file is not measured yet
         self._checkpoints: dict[int, list[Path]] = {}
-        self._lasted: deque[float] = deque(maxlen=RECENT)  # seconds of the last jobs
-        self._begun = 0  # candidates proposed
-        self._first: list[Setting] = []
+        self._job_seconds: deque[float] = deque(maxlen=RECENT)
+        self._proposed = 0
         self._exhausted = False
-        self._next = 0
+        self._next_number = 0
 
     def start_from(self, settings: Sequence[Setting]) -> None:
-        """Try these settings before any the engine proposes."""
-        self._first = list(settings)
+        """Try these settings before any that the engine proposes."""
+        self._proposer.start_from(settings)
 
     def replay(self, trials: Sequence[Trial]) -> None:
-        """Go on from a record: the engine learns what it had learnt, and nothing is trained twice."""
+        """Resume from recorded trials: the engine observes them, and nothing is trained twice."""
         for trial in trials:
             self._engine.tell(trial)
             if trial.architecture is None:
                 continue
-            key = trial.design.key
             if trial.state == "over_limit":
-                self._refused.add(key)
-                self.status.over_limit += 1
+                self._proposer.add_rejected(trial.design.key)
             else:
-                self._known[key] = trial.number
+                self._proposer.add(trial.design.key, trial.number)
                 self.status.trials[trial.number] = trial
-                self._next = max(self._next, trial.number + 1)
+                self._next_number = max(self._next_number, trial.number + 1)
 
     def run(self, show: Callable[[Status], None]) -> None:
-        """Search until the budget is used, the space exhausted or Ctrl-C is pressed.
+        """Search until the budget is used, the space is exhausted, or Ctrl-C is pressed.
 
-        Every trial that was taken in has been given to the log when this returns or raises; jobs that still
-        run, or that ended and whose file is yet to be timed, are lost.
+        Every collected trial has been passed to the log when this returns or raises. Jobs that still run, or
+        that ended while their file was not measured yet, are lost.
         """
         try:
             while True:
@@ -135,10 +124,10 @@ class Search:
                     break
                 filled = time.monotonic()
                 idle = max(0, self._executor.workers - self._unfinished) if self.status.ended_by else 0
-                if self._unmeasured:  # while it trains: no worker waits for that
+                if self._unmeasured:  # while it trains: no worker waits for the measurement
                     self._measure(next(iter(self._unmeasured)))
                 self._collect()
-                _add(self.status.seconds, "end", idle * (time.monotonic() - filled))
+                self.status.add_seconds("end", idle * (time.monotonic() - filled))
                 show(self.status)
         except KeyboardInterrupt:
             self.status.ended_by, self.status.interrupted = "stopped by Ctrl-C", True
@@ -147,9 +136,9 @@ class Search:
         show(self.status)
 
     def _fill(self) -> None:
-        """Give the executor jobs until each worker has one that runs and enough that wait.
+        """Submit jobs until each worker has one that runs and enough that wait.
 
-        Jobs that have ended leave room for others before they are taken in, but only so many.
+        Jobs that have ended make room for others before they are collected, up to a limit.
         """
         enough = (1 + self._waiting) * self._executor.workers
         while self._unfinished < enough and len(self._pending) < 2 * enough:
@@ -157,7 +146,7 @@ class Search:
             if not self._promote(closing) and not self._begin() and not self._promote(last=True):
                 return
             if self._pending and not self._unfinished:
-                return  # jobs are run as they are submitted: each is taken in before the next
+                return  # jobs run as they are submitted: collect each before the next
 
     @property
     def _unfinished(self) -> int:
@@ -165,21 +154,20 @@ class Search:
 
     @property
     def _waiting(self) -> int:
-        """Jobs that are to wait for each worker: one, or more where proposing a trial takes about as long."""
-        if not self._begun or not self._lasted:
+        """Queued jobs per worker: one, or more if proposing a trial takes about as long as training it."""
+        if not self._proposed or not self._job_seconds:
             return 1
         spent = self.status.seconds
-        thought = (spent.get("propose", 0.0) + spent.get("measure", 0.0)) / self._begun
-        return min(
-            MOST_WAITING, max(1, math.ceil(BRIDGED * thought / max(1e-9, float(np.mean(self._lasted)))))
-        )
+        proposal = (spent.get("propose", 0.0) + spent.get("measure", 0.0)) / self._proposed
+        job = max(1e-9, float(np.mean(self._job_seconds)))
+        return min(MAX_WAITING, max(1, math.ceil(MIN_QUEUED_PROPOSALS * proposal / job)))
 
     def _promotable(self, last: bool) -> list[Trial]:
         trials, busy = list(self.status.trials.values()), frozenset(self.status.running)
         return [self.status.trials[number] for number in self._halving.promotable(trials, busy, last)]
 
     def _closing(self) -> bool:
-        """Say whether what is left of the time is needed to train the front at each rung in full."""
+        """Return whether the remaining time is needed to train the front of each rung in full."""
         left, full = self.status.seconds_left, self._halving.rungs[-1]
         if math.isinf(left):
             return False
@@ -187,7 +175,7 @@ class Search:
         return left <= CLOSING * needed / self._executor.workers
 
     def _promote(self, last: bool = False) -> bool:
-        """Submit the stopped trial that most deserves it; say whether there was one that the time allows."""
+        """Submit the first promotable trial that fits into the remaining time; return whether one does."""
         left, next_rung = self.status.seconds_left, self._halving.next_rung
         trials = [
             trial for trial in self._promotable(last) if not trial.seconds_to(next_rung(trial.epochs)) > left
@@ -195,21 +183,21 @@ class Search:
         if not trials or not left:
             return False
         trial = trials[0]
-        kept = self._checkpoints.pop(trial.number, None) or [self._log.checkpoint(trial.number)]
-        self._submit(trial, kept)
+        checkpoints = self._checkpoints.pop(trial.number, None) or [self._log.checkpoint(trial.number)]
+        self._submit(trial, checkpoints)
         return True
 
     def _begin(self) -> bool:
-        """Submit a new candidate; say whether there was one and the budget allows it."""
-        if self.status.ended_by or self._exhausted or self._spent():
+        """Submit a new candidate; return whether there is one and the budget allows it."""
+        if self.status.ended_by or self._exhausted or self._budget_used():
             return False
-        screened = self._propose()
+        screened = self._proposer.propose()
         if screened is None:
             self._exhausted = True
-            self.status.ended_by = "every network of the space that the limits allow has been tried"
+            self.status.ended_by = "every network of the space within the limits has been tried"
             return False
-        number, self._next = self._next, self._next + 1
-        self._begun += 1
+        number, self._next_number = self._next_number, self._next_number + 1
+        self._proposed += 1
         design = screened.design.compact()
         trial = Trial(
             number=number,
@@ -221,7 +209,7 @@ class Search:
             architecture=design.architecture,
             training=design.training,
         )
-        self._known[design.key] = number
+        self._proposer.add(design.key, number)
         if screened.failed:
             self._end(trial, {})
         else:
@@ -229,76 +217,18 @@ class Search:
             self._unmeasured[number] = screened
         return True
 
-    def _spent(self) -> bool:
+    def _budget_used(self) -> bool:
         budget, flatness = self.status.budget, self.status.flatness
         if budget.trials is not None and self.status.numbered >= budget.trials:
             self.status.ended_by = f"{budget.trials} trials"
         elif not self.status.seconds_left:
-            self.status.ended_by = f"{budget.seconds:.0f} s are over"
+            self.status.ended_by = f"the time limit of {budget.seconds:.0f} s is reached"
         elif flatness is not None and self.status.flat_for >= FLAT_FOR:
-            self.status.ended_by = f"one more trial is expected to gain only {flatness:.2%} of hypervolume"
+            self.status.ended_by = f"one more trial is expected to add only {flatness:.2%} of hypervolume"
         return bool(self.status.ended_by)
 
-    def _propose(self) -> Screened | None:
-        """Find a design that is new and within the limits; None where there seems to be none left."""
-        for attempt in range(ATTEMPTS + RANDOM_ATTEMPTS):
-            with self._clocked("propose"):
-                screened = self._new(self._setting(attempt))
-            if screened is None:
-                continue
-            if self._screen.must_measure and not screened.reason:
-                with self._clocked("measure"):
-                    screened = self._screen.measure(screened)
-            if not screened.reason or screened.failed:
-                return screened
-            self._refuse(screened)
-        return None
-
-    def _setting(self, attempt: int) -> Setting:
-        if self._first:
-            return self._first.pop(0)
-        return self._engine.ask() if attempt < ATTEMPTS else sample(self._screen.space.open_values, self._rng)
-
-    @contextmanager
-    def _clocked(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            _add(self.status.seconds, name, time.monotonic() - started)
-
-    def _new(self, setting: Setting) -> Screened | None:
-        """Screen a setting; where its design is known already, tell the engine what came of it."""
-        screened = self._screen.screen(setting)
-        key = screened.design.key
-        if key in self._refused:
-            return None
-        if key in self._known:
-            self.status.duplicates += 1
-            known = self.status.trials.get(self._known[key])
-            if known is not None:
-                self._engine.tell(replace(known, setting=setting))
-            return None
-        return screened
-
-    def _refuse(self, screened: Screened) -> None:
-        trial = Trial(
-            number=-1 - self.status.over_limit,
-            setting=screened.setting,
-            id=screened.design.architecture.id,
-            state="over_limit",
-            values=screened.values,
-            reason=screened.reason,
-            architecture=screened.design.architecture,
-            training=screened.design.training,
-        )
-        self._refused.add(screened.design.key)
-        self.status.over_limit += 1
-        self._engine.tell(trial)
-        self._log.over_limit(trial)
-
     def _submit(self, trial: Trial, resume: Sequence[Path]) -> None:
-        """Train a trial up to its next rung, once for each seed."""
+        """Train a trial up to its next rung, once per seed."""
         self._parts[trial.number] = []
         for repeat in range(self._training.repeats):
             folder = self._training.scratch / f"trial{trial.number}" / str(repeat)
@@ -317,9 +247,10 @@ class Search:
         self.status.running[trial.number] = (replace(trial, state="running"), time.monotonic())
 
     def _measure(self, number: int) -> None:
-        """Measure the file of a trial that runs; where none can be made, the trial has failed."""
-        with self._clocked("measure"):
-            measured = self._screen.measure(self._unmeasured.pop(number))
+        """Measure the file of a running trial; the trial fails if the runtime refuses the file."""
+        started = time.monotonic()
+        measured = self._proposer.screen.measure(self._unmeasured.pop(number))
+        self.status.add_seconds("measure", time.monotonic() - started)
         trial, since = self.status.running[number]
         trial = replace(trial, values=measured.values)
         self.status.running[number] = trial, since
@@ -327,7 +258,7 @@ class Search:
             self._end(replace(trial, state="failed", reason=measured.reason), {})
 
     def _collect(self) -> None:
-        """Take in what has ended and is measured, waiting a moment where nothing is to be done before."""
+        """Collect jobs that have ended and are measured; wait a moment if there is nothing else to do."""
         timeout = 0.0 if self._unmeasured else 0.2
         ended, _ = wait(self._pending, timeout=timeout, return_when=FIRST_COMPLETED)
         done = [
@@ -345,19 +276,19 @@ class Search:
             except EvaluationError as error:
                 self._end(replace(trial, state="failed", reason=str(error)), {})
                 continue
-            self._lasted.append(sum(self._parts[number][-1].seconds.values()))
+            self._job_seconds.append(sum(self._parts[number][-1].seconds.values()))
             if self.status.starting is None:
-                self.status.starting = max(0.0, self.status.elapsed - self._lasted[-1])
+                self.status.starting = max(0.0, self.status.elapsed - self._job_seconds[-1])
             if len(self._parts[number]) == self._training.repeats:
-                self._end(*self._evaluated(trial, self._parts[number]))
+                self._end(*self._combine(trial, self._parts[number]))
         if done:
             self.status.flatness = flatness = self._engine.flatness()
             flat = self.status.budget.flat
             is_flat = flat is not None and flatness is not None and flatness < flat
             self.status.flat_for = self.status.flat_for + 1 if is_flat else 0
 
-    def _evaluated(self, trial: Trial, parts: Sequence[Evaluation]) -> tuple[Trial, dict[str, Path]]:
-        """Put what the seeds of a trial gave into the trial: means of values and curves."""
+    def _combine(self, trial: Trial, parts: Sequence[Evaluation]) -> tuple[Trial, dict[str, Path]]:
+        """Add the means of values and curves over the seeds to a trial."""
         values = {name: float(np.mean([part.values[name] for part in parts])) for name in parts[0].values}
         if len(parts) > 1:
             values |= {f"{name}_std": float(np.std([part.values[name] for part in parts])) for name in values}
@@ -368,7 +299,7 @@ class Search:
         seconds = dict(trial.seconds)
         for part in parts:
             for name, spent in part.seconds.items():
-                _add(seconds, name, spent)
+                seconds[name] = seconds.get(name, 0.0) + spent
         full = parts[0].epochs >= self._halving.rungs[-1]
         if not full:
             self._checkpoints[trial.number] = [part.checkpoint for part in parts]
@@ -383,15 +314,12 @@ class Search:
         return ended, {"checkpoint.npz": parts[0].checkpoint}
 
     def _end(self, trial: Trial, files: Mapping[str, Path]) -> None:
-        for held in (self.status.running, self._unmeasured, self._parts):
-            held.pop(trial.number, None)
+        for trials in (self.status.running, self._unmeasured, self._parts):
+            trials.pop(trial.number, None)
         before = self.status.trials.get(trial.number)
         for name, spent in trial.seconds.items():
-            _add(self.status.seconds, name, spent - (before.seconds.get(name, 0.0) if before else 0.0))
+            earlier = before.seconds.get(name, 0.0) if before else 0.0
+            self.status.add_seconds(name, spent - earlier)
         self.status.trials[trial.number] = trial
         self._engine.tell(trial)
         self._log.trial(trial, files)
-
-
-def _add(seconds: dict[str, float], name: str, spent: float) -> None:
-    seconds[name] = seconds.get(name, 0.0) + spent

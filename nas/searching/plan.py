@@ -1,82 +1,93 @@
-"""Plan: all that a search was asked for, as plain data, so that its record alone is enough to go on."""
+"""The options of a search, and its plan: all that is needed to resume it, as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field
 
-from nas.architecture import Design, Part, Scalar, validate_part
-from nas.data import DataOptions, Dataset
+from nas.architecture import Part, Scalar, validate_part
+from nas.data import DataOptions
 from nas.engines import ENGINES
-from nas.errors import InputError, SpaceError, nearest
-from nas.space import SearchSpace, Setting, shipped
-from nas.trials import OBJECTIVES, Limit, Objective, parse_objectives
+from nas.errors import InputError, nearest
+from nas.trials import Limit, Objective, parse_objectives
 
-__all__ = ["Plan", "bound_space", "starting_settings"]
+__all__ = ["Plan", "SearchOptions"]
 
-TRIALS = 50
-"""The candidates trained where neither a number nor a time is asked for."""
+DEFAULT_TRIALS = 50
+"""Number of trials if neither `trials` nor `seconds` is given."""
 
 Positive = Annotated[int, Field(ge=1)]
 
 
-class Plan(Part):
-    """A search's settings. `space` is the content of the space's file, bound to the data."""
+class SearchOptions(Part):
+    """What a user asks of a search. The command line, the Python API and the record share these names."""
 
-    model_config = ConfigDict(strict=False)  # it is read back from JSON, which has no tuples
+    model_config = ConfigDict(strict=False, use_attribute_docstrings=True)  # JSON has no tuples
 
-    space: dict[str, Any]
     data: str = "digits"
+    """The name of a data set, a `.npz` or `.zip` file, or a folder."""
     image_size: Positive | None = None
+    """Side in pixels to which every image is resized; `null`: images keep their size."""
     train_limit: Positive | None = None
+    """Greatest number of training examples, stratified by class; `null`: all."""
     ignore_label: int | None = None
-    objectives: tuple[str, ...] = ("accuracy", "params", "latency")
-    limits: dict[str, float] = Field(default_factory=dict)  # by the value's name: params, latency_ms, ...
+    """Segmentation: the label that neither the loss nor the score counts."""
+    objectives: tuple[str, ...] = ()
+    """Names of the objectives; empty: the quality of the task, params and latency."""
+    limits: dict[str, float] = Field(default_factory=dict)
+    """Greatest allowed values by name, for example `{params: 20000, latency_ms: 0.5}`."""
     engine: Literal["cheap-aware", "optuna", "keras-tuner"] = "cheap-aware"
-    sampler: str = ""  # '': the engine's first
-    trials: Positive | None = None  # None: TRIALS, or as many as `seconds` allow
+    """The engine that proposes settings."""
+    sampler: str = ""
+    """The sampler of the engine; empty: the first one of the engine."""
+    trials: Positive | None = None
+    """Number of candidates to train; `null`: 50, or without limit if `seconds` is given."""
     seconds: Annotated[float, Field(gt=0)] | None = None
+    """Time limit of the search in seconds."""
     flat: Annotated[float, Field(gt=0, lt=1)] | None = None
-    epochs: Positive = 27
+    """End when one more trial is expected to add less than this share of the hypervolume."""
+    epochs: Positive | None = None
+    """Full length of a trial in epochs; `null`: 27, or 9 from 10,000 training examples on."""
     reduction: Annotated[int, Field(ge=2)] = 3
-    min_epochs: Positive | None = None  # None: a trial is compared twice before its full length
+    """Promote 1 in N trials of similar cost; front members are always promoted."""
+    min_epochs: Positive | None = None
+    """Epochs of the first rung; `null`: `epochs / reduction**2`."""
     halving: bool = True
+    """Compare trials at rungs and stop the worse ones early; `false`: train each trial in full."""
     repeats: Positive = 1
+    """Number of seeds that each network is trained with; the mean counts."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the sampler, the validation split and the training."""
     precision: Literal["float32", "float16", "dynamic_int8", "int8"] = "float32"
+    """Precision of the file whose latency and size are measured."""
     latency_threads: Positive = 1
+    """Threads of the runtime that is timed."""
     runtime: Literal["litert", "onnx"] = "litert"
-    start: tuple[dict[str, Scalar], ...] = ()  # settings to begin with
-    trial_seconds: Annotated[float, Field(gt=0)] | None = None  # a trial that takes longer has failed
-    device: str = ""  # fingerprint of the device whose latencies the record holds
-    fingerprint: str = ""  # of the data
-    bounds: dict[str, tuple[float, float]] = Field(default_factory=dict)  # of each cost in the space
+    """The runtime that is timed."""
+    trial_seconds: Annotated[float, Field(gt=0)] | None = None
+    """A trial that takes longer than this, in seconds, has failed."""
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> Plan:
-        """Check the values that belong together; raises InputError."""
-        plan = validate_part(cls, values, "")
-        plan.parsed_objectives()
-        for name, maximum in plan.limits.items():
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Validate values and their combinations; raises InputError."""
+        options = validate_part(cls, dict(values), "")
+        if options.objectives:
+            options.parsed_objectives()
+        for name, maximum in options.limits.items():
             if not maximum > 0:
-                raise InputError(f"a limit must be over 0, got {maximum:g} for {name}; leave it out for none")
-        samplers = ENGINES[plan.engine]
-        if plan.sampler and plan.sampler not in samplers:
-            fix = nearest(plan.sampler, samplers) if samplers else "leave --sampler out"
-            raise InputError(f"engine {plan.engine} has no sampler '{plan.sampler}'; {fix}")
-        return plan
+                raise InputError(f"a limit must be over 0, got {maximum:g} for {name}; omit it for no limit")
+        samplers = ENGINES[options.engine]
+        if options.sampler and options.sampler not in samplers:
+            fix = nearest(options.sampler, samplers) if samplers else "omit --sampler"
+            raise InputError(f"engine {options.engine} has no sampler '{options.sampler}'; {fix}")
+        return options
 
     @property
-    def most_trials(self) -> int | None:
-        """How many candidates are trained at most."""
-        return self.trials or (TRIALS if self.seconds is None else None)
-
-    @property
-    def task(self) -> str:
-        """The task that the data set."""
-        return str(self.space.get("task", "classification"))
+    def max_trials(self) -> int | None:
+        """Number of candidates to train, None without limit."""
+        return self.trials or (DEFAULT_TRIALS if self.seconds is None else None)
 
     @property
     def data_options(self) -> DataOptions:
@@ -89,45 +100,33 @@ class Plan(Part):
         )
 
     def parsed_objectives(self) -> tuple[Objective, ...]:
-        """Give what the search improves."""
+        """Return the objectives."""
         return parse_objectives(self.objectives)
 
     def parsed_limits(self) -> tuple[Limit, ...]:
-        """Give what no trained candidate may be over."""
+        """Return the limits."""
         return tuple(Limit(name, maximum) for name, maximum in self.limits.items())
 
 
-def bound_space(space: SearchSpace, dataset: Dataset, objectives: tuple[Objective, ...]) -> SearchSpace:
-    """Fill in what the data set says; raises SpaceError, or InputError for an objective of another task."""
-    bound = space.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale)
-    quality = "mean_iou" if dataset.task == "segmentation" else "accuracy"
-    for objective in objectives:
-        if objective.trained and objective.name != quality:
-            raise InputError(
-                f"objective {objective.name} does not fit {dataset.task} data such as '{dataset.name}'; "
-                f"use {quality}"
-            )
-    if not any(OBJECTIVES[quality] == objective for objective in objectives):
-        raise InputError(f"one objective must be {quality} for {dataset.task} data; add it to --objectives")
-    return bound
+class Plan(SearchOptions):
+    """Complete options, the space bound to the data, and what was found out before the first trial."""
 
+    space: dict[str, Any]
+    """The content of the space's file, with input shape, classes and task of the data."""
+    objectives: tuple[str, ...] = ("accuracy", "params", "latency")
+    """Names of the objectives."""
+    epochs: Positive = 27
+    """Full length of a trial in epochs."""
+    start: tuple[dict[str, Scalar], ...] = ()
+    """Settings to try before the engine proposes any."""
+    device: str = ""
+    """Fingerprint of the device whose latencies the record holds; empty if none are measured."""
+    fingerprint: str = ""
+    """Fingerprint of the data."""
+    bounds: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Least and greatest value of each cost in the space: the scale of the hypervolume."""
 
-def starting_settings(space: SearchSpace, names: Sequence[str]) -> list[Setting]:
-    """Find the settings of a bound space that build these networks, given as shipped names or files.
-
-    The network takes the space's input and classes. Raises SpaceError where one is no point of the space.
-    """
-    found: list[Setting] = []
-    for name in names:
-        closed = SearchSpace.load(name).data
-        for key in ("task", "input_shape", "classes", "rescale"):
-            closed[key] = space.data[key]
-        design = Design.from_dict(closed)
-        setting = space.setting_of(design)
-        if setting is None:
-            raise SpaceError(
-                f"--start-from takes points of the space {space.name}, and '{name}' is none; "
-                f"open more values in the space, or take one of {', '.join(shipped('models'))}"
-            )
-        found.append(setting)
-    return found
+    @property
+    def task(self) -> str:
+        """The task: classification, binary or segmentation."""
+        return str(self.space.get("task", "classification"))

@@ -1,7 +1,7 @@
-"""What is known of a candidate before any training, and which limit it is over.
+"""What is known of a candidate before training, and which limit it exceeds.
 
-Checked in order of price: what the architecture alone tells (microseconds), what the latency model
-expects (a millisecond), what the untrained network's file measures (a second).
+Costs are checked in order of price: costs counted from the architecture (microseconds), costs predicted by
+the latency model (a millisecond), costs measured on the untrained network's file (a second).
 """
 
 from __future__ import annotations
@@ -20,38 +20,40 @@ from nas.trials import Candidate, Limit, Objective
 __all__ = ["MEASURED", "Meter", "Screen", "Screened", "counted_costs"]
 
 MEASURED = ("latency_ms", "size_bytes")
-"""Costs that only the network's file tells; all others come from the architecture alone."""
+"""Costs that are measured on the network's file; all others are counted from the architecture."""
+
+MAX_ERROR = 0.9
+"""Relative errors of predictions are clipped to this, so that an optimistic value stays over 0."""
+
+CACHED_DESIGNS = 500
+"""Number of designs that a screen caches: an engine often proposes what it has just asked about."""
 
 
 class Meter(Protocol):
-    """Tells what a network's file costs: expected before it is written, and measured."""
+    """Predicts and measures the costs of a network's file."""
 
     def predict(self, architecture: Architecture) -> tuple[dict[str, float], float]:
-        """Give the expected costs by name, and the relative error of the latency among them."""
+        """Return the predicted costs by name, and the relative error of the latency."""
         ...
 
     def measure(self, architecture: Architecture) -> dict[str, float]:
-        """Write and time the file; raises ConversionError where a runtime refuses it."""
+        """Write and time the file; raises ConversionError if the runtime refuses it."""
         ...
-
-
-REMEMBERED = 500
-"""Designs that a screen keeps: what an engine asks about, it may propose soon."""
 
 
 @dataclass(frozen=True)
 class Screened:
-    """A setting, the design it stands for, its known costs, and why it is not trained (or nothing)."""
+    """A setting, the design that it builds, its known costs, and why it is not trained, if so."""
 
     setting: Setting
     design: Design
     values: Mapping[str, float]
     reason: str = ""
-    failed: bool = False  # the reason is that a runtime refused it, not a limit
+    failed: bool = False  # the runtime refused the file: no limit is the reason
 
 
 class Screen:
-    """Screens settings of a space against limits, remembering what it has seen."""
+    """Checks settings of a space against limits, and caches their designs."""
 
     def __init__(
         self,
@@ -61,40 +63,42 @@ class Screen:
         meter: Meter | None = None,
     ) -> None:
         self.space, self.limits = space, tuple(limits)
-        wanted = {objective.name for objective in objectives} | {limit.name for limit in limits}
-        self._meter = meter if wanted & set(MEASURED) else None
+        needed = {objective.name for objective in objectives} | {limit.name for limit in limits}
+        self._meter = meter if needed & set(MEASURED) else None
         self._designs: dict[str, tuple[Design, dict[str, float]]] = {}
 
     @property
     def must_measure(self) -> bool:
-        """Whether a measurement decides, by a limit, if a candidate is trained at all."""
+        """Whether a measured cost has a limit, so that a candidate is measured before it is trained."""
         return self._meter is not None and any(limit.name in MEASURED for limit in self.limits)
 
     def describe(self, setting: Setting) -> Candidate:
-        """Give a setting's identity, costs counted or expected, its operations and its paths."""
+        """Return the key of a setting's design, its counted and predicted costs, and its features.
+
+        Features are counts of operations and statistics of the paths from input to output.
+        """
         design, counted = self._counted(setting)
-        expected = self._meter.predict(design.architecture)[0] if self._meter else {}
+        predicted = self._meter.predict(design.architecture)[0] if self._meter else {}
         layers = design.architecture.layers
         kinds = {str(kind): float(count) for kind, count in Counter(layer.kind for layer in layers).items()}
-        found = describe_paths(
+        paths = describe_paths(
             [layer.inputs for layer in layers], [int(layer.kind in BIASED_KINDS) for layer in layers]
         )
-        return Candidate(design.key, {**counted, **expected}, {**kinds, **found.features})
+        return Candidate(design.key, {**counted, **predicted}, {**kinds, **paths.features})
 
     def screen(self, setting: Setting) -> Screened:
-        """Check the limits by what is counted and, with its margin of error, by what is expected."""
+        """Check counted costs, then predicted costs minus their error, against the limits."""
         design, values = self._counted(setting)
-        reason = self._over(values)
+        reason = self._exceeded(values)
         if not reason and self._meter:
-            expected, error = self._meter.predict(design.architecture)
-            hopeful = {name: value * (1 - min(error, 0.9)) for name, value in expected.items()}
-            reason = self._over(hopeful)
+            predicted, error = self._meter.predict(design.architecture)
+            reason = self._exceeded({name: _optimistic(value, error) for name, value in predicted.items()})
             if reason:
-                values, reason = {**values, **expected}, f"expected to be {reason}"
+                values, reason = {**values, **predicted}, f"predicted: {reason}"
         return Screened(setting, design, values, reason)
 
     def measure(self, screened: Screened) -> Screened:
-        """Measure a candidate's file and check the limits by that, where that is asked for."""
+        """Measure a candidate's file, if an objective or limit needs it, and check the limits again."""
         if not self._meter or screened.reason:
             return screened
         try:
@@ -102,25 +106,25 @@ class Screen:
         except ConversionError as error:
             return Screened(screened.setting, screened.design, screened.values, str(error), failed=True)
         values = {**screened.values, **measured}
-        return Screened(screened.setting, screened.design, values, self._over(values))
+        return Screened(screened.setting, screened.design, values, self._exceeded(values))
 
     def check_limits(self) -> None:
-        """Find limits that nothing in the space can meet; raises LimitError with the least value there is."""
+        """Raise LimitError, with the least value in the space, if a limit excludes the whole space."""
         for limit in self.limits:
-            _, least = find_extreme(self.space, self.reader(limit.name), greatest=False)
+            _, least = find_extreme(self.space, self.cost_reader(limit.name), greatest=False)
             if least > limit.maximum:
                 raise LimitError(
-                    f"{limit.name} must be at most {limit.maximum:,g}, but the least in the space "
-                    f"{self.space.name} is about {least:,.4g}; allow that much or open smaller values"
+                    f"{limit.name} must be at most {limit.maximum:,g}, but the least value in the space "
+                    f"{self.space.name} is about {least:,.4g}; raise the limit or open smaller values"
                 )
 
-    def reader(self, name: str) -> Callable[[Design], float]:
-        """Give the function that counts, or at the hopeful end of its error expects, a cost of a design."""
+    def cost_reader(self, name: str) -> Callable[[Design], float]:
+        """Return a function that returns a cost of a design: counted, or predicted minus its error."""
 
         def read(design: Design) -> float:
             if self._meter and name in MEASURED:
-                expected, error = self._meter.predict(design.architecture)
-                return expected[name] * (1 - min(error, 0.9))
+                predicted, error = self._meter.predict(design.architecture)
+                return _optimistic(predicted[name], error)
             return counted_costs(design.architecture)[name]
 
         return read
@@ -128,19 +132,27 @@ class Screen:
     def _counted(self, setting: Setting) -> tuple[Design, dict[str, float]]:
         key = json.dumps(setting, sort_keys=True)
         if key not in self._designs:
-            if len(self._designs) >= REMEMBERED:
+            if len(self._designs) >= CACHED_DESIGNS:
                 self._designs.clear()
             design = self.space.design(setting)
             self._designs[key] = design, counted_costs(design.architecture)
         return self._designs[key]
 
-    def _over(self, values: Mapping[str, float]) -> str:
-        over = [limit for limit in self.limits if limit.excess(values) > 0]
-        return "; ".join(f"{limit.name} {values[limit.name]:,.4g} over {limit.maximum:,g}" for limit in over)
+    def _exceeded(self, values: Mapping[str, float]) -> str:
+        exceeded = [limit for limit in self.limits if limit.excess(values) > 0]
+        return "; ".join(
+            f"{limit.name} is {values[limit.name]:,.4g}, over the limit {limit.maximum:,g}"
+            for limit in exceeded
+        )
+
+
+def _optimistic(value: float, error: float) -> float:
+    """Return the lower end of a prediction."""
+    return value * (1 - min(error, MAX_ERROR))
 
 
 def counted_costs(architecture: Architecture) -> dict[str, float]:
-    """Give the costs that the architecture alone tells, by name."""
+    """Return the costs that are counted from the architecture, by name."""
     counted = network_cost(architecture)
     return {
         "params": counted.params,

@@ -1,94 +1,82 @@
-"""From a plan to a running search and back: what `nas search` does, for Python and the command line."""
+"""From options to a running search, and from a record to a resumed one."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from threadpoolctl import threadpool_limits
 
-from nas.backends import build_compiled_model
 from nas.data import Dataset, load_dataset
-from nas.device import FileCostMeter, LatencyOptions
-from nas.engines import Engine
+from nas.engines import create_engine
 from nas.errors import DataError
-from nas.evaluation import load_tensorflow, load_weights
+from nas.evaluation import load_tensorflow
 from nas.executors import Executor, InProcess, LocalProcesses
 from nas.record import Record
-from nas.report import draw_predictions, figure_html, hypervolume_figure, pareto_figure, picture_html
+from nas.searching.final_files import final_files
 from nas.searching.halving import Halving, rungs
 from nas.searching.loop import Search, TrialTraining
-from nas.searching.plan import Plan, bound_space, starting_settings
-from nas.searching.screening import MEASURED, Screen
+from nas.searching.plan import Plan, SearchOptions
+from nas.searching.planning import bind_space, complete_options, create_meter, create_plan, starting_settings
+from nas.searching.record_writer import RecordWriter
+from nas.searching.screening import Screen
 from nas.searching.status import Budget, Status
-from nas.space import SearchSpace, find_extreme
-from nas.trials import Trial, front_csv, hypervolume_curve, pareto_front, pick_trial
+from nas.space import SearchSpace
+from nas.trials import Trial, pareto_front
 
-__all__ = ["DEFAULT_COSTS", "Result", "Session", "prepare_search", "resume_search"]
+__all__ = ["Result", "Session", "prepare_search", "resume_search"]
 
 Show = Callable[[Status], None]
-
-DEFAULT_COSTS = ("params", "latency")
-"""What is improved beside the quality unless the user says otherwise."""
-
-BEHIND = 200
-"""Writes by which the record may lie behind the search; then the search waits for it."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a search found: its name, all trials, the front's, and how it went."""
+    """What a search found: its name, plan, trials and front, and how it went."""
 
     name: str
     plan: Plan
     trials: tuple[Trial, ...]
     front: tuple[Trial, ...]
     status: Status
-    division: Mapping[str, float]  # of the workers' time: train, trace, ..., start, end, wait
+    worker_time: Mapping[str, float]  # shares of the workers' time: train, trace, ..., start, end, wait
 
 
 def prepare_search(
     space: str | Path | Mapping[str, Any],
-    asked: Mapping[str, Any],
+    options: SearchOptions,
     name: str | None = None,
     start_from: Sequence[str] = (),
     *,
     workers: int = 0,
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Session:
-    """Prepare a new search of a space: a shipped name, a file, or a file's content.
+    """Prepare a new search of a space: a shipped name, a file, or the content of a file.
 
-    `asked` are values of Plan; `workers` 0 trains in this process; `tell` is told what takes long. The
-    workers load TensorFlow while the rest is prepared. Raises InputError and its kinds: a space or data that
-    breaks a rule, a limit that nothing in the space can meet, a name in use.
+    workers: number of processes that train; 0 trains in this process.
+    progress: receives a line before each step that takes long.
+
+    The workers load TensorFlow while the rest is prepared. Raises InputError and its subclasses: a space or
+    data that breaks a rule, a limit that nothing in the space meets, a name in use.
     """
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
-    given = {key: value for key, value in asked.items() if value is not None}
-    options = Plan.of({**given, "space": {}, "objectives": given.get("objectives") or ("accuracy",)})
     dataset = load_dataset(options.data, options.data_options)
-    quality = "mean_iou" if dataset.task == "segmentation" else "accuracy"
-    given["objectives"] = tuple(given.get("objectives") or (quality, *DEFAULT_COSTS))
-    given["epochs"] = given.get("epochs") or _full_length(len(dataset.train))
-    plan = Plan.of({**given, "space": {}, "fingerprint": dataset.fingerprint})
-    bound = bound_space(loaded, dataset, plan.parsed_objectives())
-    plan = plan.model_copy(update={"space": bound.data, "start": tuple(starting_settings(bound, start_from))})
+    options = complete_options(options, dataset)
+    bound = bind_space(loaded, dataset)
+    start = starting_settings(bound, start_from)
     name = name or f"{bound.name or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
-    executor = _executor(plan, workers)
+    executor = _create_executor(options, dataset.task, workers)
     try:
         Record.check(name)
-        meter = _meter(plan, bound, dataset, tell)
-        screen = Screen(bound, plan.parsed_objectives(), plan.parsed_limits(), meter)
+        meter = create_meter(options, bound, dataset, progress)
+        screen = Screen(bound, options.parsed_objectives(), options.parsed_limits(), meter)
         screen.check_limits()
-        update = {"bounds": _bounds(plan, screen), "device": meter.device if meter else ""}
-        plan = plan.model_copy(update=update)
+        plan = create_plan(options, screen, dataset, start, meter.device if meter else "")
         record = Record.create(name, plan.model_dump(mode="json"), dataset)
     except BaseException:
         executor.close()
@@ -101,26 +89,27 @@ def resume_search(
     changes: Mapping[str, Any],
     *,
     workers: int = 0,
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Session:
-    """Prepare to go on with a search, the latest by default, from its record alone.
+    """Prepare to resume a search, the latest by default, from its record alone.
 
-    `changes` are values of its plan to change, such as trials. Raises InputError for an unknown name,
-    DataError where the data is no longer what it was.
+    changes: values of its plan to replace, for example `{"trials": 100}`.
+
+    Raises InputError for an unknown name, DataError if the data has changed.
     """
     record = Record.resume(name)
     executor: Executor | None = None
     try:
-        plan = Plan.of({**record.config, **changes})
+        plan = Plan.parse({**record.config, **changes})
         dataset = load_dataset(plan.data, plan.data_options)
         if dataset.fingerprint != plan.fingerprint:
             raise DataError(
-                f"a search must go on with the data it began with, got '{plan.data}' with other content; "
-                "bring the old data back, or begin a new search"
+                f"a search must be resumed with the data it was started with, but the content of "
+                f"'{plan.data}' has changed; restore the data, or start a new search"
             )
-        executor = _executor(plan, workers)
+        executor = _create_executor(plan, plan.task, workers)
         space = SearchSpace(plan.space)
-        meter = _meter(plan, space, dataset, tell)
+        meter = create_meter(plan, space, dataset, progress)
         screen = Screen(space, plan.parsed_objectives(), plan.parsed_limits(), meter)
         session = Session(record, plan, dataset, screen, executor, record.trials())
         if meter and meter.device != plan.device:
@@ -136,7 +125,7 @@ def resume_search(
 
 @dataclass
 class Session:
-    """A search that is ready to run: its record is open for writing until `run` ends."""
+    """A search that is ready to run. Its record is open for writing until `run` ends."""
 
     record: Record
     plan: Plan
@@ -144,27 +133,29 @@ class Session:
     screen: Screen
     executor: Executor
     trials: list[Trial]
-    notes: list[str] = field(default_factory=list)  # what a user should know before it runs
+    notes: list[str] = field(default_factory=list)  # shown to the user before it runs
 
     def introduction(self) -> str:
-        """Say in a few lines what will run."""
+        """Return a few lines that describe what will run."""
         plan, data = self.plan, self.dataset
         shape = "x".join(str(size) for size in data.shape)
         steps = " or ".join(str(step) for step in self._rungs())
         engine = f"{plan.engine} {plan.sampler}".strip()
-        most = f"up to {plan.most_trials}" if plan.most_trials else f"as many as {plan.seconds:,.0f} s allow"
+        budget = f"up to {plan.max_trials}" if plan.max_trials else f"no limit for {plan.seconds:,.0f} s"
+        limits = ", ".join(f"{name} <= {maximum:,g}" for name, maximum in plan.limits.items())
+        workers = self.executor.workers
         lines = [
             f"Search {self.record.name}: space {self.screen.space.name}, engine {engine}",
-            f"  data     {data.name}: {len(data.train):,} training and {len(data.validation):,} validation "
-            f"examples of {shape}, {len(data.classes)} classes",
-            f"  goals    {', '.join(plan.objectives)}",
-            f"  limits   {', '.join(f'{name} <= {most:,g}' for name, most in plan.limits.items()) or 'none'}",
-            f"  trials   {most}, of {steps} epochs, trained by {self.executor.workers} "
-            f"{'processes' if self.executor.workers > 1 else 'process'}",
+            f"  data        {data.name}: {len(data.train):,} training and {len(data.validation):,} "
+            f"validation examples of {shape}, {len(data.classes)} classes",
+            f"  objectives  {', '.join(plan.objectives)}",
+            f"  limits      {limits or 'none'}",
+            f"  trials      {budget}; each trained for {steps} epochs by "
+            f"{workers} {'process' if workers == 1 else 'processes'}",
             *(f"  {note}" for note in self.notes),
         ]
         if self.trials:
-            lines.append(f"  resumed  with {len(self.trials)} trials in the record")
+            lines.append(f"  resumed     with {len(self.trials)} trials in the record")
         return "\n".join(lines)
 
     def _rungs(self) -> tuple[int, ...]:
@@ -174,157 +165,63 @@ class Session:
         return rungs(plan.epochs, plan.reduction, plan.min_epochs or plan.epochs // plan.reduction**2)
 
     def measure_again(self, device: str) -> None:
-        """Measure every trial's network on this device, whose figures cannot stand beside another's."""
+        """Measure the networks of all trials on this device: latencies of two devices are not comparable."""
         self.notes.append(
-            f"The latencies in the record are of another device ({self.plan.device}); "
+            f"The latencies in the record were measured on another device ({self.plan.device}); "
             f"all {len(self.trials)} networks are measured again on {device}."
         )
-        for place, trial in enumerate(self.trials):
+        for index, trial in enumerate(self.trials):
             if trial.state != "over_limit" and trial.architecture is not None:
                 measured = self.screen.measure(self.screen.screen(trial.setting))
-                self.trials[place] = replace(trial, values={**trial.values, **measured.values})
-                self.record.log(self.trials[place])
+                self.trials[index] = replace(trial, values={**trial.values, **measured.values})
+                self.record.log(self.trials[index])
         self.plan = self.plan.model_copy(update={"device": device})
 
     def run(self, show: Show) -> Result:
-        """Search until the budget is used or Ctrl-C is pressed; then end the executor and the record."""
+        """Search until the budget is used or Ctrl-C is pressed; then close the executor and the record."""
         plan, record, executor = self.plan, self.record, self.executor
         scratch = Path("mlruns/scratch").absolute() / record.name
         shutil.rmtree(scratch, ignore_errors=True)
-        log = _RecordLog(record, plan, self.trials)
+        status = Status(Budget(plan.max_trials, plan.seconds, plan.flat))
+        writer = RecordWriter(record, plan, self.trials, status)
         state: Literal["complete", "interrupted", "failed"] = "failed"
-        division: dict[str, float] = {}
-        status = Status(Budget(plan.most_trials, plan.seconds, plan.flat))
+        worker_time: dict[str, float] = {}
         try:
             training = TrialTraining(self.dataset.save(scratch / "data"), scratch, plan.seed, plan.repeats)
-            examples = len(self.dataset.validation)
-            halving = Halving(self._rungs(), plan.reduction, plan.parsed_objectives(), examples)
-            engine = _engine(plan, self.screen, status)
-            search = Search(self.screen, engine, executor, halving, log, training, status)
+            objectives, examples = plan.parsed_objectives(), len(self.dataset.validation)
+            halving = Halving(self._rungs(), plan.reduction, objectives, examples)
+            engine = create_engine(
+                plan.engine,
+                self.screen.space.open_values,
+                objectives,
+                plan.parsed_limits(),
+                self.screen.describe,
+                sampler=plan.sampler,
+                seed=plan.seed,
+                seconds_left=None if plan.max_trials else lambda: status.seconds_left,
+            )
+            search = Search(self.screen, engine, executor, halving, writer, training, status)
             search.replay(self.trials)
             search.start_from([] if self.trials else plan.start)
-            with threadpool_limits(1, "blas"):  # the sampler's: the cores are for the workers
+            with threadpool_limits(1, "blas"):  # of the sampler: the cores are for the workers
                 search.run(show)
             state = "interrupted" if status.interrupted else "complete"
-            division = status.division(executor.workers)
+            worker_time = status.worker_time(executor.workers)
         finally:
             executor.close()
             try:
-                ended = log.close()
-                front = pareto_front(ended, plan.parsed_objectives())
-                record.attach(self._files(ended, front) | {"time.json": json.dumps(division)})
+                trials = writer.close()
+                files = final_files(trials, plan, record, self.dataset)
+                record.attach(files | {"time.json": json.dumps(worker_time)})
             finally:
                 record.finish(state)
+                status.record_problem = record.delivery_problem
+                status.undelivered = record.undelivered if status.record_problem else 0
                 shutil.rmtree(scratch, ignore_errors=True)
-        return Result(record.name, plan, tuple(ended), tuple(front), status, division)
-
-    def _files(self, trials: Sequence[Trial], front: Sequence[Trial]) -> dict[str, str]:
-        """Make the figures and the table that stand on the search's run."""
-        objectives = self.plan.parsed_objectives()
-        figure = pareto_figure(trials, objectives, self.record.links(trials))
-        curve = hypervolume_curve(trials, objectives, self.plan.bounds)
-        files = {
-            "front.html": figure_html(figure),
-            "front.csv": front_csv(trials, objectives),
-            "hypervolume.html": figure_html(hypervolume_figure(curve)),
-        }
-        if front and self.plan.task == "segmentation":
-            best = pick_trial(trials, objectives, "best")
-            load_tensorflow()
-            model = build_compiled_model(best.design.architecture, best.training)
-            load_weights(model, self.record.file(best))
-            title = f"Trial {best.number}: validation images, masks, predictions"
-            files["predictions.html"] = picture_html(draw_predictions(model, self.dataset), title)
-        return files
+        front = pareto_front(trials, plan.parsed_objectives())
+        return Result(record.name, plan, tuple(trials), tuple(front), status, worker_time)
 
 
-def _full_length(examples: int) -> int:
-    """Give a trial's epochs where the user does not: fewer where an epoch has more steps."""
-    return 27 if examples < 10_000 else 9
-
-
-def _executor(plan: Plan, workers: int) -> Executor:
-    warm = partial(load_tensorflow, plan.task)
-    return LocalProcesses(workers, plan.trial_seconds, warm=warm) if workers else InProcess()
-
-
-def _meter(
-    plan: Plan, space: SearchSpace, dataset: Dataset, tell: Callable[[str], None] | None
-) -> FileCostMeter | None:
-    wanted = {objective.name for objective in plan.parsed_objectives()} | set(plan.limits)
-    if not wanted & set(MEASURED):
-        return None
-    options = LatencyOptions(precision=plan.precision, threads=plan.latency_threads, runtime=plan.runtime)
-    return FileCostMeter(space, options, dataset.train.x[:100], tell)
-
-
-def _bounds(plan: Plan, screen: Screen) -> dict[str, tuple[float, float]]:
-    """Give each cheap objective's least and greatest value in the space: the scale of the hypervolume."""
-    bounds = {}
-    for objective in plan.parsed_objectives():
-        if not objective.trained:
-            read = screen.reader(objective.name)
-            least, most = (find_extreme(screen.space, read, greatest)[1] for greatest in (False, True))
-            bounds[objective.name] = (least, max(most, least * 1.001))
-    return bounds
-
-
-class _RecordLog:
-    """Writes to the record in a thread of its own: no worker waits for MLflow unless it lies far behind."""
-
-    def __init__(self, record: Record, plan: Plan, trials: Sequence[Trial]) -> None:
-        self._record, self._plan = record, plan
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="record")
-        self._written: deque[Future[None]] = deque()
-        self._trials = {trial.number: trial for trial in trials if trial.state != "over_limit"}
-        self._front = pareto_front(list(self._trials.values()), plan.parsed_objectives())
-
-    def trial(self, trial: Trial, files: Mapping[str, Path]) -> None:
-        """Write a trial, soon."""
-        self._later(lambda: self._write(trial, files))
-
-    def over_limit(self, trial: Trial) -> None:
-        """Write a candidate that was never trained, soon."""
-        self._later(lambda: self._record.log_over_limit([trial]))
-
-    def checkpoint(self, number: int) -> Path:
-        """Give the checkpoint of a trial in the record."""
-        return self._record.file(self._trials[number])
-
-    def _write(self, trial: Trial, files: Mapping[str, Path]) -> None:
-        self._trials[trial.number] = self._record.log(trial, files)
-        if trial.state == "complete":
-            objectives = self._plan.parsed_objectives()
-            self._front = pareto_front([*self._front, self._trials[trial.number]], objectives)
-            volume = hypervolume_curve(self._front, objectives, self._plan.bounds)[-1]
-            self._record.mark_front([member.number for member in self._front], volume, len(self._trials))
-
-    def _later(self, write: Callable[[], None]) -> None:
-        while self._written and (self._written[0].done() or len(self._written) >= BEHIND):
-            self._written.popleft().result()
-        self._written.append(self._thread.submit(write))
-
-    def close(self) -> list[Trial]:
-        """Wait until all is written; give the trials as they stand in the record."""
-        self._thread.shutdown(wait=True)
-        for future in self._written:
-            future.result()
-        return list(self._trials.values())
-
-
-def _engine(plan: Plan, screen: Screen, status: Status) -> Engine:
-    values, objectives, limits = screen.space.open_values, plan.parsed_objectives(), plan.parsed_limits()
-    if plan.engine == "optuna":
-        from nas.engines.optuna_engine import OptunaEngine
-
-        sampler = cast(Literal["tpe", "nsga2", "random"], plan.sampler or "tpe")
-        return OptunaEngine(values, objectives, limits, sampler, plan.seed)
-    if plan.engine == "keras-tuner":
-        from nas.engines.keras_tuner_engine import KerasTunerEngine
-
-        oracle = cast(Literal["bayesian", "random"], plan.sampler or "bayesian")
-        return KerasTunerEngine(values, objectives, limits, oracle, plan.seed)
-    from nas.engines.cheap_aware import CheapAware
-
-    seconds_left = None if plan.most_trials else (lambda: status.seconds_left)
-    return CheapAware(values, objectives, screen.describe, limits, plan.seed, seconds_left)
+def _create_executor(options: SearchOptions, task: str, workers: int) -> Executor:
+    warm = partial(load_tensorflow, task)
+    return LocalProcesses(workers, options.trial_seconds, warm=warm) if workers else InProcess()

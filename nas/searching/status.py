@@ -1,4 +1,4 @@
-"""Where a search stands: its budget, its trials, and where its time goes."""
+"""The state of a running search: its budget, its trials, and where its time goes."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ WORK = ("train", "trace", "validate", "build", "save")
 
 @dataclass(frozen=True)
 class Budget:
-    """When a search ends: after so many trials, so many seconds, or when going on is not worth it."""
+    """When a search ends: after a number of trials, after a time, or when the front is flat."""
 
     trials: int | None = None
     seconds: float | None = None
-    flat: float | None = None  # the expected relative gain of the hypervolume under which it is flat
+    flat: float | None = None  # expected relative gain of hypervolume below which the front is flat
 
 
 @dataclass
 class Status:
-    """Where a search stands, for whoever shows it."""
+    """The state of a search, for whatever displays it."""
 
     budget: Budget
     started: float = field(default_factory=time.monotonic)
-    trials: dict[int, Trial] = field(default_factory=dict)  # ended, in their latest state
-    running: dict[int, tuple[Trial, float]] = field(default_factory=dict)  # with the time it was submitted
+    trials: dict[int, Trial] = field(default_factory=dict)  # ended trials in their latest state
+    running: dict[int, tuple[Trial, float]] = field(default_factory=dict)  # with the time of submission
     over_limit: int = 0
     duplicates: int = 0
-    flatness: float | None = None  # what one more trial is expected to add to the hypervolume, relative
-    flat_for: int = 0  # how often in a row it was under the budget's
-    seconds: dict[str, float] = field(default_factory=dict)  # where the time went: train, trace, measure, ...
+    flatness: float | None = None  # expected relative gain of hypervolume of one more trial
+    flat_for: int = 0  # number of times in a row that it was below the budget's
+    seconds: dict[str, float] = field(default_factory=dict)  # by kind of work: train, trace, measure, ...
     ended_by: str = ""
     interrupted: bool = False  # by Ctrl-C
     starting: float | None = None  # seconds until the first worker began its first job
+    record_problem: str = ""  # why MLflow does not take writes at the moment; '' if it does
+    undelivered: int = 0  # trials that wait in the spool until MLflow takes them
 
     @property
     def elapsed(self) -> float:
@@ -47,14 +49,18 @@ class Status:
 
     @property
     def seconds_left(self) -> float:
-        """What is left of the time that the search may take; infinite where that is not limited."""
+        """Seconds that remain; infinite without a time limit."""
         seconds = self.budget.seconds
         return math.inf if seconds is None else max(0.0, seconds - self.elapsed)
 
-    def division(self, workers: int) -> dict[str, float]:
-        """Give the shares of the workers' time, by what it was spent on; they sum to 1.
+    def add_seconds(self, name: str, seconds: float) -> None:
+        """Add to the time of a kind of work."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
-        `end`: nothing was left to begin while others trained to their end; `wait`: all that is left over.
+    def worker_time(self, workers: int) -> dict[str, float]:
+        """Return the shares of the workers' time by kind of work; they sum to 1.
+
+        `start`: before the first job; `end`: no new work was left while others trained; `wait`: the rest.
         """
         total = max(1, workers) * self.elapsed
         shares = {name: self.seconds.get(name, 0.0) / total for name in WORK}
@@ -65,5 +71,5 @@ class Status:
 
     @property
     def numbered(self) -> int:
-        """How many trials have begun."""
+        """Number of trials that have begun."""
         return len(self.trials) + sum(number not in self.trials for number in self.running)

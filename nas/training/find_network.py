@@ -66,7 +66,7 @@ def find_network(which: str, choice: DataChoice) -> Network:
 
 def _of_trial(name: str | None, number: int, choice: DataChoice) -> Network:
     record = Record.open(name)
-    trial, plan = find_trial(record, number), Plan.of(record.config)
+    trial, plan = find_trial(record, number), Plan.parse(record.config)
     label = f"{record.name}-{number}"
     seed = plan.seed if choice.seed is None else choice.seed
     if choice.source is not None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["hypervolume", "knee", "non_dominated", "normalized"]
+__all__ = ["hypervolume", "knee", "non_dominated", "scale_to_unit"]
 
 
 def non_dominated(points: np.ndarray) -> np.ndarray:
-    """Say for each row of points (n, objectives) whether no other dominates it; equal points all stay."""
+    """Return for each row of points (n, objectives) whether it is not dominated.
+
+    A point is not dominated if no other point is at least as good in every objective and better in one. Of
+    equal points all are kept.
+    """
     import moocore
 
     if len(points) == 0:
@@ -18,7 +22,7 @@ def non_dominated(points: np.ndarray) -> np.ndarray:
 
 
 def hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
-    """Give the volume between points (n, objectives) and a reference point that is worse in each."""
+    """Return the volume between points (n, objectives) and a reference point that is worse in each."""
     import moocore
 
     if len(points) == 0:
@@ -26,8 +30,8 @@ def hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
     return float(moocore.hypervolume(np.asarray(points, dtype=float), ref=np.asarray(reference, dtype=float)))
 
 
-def normalized(points: np.ndarray) -> np.ndarray:
-    """Map each coordinate of points (n, objectives) to 0 (least) .. 1 (greatest), a constant one to 0."""
+def scale_to_unit(points: np.ndarray) -> np.ndarray:
+    """Scale each coordinate of points (n, objectives) to 0 (least) .. 1 (greatest), a constant one to 0."""
     points = np.asarray(points, dtype=float)
     low = points.min(axis=0)
     span = points.max(axis=0) - low
@@ -36,12 +40,11 @@ def normalized(points: np.ndarray) -> np.ndarray:
 
 
 def knee(points: np.ndarray) -> int:
-    """Give the row of a front's points (n, objectives) that bulges most towards the ideal point.
+    """Return the index of the knee of a front's points (n, objectives).
 
-    That is the point farthest below the plane through the extremes once each coordinate is mapped to
-    0..1: where giving up a little of one objective stops to gain much of another (Das, 1999,
-    doi:10.1007/BF01195985). Ties go to the first. Raises ValueError for no points.
+    The knee is the point farthest below the plane through the extremes, with each coordinate scaled to 0..1
+    (Das, 1999, doi:10.1007/BF01195985). Ties go to the first. Raises ValueError for no points.
     """
     if len(points) == 0:
         raise ValueError("a knee needs at least one point")
-    return int(np.argmin(normalized(points).sum(axis=1)))
+    return int(np.argmin(scale_to_unit(points).sum(axis=1)))

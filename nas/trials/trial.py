@@ -1,4 +1,4 @@
-"""What a search is for and what came of one candidate: Objective, Limit, Trial."""
+"""Objectives and limits of a search, and the trial of one candidate."""
 
 from __future__ import annotations
 
@@ -24,93 +24,93 @@ __all__ = [
 ]
 
 State = Literal["running", "complete", "stopped", "over_limit", "failed"]
-"""complete: trained to full length; stopped: trained less and not promoted; over_limit: never trained."""
+"""complete: trained to full length; stopped: trained less, not promoted (yet); over_limit: never trained."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One quantity a search improves."""
+    """A quantity that a search optimizes."""
 
     name: str  # the key of the value in Trial.values and in `--json`, with its unit: latency_ms
     maximize: bool = False
-    trained: bool = False  # True: known only by training; False: known before
+    trained: bool = False  # True: a quality, known only by training; False: a cost, known before
     text: str = ""  # one line for --help
 
 
 OBJECTIVES: Mapping[str, Objective] = {
-    "accuracy": Objective("accuracy", True, True, "share of validation images classified right"),
+    "accuracy": Objective("accuracy", True, True, "share of validation images that are classified correctly"),
     "mean_iou": Objective("mean_iou", True, True, "mean intersection over union (segmentation)"),
     "params": Objective("params", text="parameters, trainable or not"),
-    "flops": Objective("flops", text="floating-point operations an image (2 x multiply-adds)"),
-    "latency": Objective("latency_ms", text="milliseconds an image, median, from the LiteRT file"),
+    "flops": Objective("flops", text="floating-point operations per image (2 x multiply-adds)"),
+    "latency": Objective("latency_ms", text="milliseconds per image, median, of the LiteRT file"),
     "size": Objective("size_bytes", text="bytes of the LiteRT file"),
     "memory": Objective("peak_bytes", text="peak bytes of activations at batch 1, float32"),
 }
-"""What `--objectives` takes, by the name it takes."""
+"""The objectives by the name that `--objectives` takes."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The greatest value a candidate may have; nothing over it is trained."""
+    """The greatest value that a candidate may have; a candidate over it is not trained."""
 
     name: str
     maximum: float
 
     def excess(self, values: Mapping[str, float]) -> float:
-        """Say by which factor less one the value is over the limit; 0.0 where it is met or not known."""
+        """Return the value divided by the limit, minus 1; 0.0 if the limit is met or the value unknown."""
         value = values.get(self.name, 0.0)
         return max(0.0, value / self.maximum - 1.0)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate and what is known of it.
+    """A candidate and what is known of it.
 
     Life of a trial: an engine proposes a setting; its costs are screened (over a limit it ends as
-    `over_limit`); it trains; it ends as `complete`, as `stopped` at fewer epochs, or as `failed`
-    with a reason. The engine is told once at each end, and again when a stopped trial went further.
+    `over_limit`); it is trained; it ends as `complete`, as `stopped` after fewer epochs, or as `failed` with
+    a reason. The engine observes each end, and the trial again when a stopped trial was trained further.
     """
 
     number: int
     setting: Setting
     id: str  # the architecture's id: equal ids are equal networks
     state: State
-    values: Mapping[str, float] = field(default_factory=dict)  # every quality and cost known, by name
-    epochs: int = 0  # the training that the quality in `values` comes from
+    values: Mapping[str, float] = field(default_factory=dict)  # all known qualities and costs by name
+    epochs: int = 0  # trained so far: the quality in `values` is that of the last epoch
     reason: str = ""  # why it failed, or which limit it is over
-    curve: Sequence[Mapping[str, float]] = ()  # a mapping for each epoch: loss, accuracy, val_loss, ...
+    curve: Sequence[Mapping[str, float]] = ()  # one mapping per epoch: loss, accuracy, val_loss, ...
     seconds: Mapping[str, float] = field(default_factory=dict)  # where its time went: train, trace, ...
     architecture: Architecture | None = None  # None only for a row of a table
     training: Training = field(default_factory=Training)
     run_id: str = ""  # MLflow's, once it is logged
 
     @property
-    def seconds_an_epoch(self) -> float:
-        """Seconds that an epoch took, with its validation; nan where that is not known."""
+    def seconds_per_epoch(self) -> float:
+        """Mean seconds of an epoch with its validation; nan if unknown."""
         steady = sum(self.seconds.get(name, 0.0) for name in ("train", "validate"))
         return steady / self.epochs if steady and self.epochs else math.nan
 
     @property
     def seconds_once(self) -> float:
-        """Seconds that went into anything but epochs."""
+        """Seconds that were spent on building, tracing and saving."""
         return sum(self.seconds.get(name, 0.0) for name in ("build", "trace", "save"))
 
     def seconds_to(self, epochs: int) -> float:
-        """Expect the seconds to go on to so many epochs, by those so far; nan where they are not known."""
-        return self.seconds_an_epoch * (epochs - self.epochs)
+        """Return the predicted seconds to train on to `epochs` in total; nan if unknown."""
+        return self.seconds_per_epoch * (epochs - self.epochs)
 
     @property
     def design(self) -> Design:
-        """What was trained; raises ValueError for a row of a table."""
+        """The architecture and its training; raises ValueError for a row of a table."""
         if self.architecture is None:
             raise ValueError(f"trial {self.number} has no architecture")
         return Design.model_construct(architecture=self.architecture, training=self.training)
 
 
 def parse_objectives(names: Iterable[str]) -> tuple[Objective, ...]:
-    """Turn names as a user writes them into objectives.
+    """Return the objectives that a user named.
 
-    Raises InputError for an unknown or repeated name, and where none is known only by training.
+    Raises InputError for an unknown or repeated name, and if none of them is a quality.
     """
     found: list[Objective] = []
     for name in names:
@@ -118,9 +118,9 @@ def parse_objectives(names: Iterable[str]) -> tuple[Objective, ...]:
             (known for known in OBJECTIVES.values() if known.name == name), None
         )
         if objective is None:
-            raise InputError(f"an objective must be known, got '{name}'; {nearest(name, OBJECTIVES)}")
+            raise InputError(f"unknown objective '{name}'; {nearest(name, OBJECTIVES)}")
         if objective in found:
-            raise InputError(f"an objective may be given once, got '{name}' twice; leave one out")
+            raise InputError(f"an objective must be named once, got '{name}' twice; omit one")
         found.append(objective)
     if not any(objective.trained for objective in found):
         raise InputError(
@@ -130,7 +130,7 @@ def parse_objectives(names: Iterable[str]) -> tuple[Objective, ...]:
 
 
 def minimization_points(trials: Sequence[Trial], objectives: Sequence[Objective]) -> np.ndarray:
-    """Give the objectives' values as an array (trials, objectives) of which all are to be minimized."""
+    """Return the objectives' values as an array (trials, objectives), signed so that all are minimized."""
     signs = [-1.0 if objective.maximize else 1.0 for objective in objectives]
     return np.array(
         [

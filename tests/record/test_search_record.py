@@ -365,9 +365,9 @@ FULL = """
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     for number in range(1, 60):
         logged = record.log(trial(number, epochs=50))
-        if record.problem:
+        if record.delivery_problem:
             break
-    print(number, record.problem, sep="|", flush=True)
+    print(number, record.delivery_problem, sep="|", flush=True)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
     try:
         record.log(trial(number + 1))
@@ -387,7 +387,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert said == ""
     assert [each.number for each in Record.open().trials()] == list(range(int(number) + 1))
     record = Record.resume()
-    assert record.waiting == 0
+    assert record.undelivered == 0
     record.finish("complete")
     assert all(each.run_id for each in Record.open().trials())
     assert not Path("mlruns/spool/full").exists()
@@ -447,8 +447,8 @@ def test_a_server_that_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.M
     record.mark_front([2], 0.5, 4)
     record.attach({"front.csv": "trial\n2\n"})
     record.finish("interrupted")
-    assert "nothing answers there; start the server" in record.problem
-    assert record.waiting == 2
+    assert "nothing answers there; start the server" in record.delivery_problem
+    assert record.undelivered == 2
     assert record.file(second).read_bytes() == b"weights"
     with pytest.raises(RecordError, match="be opened: nothing answers there"):
         Record.open("far")
@@ -457,7 +457,7 @@ def test_a_server_that_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.M
     try:
         assert [each.number for each in Record.open("far").trials()] == [0, 1, 2, 3]
         again = Record.resume("far")
-        assert (again.waiting, again.problem) == (0, "")
+        assert (again.undelivered, again.delivery_problem) == (0, "")
         again.finish("complete")
         found = Record.open("far").trials()
         assert found[0] == third

@@ -1,4 +1,4 @@
-"""Pictures of predictions: what is drawn where."""
+"""Pictures of predictions: position and colour of each part."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import numpy as np
 from PIL import Image
 
 from nas.report import picture_html
-from nas.report.segmentation_pictures import comparison, palette
+from nas.report.segmentation_pictures import class_colours, draw_comparison
 
 
-def test_image_mask_and_prediction_stand_side_by_side_in_the_classes_colours():
+def test_image_mask_and_prediction_are_drawn_side_by_side():
     image = np.zeros((1, 4, 6, 3), np.uint8)
     image[0, :, :, 1] = 200
     masks = np.array([[[0, 0, 0, 1, 1, 255]] * 4])
     predicted = np.array([[[1, 1, 1, 0, 0, 2]] * 4])
-    png = comparison(image, masks, predicted, ("sky", "road", "car"))
+    png = draw_comparison(image, masks, predicted, ("sky", "road", "car"))
     drawn = np.asarray(Image.open(io.BytesIO(png)))
     width = drawn.shape[1] // 3
     step = (width - 4) / 6
     assert tuple(drawn[10, 10]) == (0, 200, 0)
-    for column, (label, guess) in enumerate(zip(masks[0, 0], predicted[0, 0], strict=True)):
+    for column, (label, prediction) in enumerate(zip(masks[0, 0], predicted[0, 0], strict=True)):
         x = int((column + 0.5) * step)
-        expected = palette(3)[label] if label < 3 else [128, 128, 128]
+        expected = class_colours(3)[label] if label < 3 else [128, 128, 128]
         assert list(drawn[10, width + x]) == list(expected)
-        assert list(drawn[10, 2 * width + x]) == list(palette(3)[guess])
+        assert list(drawn[10, 2 * width + x]) == list(class_colours(3)[prediction])
 
 
-def test_colours_differ_and_the_page_holds_the_picture():
-    assert len(np.unique(palette(30), axis=0)) == 30
+def test_colours_differ_and_the_page_contains_the_picture():
+    assert len(np.unique(class_colours(30), axis=0)) == 30
     page = picture_html(b"\x89PNG", "A title")
     assert "data:image/png;base64,iVBORw==" in page
     assert "<h1>A title</h1>" in page

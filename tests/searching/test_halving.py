@@ -1,4 +1,4 @@
-"""Halving: who goes on, with several objectives."""
+"""Successive halving with several objectives: which trials are promoted."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ def trial(number: int, accuracy: float, params: float, epochs: int = 1, full: in
     )
 
 
-def out_of_reach() -> Trial:
-    """One trained in full that was poor at first, cheap, and then better than all: none is ahead of it."""
+def best_at_full_length() -> Trial:
+    """Return a cheap trial that was poor at the rungs and is better than all at full length.
+
+    Next to it no trial is ahead of those that were trained further, so that rule promotes none.
+    """
     ended = trial(99, 0.01, 1, epochs=9)
     return replace(ended, values={**ended.values, "accuracy": 0.999})
 
@@ -40,25 +43,25 @@ def test_rungs(epochs, reduction, expected):
     assert rungs(epochs, reduction) == expected
 
 
-def test_one_in_reduction_goes_on_where_costs_are_equal():
-    rule = Halving((1, 3, 9), 3, (ACCURACY, PARAMS), examples=10**6)
+def test_one_in_reduction_is_promoted_at_equal_costs():
+    halving = Halving((1, 3, 9), 3, (ACCURACY, PARAMS), examples=10**6)
     trials = [trial(number, 0.1 * number, 1000) for number in range(6)]
-    assert set(rule.promotable([*trials, out_of_reach()])) == {5}  # 4 is beaten by 5 at equal cost
-    assert rule.promotable([trials[1], out_of_reach()]) == []
-    assert rule.promotable(trials, busy=frozenset({5})) == []
+    assert set(halving.promotable([*trials, best_at_full_length()])) == {5}  # 5 dominates 4 at equal cost
+    assert halving.promotable([trials[1], best_at_full_length()]) == []
+    assert halving.promotable(trials, busy=frozenset({5})) == []
 
 
-def test_without_costs_it_is_plain_successive_halving():
-    rule = Halving((1, 3, 9), 3, (ACCURACY,), examples=4)
+def test_without_costs_the_best_are_promoted():
+    halving = Halving((1, 3, 9), 3, (ACCURACY,), examples=4)
     trials = [trial(number, 0.05 * number, 1000) for number in range(9)]
-    assert set(rule.promotable(trials)) == {8, 7, 6}
+    assert set(halving.promotable(trials)) == {8, 7, 6}
 
 
-def test_a_small_network_is_not_ended_by_a_large_ones_accuracy():
-    rule = Halving((1, 3, 9), 3, (ACCURACY, PARAMS), examples=10_000)
+def test_a_small_network_is_compared_with_small_ones():
+    halving = Halving((1, 3, 9), 3, (ACCURACY, PARAMS), examples=10_000)
     rng = np.random.default_rng(0)
     trials = [trial(n, 0.5 + 0.02 * n + rng.normal() * 0.002, 100 * 1.5**n) for n in range(24)]
-    chosen = sorted(rule.promotable([*trials, out_of_reach()]))
+    chosen = sorted(halving.promotable([*trials, best_at_full_length()]))
     by_accuracy = sorted(range(24), key=lambda n: -trials[n].values["accuracy"])[: len(chosen)]
     assert chosen != sorted(by_accuracy)
     assert chosen[0] < 6
@@ -66,68 +69,70 @@ def test_a_small_network_is_not_ended_by_a_large_ones_accuracy():
     assert len(chosen) <= 24 // 3
 
 
-def test_a_tiny_network_that_a_no_dearer_one_beats_does_not_go_on():
-    rule = Halving((1, 3), 3, (ACCURACY, PARAMS, FLOPS), examples=1000)
+def test_a_dominated_tiny_network_is_not_promoted():
+    halving = Halving((1, 3), 3, (ACCURACY, PARAMS, FLOPS), examples=1000)
     good = [trial(n, 0.9, 100 + n) for n in range(3)]
     bad = [trial(10 + n, 0.2, 1000 + n) for n in range(9)]
-    assert set(rule.promotable([*good, *bad])) <= {0, 1, 2}
+    assert set(halving.promotable([*good, *bad])) <= {0, 1, 2}
 
 
-def test_noise_alone_does_not_end_a_network():
+def test_a_difference_within_noise_does_not_stop_a_network():
     few, many = (Halving((1, 3), 2, (ACCURACY, PARAMS), examples=n) for n in (50, 10**6))
     trials = [trial(0, 0.91, 10), trial(1, 0.90, 20), trial(2, 0.5, 20), trial(3, 0.5, 20)]
     assert set(few.promotable(trials)) == {0, 1}
     assert set(many.promotable(trials)) == {0}
 
 
-def test_higher_rungs_come_first_and_compare_at_equal_epochs():
-    rule = Halving((1, 3, 9), 3, (ACCURACY,), examples=100)
+def test_higher_rungs_come_first_and_trials_are_compared_at_equal_epochs():
+    halving = Halving((1, 3, 9), 3, (ACCURACY,), examples=100)
     trials = [trial(n, 0.1 * n, 1, epochs=3 if n >= 6 else 1) for n in range(9)]
-    assert rule.promotable(trials) == [8]
-    assert rule.next_rung(0) == 1
-    assert rule.next_rung(1) == 3
-    assert rule.next_rung(3) == 9
+    assert halving.promotable(trials) == [8]
+    assert halving.next_rung(0) == 1
+    assert halving.next_rung(1) == 3
+    assert halving.next_rung(3) == 9
 
 
-def test_failed_and_over_limit_trials_do_not_count():
-    rule = Halving((1, 3), 3, (ACCURACY,), examples=100)
+def test_failed_trials_are_ignored():
+    halving = Halving((1, 3), 3, (ACCURACY,), examples=100)
     failed = Trial(number=9, setting={}, id="9", state="failed")
-    assert rule.promotable([trial(0, 0.5, 1), out_of_reach()]) == []
-    assert rule.promotable([trial(0, 0.5, 1), out_of_reach(), failed]) == []
+    assert halving.promotable([trial(0, 0.5, 1), best_at_full_length()]) == []
+    assert halving.promotable([trial(0, 0.5, 1), best_at_full_length(), failed]) == []
 
 
-def test_what_is_quick_and_on_the_front_goes_on_at_once():
-    rule = Halving((1, 3, 9), 9, (ACCURACY, PARAMS), examples=10**6)
-    took = [(0.5, 10), (0.7, 20), (0.65, 30)]  # the last is beaten by the second
-    trials = [trial(n, accuracy, params) for n, (accuracy, params) in enumerate(took)]
+def test_a_front_member_is_promoted_at_once_if_that_is_quick():
+    halving = Halving((1, 3, 9), 9, (ACCURACY, PARAMS), examples=10**6)
+    results = [(0.5, 10), (0.7, 20), (0.65, 30)]  # the second dominates the last
+    trials = [trial(n, accuracy, params) for n, (accuracy, params) in enumerate(results)]
     slow = [replace(t, seconds={"trace": 1.0, "train": 4.0}) for t in trials]
-    done = out_of_reach()
-    assert rule.promotable([slow[0], done]) == []  # too few for one in nine
+    done = best_at_full_length()
+    assert halving.promotable([slow[0], done]) == []  # too few to promote one in nine
     quick = [replace(t, seconds={"trace": 1.0, "train": 0.1}) for t in trials]
-    assert rule.promotable([quick[0], slow[2], done]) == [0]
-    assert set(rule.promotable([*quick, done])) == {0, 1}
-    assert rule.promotable([trials[0], done]) == []  # how long they took is not known
+    assert halving.promotable([quick[0], slow[2], done]) == [0]
+    assert set(halving.promotable([*quick, done])) == {0, 1}
+    assert halving.promotable([trials[0], done]) == []  # their times are unknown
 
 
-def test_what_is_ahead_of_all_that_were_trained_further_goes_on_at_once():
-    rule = Halving((1, 3, 9), 9, (ACCURACY, PARAMS), examples=1000)
+def test_a_front_member_ahead_of_all_that_were_trained_further_is_promoted_at_once():
+    halving = Halving((1, 3, 9), 9, (ACCURACY, PARAMS), examples=1000)
     first = [trial(0, 0.5, 10), trial(1, 0.7, 20)]
-    assert set(rule.promotable(first)) == {0, 1}  # nothing went further yet
-    assert rule.promotable(first, busy=frozenset({0})) == [1]  # better than what goes on costs less
-    assert rule.promotable(first, busy=frozenset({1})) == [0]  # cheaper than all that go on
+    assert set(halving.promotable(first)) == {0, 1}  # no trial was trained further yet
+    assert halving.promotable(first, busy=frozenset({0})) == [
+        1
+    ]  # better than the cheaper one that was promoted
+    assert halving.promotable(first, busy=frozenset({1})) == [0]  # cheaper than all that were promoted
     at_full_length = [trial(2, 0.6, 10, epochs=9), trial(3, 0.75, 20, epochs=9)]
-    assert rule.promotable([*first, *at_full_length]) == []
-    for accuracy, expected in ((0.77, []), (0.79, [4])):  # by less and by more than two deviations
-        assert rule.promotable([*first, *at_full_length, trial(4, accuracy, 20)]) == expected
+    assert halving.promotable([*first, *at_full_length]) == []
+    for accuracy, expected in ((0.77, []), (0.79, [4])):  # by less and by more than two standard errors
+        assert halving.promotable([*first, *at_full_length, trial(4, accuracy, 20)]) == expected
 
 
 @pytest.mark.parametrize(("busy", "expected"), [((), [0]), ((0,), [])])
-def test_without_costs_only_the_best_is_ahead(busy, expected):
-    rule = Halving((1, 3), 3, (ACCURACY,), examples=1000)
-    assert rule.promotable([trial(0, 0.7, 1), trial(1, 0.6, 1)], busy=frozenset(busy)) == expected
+def test_without_costs_only_the_best_trial_is_ahead(busy, expected):
+    halving = Halving((1, 3), 3, (ACCURACY,), examples=1000)
+    assert halving.promotable([trial(0, 0.7, 1), trial(1, 0.6, 1)], busy=frozenset(busy)) == expected
 
 
-def test_seconds_to_go_on_are_those_of_the_epochs_so_far():
+def test_seconds_to_train_on_are_predicted_from_the_epochs_so_far():
     ended = replace(trial(0, 0.5, 10, epochs=3), seconds={"build": 9.0, "train": 4.0, "validate": 2.0})
     assert ended.seconds_to(9) == pytest.approx(12.0)
     assert np.isnan(trial(0, 0.5, 10).seconds_to(9))

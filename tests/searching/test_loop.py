@@ -1,4 +1,4 @@
-"""The loop: a real space, engine and screen; a made-up training whose accuracy follows the cost."""
+"""The search loop with a real space, screen and halving, and a simulated training."""
 
 from __future__ import annotations
 
@@ -34,41 +34,41 @@ SPACE = {
 OBJECTIVE = (OBJECTIVES["accuracy"], OBJECTIVES["params"])
 
 
-class Random:
-    """An engine that learns nothing and remembers what it was told."""
+class RandomEngine:
+    """An engine that proposes at random and records the trials that it observes."""
 
     def __init__(self, space: SearchSpace) -> None:
-        self.space, self.rng, self.told = space, np.random.default_rng(0), []
+        self.space, self.rng, self.observed = space, np.random.default_rng(0), []
 
     def ask(self):
         return sample(self.space.open_values, self.rng)
 
     def tell(self, trial):
-        self.told.append(trial)
+        self.observed.append(trial)
 
     def flatness(self):
         return None
 
 
-class Kept:
+class MemoryLog:
     """A log in memory."""
 
     def __init__(self) -> None:
-        self.trials, self.refused, self.writes = {}, [], Counter()
+        self.trials, self.rejected, self.writes = {}, [], Counter()
 
     def trial(self, trial, files):
         self.trials[trial.number] = trial
         self.writes[trial.number] += 1
 
     def over_limit(self, trial):
-        self.refused.append(trial)
+        self.rejected.append(trial)
 
     def checkpoint(self, number):
-        return Path(f"kept/{number}")
+        return Path(f"logged/{number}")
 
 
-class Trainer:
-    """Gives an accuracy that grows with widths and epochs, for some networks faster than for others."""
+class SimulatedTraining:
+    """Returns an accuracy that grows with widths and epochs, for some networks faster than for others."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -79,8 +79,8 @@ class Trainer:
         size = sum(stage.width for stage in architecture.stages) * (0.1 + int(architecture.id, 16) / 16**12)
         if architecture.stages[0].width == 7777:
             raise EvaluationError("the loss is not finite")
-        known = job.resume.name.split("@") if job.resume else ["", "0"]  # kept/3 is of a first rung
-        past = int(known[1]) if len(known) == 2 else 1
+        resumed = job.resume.name.split("@") if job.resume else ["", "0"]  # logged/3 is of a first rung
+        past = int(resumed[1]) if len(resumed) == 2 else 1
         accuracy = [1 - math.exp(-size / 40) * (0.5 + 0.5 / epoch) for epoch in range(1, job.epochs + 1)]
         curve = [{"epoch": float(e + 1), "val_accuracy": a} for e, a in enumerate(accuracy)][past:]
         values = {"accuracy": accuracy[-1] + 0.001 * (job.seed // 1000)}
@@ -88,70 +88,73 @@ class Trainer:
         return Evaluation(values, job.epochs, tuple(curve), {"train": 1.0}, checkpoint, 1.0)
 
 
-def made(tmp_path, trials=10, limits=(), repeats=1, steps=(1, 3, 9), data=SPACE):
+def create(tmp_path, trials=10, limits=(), repeats=1, steps=(1, 3, 9), data=SPACE, executor=None, meter=None):
     space = SearchSpace(data).bind((8, 8, 1), 10)
-    screen = Screen(space, OBJECTIVE, limits)
+    objectives = (*OBJECTIVE, OBJECTIVES["latency"]) if meter else OBJECTIVE
+    screen = Screen(space, objectives, limits, meter)
     screen.check_limits()
-    trainer, log, engine, status = Trainer(), Kept(), Random(space), Status(Budget(trials))
+    training, log = executor.training if executor else SimulatedTraining(), MemoryLog()
+    engine, status = RandomEngine(space), Status(Budget(trials))
     search = Search(
-        screen, engine, InProcess(trainer), Halving(steps, 3, OBJECTIVE), log,
+        screen, engine, executor or InProcess(training), Halving(steps, 3, OBJECTIVE), log,
         TrialTraining(tmp_path, tmp_path, repeats=repeats), status,
     )  # fmt: skip
-    return search, trainer, log, engine
+    return search, training, log, engine
 
 
 def show(_: Status) -> None:
     pass
 
 
-def test_every_trial_is_another_network_and_is_told_and_kept(tmp_path):
-    search, _trainer, log, engine = made(tmp_path, trials=12)
+def test_every_trial_is_a_different_network_and_is_observed_and_logged(tmp_path):
+    search, _training, log, engine = create(tmp_path, trials=12)
     search.run(show)
     ids = [trial.id for trial in log.trials.values()]
     assert len(ids) == len(set(ids)) == 12
     assert search.status.ended_by == "12 trials"
-    assert {trial.number for trial in engine.told} == set(range(12))
+    assert {trial.number for trial in engine.observed} == set(range(12))
     assert search.status.trials == log.trials
     assert search.status.duplicates > 0
 
 
-class Clock:
-    """A status whose time passes with each evaluation: ten seconds an epoch."""
+class ClockedTraining:
+    """A training that advances a simulated clock by ten seconds per epoch."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.seconds = trainer, 0.0
+    def __init__(self) -> None:
+        self.training, self.seconds = SimulatedTraining(), 0.0
 
     def __call__(self, job: Job) -> Evaluation:
-        found = self.trainer(job)
-        self.seconds += 10.0 * len(found.curve)
-        return replace(found, seconds={"train": 10.0 * len(found.curve)})
+        result = self.training(job)
+        self.seconds += 10.0 * len(result.curve)
+        return replace(result, seconds={"train": 10.0 * len(result.curve)})
 
 
-def test_when_the_time_is_nearly_up_the_front_is_trained_in_full(tmp_path, monkeypatch):
-    search, trainer, _, _ = made(tmp_path)
-    clock = Clock(trainer)
-    search._executor = InProcess(clock)
+def test_before_the_time_limit_the_front_is_trained_in_full(tmp_path, monkeypatch):
+    clock = ClockedTraining()
+    executor = InProcess(clock)
+    executor.training = clock.training
+    search, _, _, _ = create(tmp_path, executor=executor)
     search.status.budget = Budget(seconds=1000.0)
     monkeypatch.setattr(Status, "elapsed", property(lambda _: clock.seconds))
     search.run(show)
-    assert search.status.ended_by == "1000 s are over"
+    assert search.status.ended_by == "the time limit of 1000 s is reached"
     assert 900 < clock.seconds <= 1010
     trials = list(search.status.trials.values())
     assert len(trials) > 10
     full = [trial for trial in trials if trial.state == "complete"]
     best = max(trials, key=lambda trial: trial.values["accuracy"])
     assert best.state == "complete"
-    assert len(full) >= 8  # 6 where new ones are begun to the end
+    assert len(full) >= 8  # 6 if new trials are begun until the end
 
 
-def test_halving_trains_few_in_full_and_goes_on_from_checkpoints(tmp_path):
-    search, trainer, log, _ = made(tmp_path, trials=36)
+def test_halving_trains_few_in_full_and_resumes_from_checkpoints(tmp_path):
+    search, training, log, _ = create(tmp_path, trials=36)
     search.run(show)
     states = Counter(trial.state for trial in log.trials.values())
     assert 2 <= states["complete"] <= 12
     assert states["stopped"] >= 24
     per_trial: dict[int, list[Job]] = {}
-    for job in trainer.jobs:
+    for job in training.jobs:
         per_trial.setdefault(job.number, []).append(job)
     for number, jobs in per_trial.items():
         assert [job.epochs for job in jobs] == list((1, 3, 9)[: len(jobs)])
@@ -163,43 +166,45 @@ def test_halving_trains_few_in_full_and_goes_on_from_checkpoints(tmp_path):
         assert log.trials[number].seconds["train"] == len(jobs)
 
 
-def test_nothing_over_a_limit_is_trained(tmp_path):
-    search, _trainer, log, engine = made(tmp_path, trials=6, limits=(Limit("params", 1500),))
+def test_no_candidate_over_a_limit_is_trained(tmp_path):
+    search, _training, log, engine = create(tmp_path, trials=6, limits=(Limit("params", 1500),))
     search.run(show)
     assert all(trial.values["params"] <= 1500 for trial in log.trials.values())
-    assert log.refused
-    assert all(trial.values["params"] > 1500 for trial in log.refused)
-    assert all("params" in trial.reason and "over 1,500" in trial.reason for trial in log.refused)
-    assert len({trial.number for trial in log.refused}) == len(log.refused)
-    assert [trial for trial in engine.told if trial.state == "over_limit"] == log.refused
+    assert log.rejected
+    assert all(trial.values["params"] > 1500 for trial in log.rejected)
+    assert all(
+        "params is" in trial.reason and "over the limit 1,500" in trial.reason for trial in log.rejected
+    )
+    assert len({trial.number for trial in log.rejected}) == len(log.rejected)
+    assert [trial for trial in engine.observed if trial.state == "over_limit"] == log.rejected
 
 
-def test_a_limit_that_nothing_meets_is_found_at_the_start(tmp_path):
-    with pytest.raises(LimitError, match=r"at most 10, but the least in the space small is about 67;"):
-        made(tmp_path, limits=(Limit("params", 10),))
+def test_a_limit_that_no_network_meets_is_an_error_at_the_start(tmp_path):
+    with pytest.raises(LimitError, match=r"at most 10, but the least value in the space small is about 67;"):
+        create(tmp_path, limits=(Limit("params", 10),))
 
 
 def test_a_search_ends_when_the_space_is_exhausted(tmp_path):
     data = {"name": "tiny", "stages": [{"width": {"choice": [4, 8]}}]}
-    search, _trainer, log, _ = made(tmp_path, trials=50, data=data, steps=(1,))
+    search, _training, log, _ = create(tmp_path, trials=50, data=data, steps=(1,))
     search.run(show)
     assert len(log.trials) == 2
-    assert "every network of the space" in search.status.ended_by
+    assert "every network of the space within the limits" in search.status.ended_by
 
 
 def test_repeats_train_each_network_with_several_seeds(tmp_path):
-    search, trainer, log, _ = made(tmp_path, trials=3, repeats=3, steps=(2,))
+    search, training, log, _ = create(tmp_path, trials=3, repeats=3, steps=(2,))
     search.run(show)
-    assert Counter(job.number for job in trainer.jobs) == {0: 3, 1: 3, 2: 3}
-    assert len({job.seed for job in trainer.jobs}) == 3
-    assert len({job.folder for job in trainer.jobs}) == 9
+    assert Counter(job.number for job in training.jobs) == {0: 3, 1: 3, 2: 3}
+    assert len({job.seed for job in training.jobs}) == 3
+    assert len({job.folder for job in training.jobs}) == 9
     for trial in log.trials.values():
         assert trial.values["accuracy_std"] == pytest.approx(0.001 * np.std([0, 1, 2]))
 
 
-def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path):
+def test_a_failed_trial_is_logged_and_the_search_continues(tmp_path):
     data = {"name": "odd", "stages": [{"width": {"choice": [4, 7777, 8]}}]}
-    search, _trainer, log, _engine = made(tmp_path, trials=3, data=data, steps=(1,))
+    search, _training, log, _engine = create(tmp_path, trials=3, data=data, steps=(1,))
     search.run(show)
     states = {trial.architecture.stages[0].width: trial for trial in log.trials.values()}
     assert states[7777].state == "failed"
@@ -207,53 +212,54 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path):
     assert states[4].state == states[8].state == "complete"
 
 
-class Files:
-    """A meter that remembers how many jobs had been handed out at each measurement, and refuses some."""
+class RecordingMeter:
+    """A meter that records the jobs submitted before each measurement, and refuses the first files."""
 
-    def __init__(self, trainer: Trainer, refused: int = 0) -> None:
-        self.trainer, self.refused, self.seen = trainer, refused, []
+    def __init__(self, refused: int = 0) -> None:
+        self.jobs: list[Job] = []
+        self.refused, self.measurements = refused, []
 
     def predict(self, architecture):
         return {"latency_ms": 1.0, "size_bytes": 1000.0}, 0.1
 
     def measure(self, architecture):
-        self.seen.append((architecture.id, len(self.trainer.jobs)))
-        if len(self.seen) <= self.refused:
+        self.measurements.append((architecture.id, len(self.jobs)))
+        if len(self.measurements) <= self.refused:
             raise ConversionError("the runtime has no such operation")
         return {"latency_ms": 2.0, "size_bytes": 2000.0}
 
 
-def metered(tmp_path, limits=(), refused=0):
-    search, trainer, log, engine = made(tmp_path, trials=5)
-    meter = Files(trainer, refused)
-    search._screen = Screen(search._screen.space, (*OBJECTIVE, OBJECTIVES["latency"]), limits, meter)
+def run_with_meter(tmp_path, limits=(), refused=0):
+    meter = RecordingMeter(refused)
+    search, training, log, engine = create(tmp_path, trials=5, limits=limits, meter=meter)
+    meter.jobs = training.jobs
     search.run(show)
-    return meter, trainer, log, engine
+    return meter, training, log, engine
 
 
-def test_files_are_measured_once_their_networks_train(tmp_path):
-    meter, trainer, log, engine = metered(tmp_path)
-    started = {job.design.architecture.id: place for place, job in reversed(list(enumerate(trainer.jobs)))}
-    assert all(started[name] < jobs for name, jobs in meter.seen)
-    assert len(meter.seen) == 5
-    assert all(trial.values["latency_ms"] == 2.0 for trial in [*log.trials.values(), *engine.told])
+def test_a_file_is_measured_while_its_network_trains(tmp_path):
+    meter, training, log, engine = run_with_meter(tmp_path)
+    started = {job.design.architecture.id: n for n, job in reversed(list(enumerate(training.jobs)))}
+    assert all(started[name] < jobs for name, jobs in meter.measurements)
+    assert len(meter.measurements) == 5
+    assert all(trial.values["latency_ms"] == 2.0 for trial in [*log.trials.values(), *engine.observed])
 
 
-def test_files_are_measured_before_any_training_where_a_limit_depends_on_it(tmp_path):
-    meter, trainer, log, _ = metered(tmp_path, limits=[Limit("latency_ms", 1.5)])
-    assert not trainer.jobs
-    assert meter.seen
+def test_a_file_with_a_limit_is_measured_before_training(tmp_path):
+    meter, training, log, _ = run_with_meter(tmp_path, limits=[Limit("latency_ms", 1.5)])
+    assert not training.jobs
+    assert meter.measurements
     assert not log.trials
-    assert all(trial.reason == "latency_ms 2 over 1.5" for trial in log.refused)
+    assert all(trial.reason == "latency_ms is 2, over the limit 1.5" for trial in log.rejected)
 
 
-class Lined:
-    """An executor with two workers that ends a job whenever the search shows where it stands."""
+class QueueExecutor:
+    """An executor with two workers that ends one job whenever the search shows its status."""
 
     workers = 2
 
-    def __init__(self, trainer: Trainer, seconds: float) -> None:
-        self.trainer, self.seconds = trainer, seconds
+    def __init__(self, seconds: float) -> None:
+        self.training, self.seconds = SimulatedTraining(), seconds
         self.open: list[tuple[Job, Future[Evaluation]]] = []
 
     def submit(self, job: Job) -> Future[Evaluation]:
@@ -266,100 +272,98 @@ class Lined:
     def show(self, _: Status) -> None:
         if self.open:
             job, done = self.open.pop(0)
-            done.set_result(replace(self.trainer(job), seconds={"train": self.seconds}))
+            done.set_result(replace(self.training(job), seconds={"train": self.seconds}))
 
 
 @pytest.mark.parametrize(("seconds", "waiting"), [(60.0, 1), (0.001, 3)])
-def test_more_jobs_wait_where_trials_are_over_before_the_next_is_proposed(tmp_path, seconds, waiting):
-    search, trainer, log, engine = made(tmp_path, trials=20)
-    search._executor = lined = Lined(trainer, seconds)
+def test_more_jobs_are_queued_if_proposing_takes_as_long_as_training(tmp_path, seconds, waiting):
+    executor = QueueExecutor(seconds)
+    search, _training, log, engine = create(tmp_path, trials=20, executor=executor)
     propose, unfinished = engine.ask, []
 
     def ask():
-        unfinished.append(len(lined.open))
+        unfinished.append(len(executor.open))
         time.sleep(0.002)
         return propose()
 
     engine.ask = ask
-    search.run(lined.show)
+    search.run(executor.show)
     assert len(log.trials) == 20
     assert max(unfinished) + 1 == 2 * (1 + waiting)
 
 
-def test_no_worker_waits_for_the_files_of_trials_that_ended_together(tmp_path):
-    search, trainer, log, _ = made(tmp_path, trials=16, steps=(1,))
-    search._executor = lined = Lined(trainer, 60.0)
-    meter = Files(trainer)
-    search._screen = Screen(search._screen.space, (*OBJECTIVE, OBJECTIVES["latency"]), (), meter)
+def test_no_worker_waits_for_the_measurements_of_trials_that_ended_together(tmp_path):
+    executor, meter = QueueExecutor(60.0), RecordingMeter()
+    search, _training, log, _ = create(tmp_path, trials=16, steps=(1,), executor=executor, meter=meter)
     measure, unfinished = meter.measure, []
 
     def watched(architecture):
         if not search.status.ended_by:
-            unfinished.append(len(lined.open))
+            unfinished.append(len(executor.open))
         return measure(architecture)
 
     meter.measure = watched
 
-    shown = itertools.count(1)
+    calls = itertools.count(1)
 
-    def all_at_times(status: Status) -> None:
-        due = next(shown) % 3 == 0
-        while due and lined.open:
-            lined.show(status)
+    def end_all_at_every_third_call(status: Status) -> None:
+        due = next(calls) % 3 == 0
+        while due and executor.open:
+            executor.show(status)
 
-    search.run(all_at_times)
+    search.run(end_all_at_every_third_call)
     assert len(log.trials) == 16
     assert len(unfinished) > 6
-    assert min(unfinished) >= lined.workers
+    assert min(unfinished) >= executor.workers
 
 
-def test_in_this_process_each_trial_is_kept_before_the_next_trains(tmp_path):
-    search, trainer, log, _ = made(tmp_path, trials=6, steps=(1,))
+def test_in_process_each_trial_is_logged_before_the_next_is_trained(tmp_path):
+    search, training, log, _ = create(tmp_path, trials=6, steps=(1,))
     behind = []
-    search.run(lambda _: behind.append(len(trainer.jobs) - len(log.trials)))
+    search.run(lambda _: behind.append(len(training.jobs) - len(log.trials)))
     assert len(log.trials) == 6
     assert max(behind) == 0
 
 
-def test_jobs_that_end_together_are_taken_in_their_order(tmp_path):
-    search, trainer, log, _ = made(tmp_path, trials=24, steps=(1,))
-    search._executor = lined = Lined(trainer, 60.0)
-    lined.workers = 6
+def test_jobs_that_end_together_are_collected_in_order(tmp_path):
+    executor = QueueExecutor(60.0)
+    search, _training, log, _ = create(tmp_path, trials=24, steps=(1,), executor=executor)
+    executor.workers = 6
 
-    def all_at_once(status: Status) -> None:
-        while lined.open:
-            lined.show(status)
+    def end_all(status: Status) -> None:
+        while executor.open:
+            executor.show(status)
 
-    search.run(all_at_once)
+    search.run(end_all)
     assert list(log.trials) == list(range(24))
 
 
-def test_a_trial_whose_file_is_refused_while_it_trains_has_failed(tmp_path):
-    _, _, log, engine = metered(tmp_path, refused=2)
+def test_a_trial_fails_if_the_runtime_refuses_its_file(tmp_path):
+    _, _, log, engine = run_with_meter(tmp_path, refused=2)
     failed = [trial for trial in log.trials.values() if trial.state == "failed"]
     assert [trial.reason for trial in failed] == ["the runtime has no such operation"] * 2
     assert len(log.trials) == 5
-    assert sum(trial.state == "failed" for trial in engine.told) == 2
+    assert sum(trial.state == "failed" for trial in engine.observed) == 2
 
 
-def test_a_resumed_search_trains_nothing_twice_and_its_engine_knows_the_record(tmp_path):
-    first, _trainer, log, _ = made(tmp_path, trials=8)
+def test_a_resumed_search_trains_nothing_twice_and_its_engine_observes_the_record(tmp_path):
+    first, _training, log, _ = create(tmp_path, trials=8)
     first.run(show)
-    recorded = [*log.trials.values(), *log.refused]
-    second, again, _more, engine = made(tmp_path, trials=14)
+    recorded = [*log.trials.values(), *log.rejected]
+    second, again, _more, engine = create(tmp_path, trials=14)
     second.replay(recorded)
     second.run(show)
-    assert engine.told[: len(recorded)] == recorded
+    assert engine.observed[: len(recorded)] == recorded
     new = [job.number for job in again.jobs if job.resume is None]
     assert sorted(new) == list(range(8, 14))
     promoted = [job for job in again.jobs if job.number < 8]
-    assert all(job.resume == Path(f"kept/{job.number}") for job in promoted if job.epochs == 3)
+    assert all(job.resume == Path(f"logged/{job.number}") for job in promoted if job.epochs == 3)
     ids = [trial.id for trial in second.status.trials.values()]
     assert len(ids) == len(set(ids)) == 14
 
 
-def test_ctrl_c_ends_cleanly_with_what_has_ended(tmp_path):
-    search, _trainer, log, _ = made(tmp_path, trials=50)
+def test_ctrl_c_keeps_all_ended_trials(tmp_path):
+    search, _training, log, _ = create(tmp_path, trials=50)
 
     def press(status: Status) -> None:
         if len(status.trials) >= 4 and not status.interrupted:
@@ -372,8 +376,8 @@ def test_ctrl_c_ends_cleanly_with_what_has_ended(tmp_path):
     assert not search.status.running
 
 
-def test_starting_settings_come_first(tmp_path):
-    search, _trainer, log, _ = made(tmp_path, trials=3)
+def test_starting_settings_are_tried_first(tmp_path):
+    search, _training, log, _ = create(tmp_path, trials=3)
     names = ("stages.count", "stages.width", "stages.growth", "block.conv", "block.residual")
     start = [
         dict(zip(names, values, strict=True))
@@ -386,25 +390,25 @@ def test_starting_settings_come_first(tmp_path):
 
 
 def test_a_search_ends_when_the_front_stays_flat(tmp_path):
-    search, _, log, engine = made(tmp_path, trials=40, steps=(1,))
+    search, _, log, engine = create(tmp_path, trials=40, steps=(1,))
     search.status.budget = Budget(40, flat=0.01)
     gains = iter([0.5, 0.001, 0.5, *[0.001] * 37])
     engine.flatness = lambda: next(gains)
     search.run(show)
-    assert "expected to gain only 0.10%" in search.status.ended_by
-    assert 8 <= len(log.trials) < 20  # one low figure is no reason to stop, five in a row are
+    assert "expected to add only 0.10%" in search.status.ended_by
+    assert 8 <= len(log.trials) < 20  # one low figure is not a reason to stop, five in a row are
 
 
-def test_a_trial_keeps_few_kilobytes(tmp_path):
+def test_an_ended_trial_takes_few_kilobytes(tmp_path):
     shipped = SearchSpace.load(Path(__file__).parents[2] / "search_spaces" / "xception_like.yaml")
-    search, *_ = made(tmp_path, data=shipped.data)
-    kept = []
+    search, *_ = create(tmp_path, data=shipped.data)
+    sizes = []
     tracemalloc.start()
     for trials in (400, 900):
         search.status.budget, search.status.ended_by = Budget(trials), ""
         search.run(show)
         gc.collect()
-        kept.append(tracemalloc.get_traced_memory()[0])
+        sizes.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert len(search.status.trials) == 900
-    assert (kept[1] - kept[0]) / 500 < 10_000
+    assert (sizes[1] - sizes[0]) / 500 < 10_000

@@ -64,7 +64,9 @@ def test_a_prediction_rejects_only_candidates_that_are_certainly_over_a_limit(sp
 
 def test_a_latency_that_no_network_reaches_is_refused_with_the_least_possible(space):
     screen = Screen(space, WITH_LATENCY, (Limit("latency_ms", 1e-7),), SimulatedMeter())
-    with pytest.raises(LimitError, match=r"latency_ms must be at most 1e-07, but the least in the space"):
+    with pytest.raises(
+        LimitError, match=r"latency_ms must be at most 1e-07, but the least value in the space"
+    ):
         screen.check_limits()
 
 

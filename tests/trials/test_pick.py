@@ -1,4 +1,4 @@
-"""Which trial a user gets."""
+"""Picking a trial by rule, by number and with conditions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from nas.errors import InputError
 from nas.trials import Trial, parse_objectives, pick_trial
-from nas.trials.pick import Condition, conditions
+from nas.trials.pick import Condition, parse_conditions
 
 OBJECTIVES = parse_objectives(["accuracy", "params"])
 
@@ -35,25 +35,25 @@ TRIALS = [
         ("best", "params > 1000, params < 95000", 3),
     ],
 )
-def test_the_choice(choice, where, number):
+def test_pick(choice, where, number):
     assert pick_trial(TRIALS, OBJECTIVES, choice, where).number == number
 
 
-def test_conditions_are_read():
-    assert conditions("a<1 and b >= 2.5") == [Condition("a", "<", 1.0), Condition("b", ">=", 2.5)]
+def test_conditions_are_parsed():
+    assert parse_conditions("a<1 and b >= 2.5") == [Condition("a", "<", 1.0), Condition("b", ">=", 2.5)]
 
 
 @pytest.mark.parametrize(
-    ("choice", "where", "words"),
+    ("choice", "where", "message"),
     [
         ("bst", "", "did you mean 'best'"),
-        ("9", "", "a trial must be of this search, got 9"),
+        ("9", "", "the search has no trial 9"),
         ("best", "params << 3", "'params < 50000"),
         ("best", "parms < 3", "did you mean 'params'"),
         ("best", "params < 3", "no trial that meets 'params < 3'"),
         ("best", "params < 3e", "a condition must be"),
     ],
 )
-def test_what_cannot_be_chosen_is_said(choice, where, words):
-    with pytest.raises(InputError, match=words):
+def test_an_impossible_choice_is_one_clear_error(choice, where, message):
+    with pytest.raises(InputError, match=message):
         pick_trial(TRIALS, OBJECTIVES, choice, where)

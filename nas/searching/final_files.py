@@ -1,0 +1,38 @@
+"""The figures and tables that a search puts on its run in the record when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nas.backends import build_compiled_model
+from nas.data import Dataset
+from nas.evaluation import load_tensorflow, load_weights
+from nas.record import Record
+from nas.report import draw_predictions, figure_html, hypervolume_figure, pareto_figure, picture_html
+from nas.searching.plan import Plan
+from nas.trials import Trial, front_csv, hypervolume_curve, pareto_front, pick_trial
+
+__all__ = ["final_files"]
+
+
+def final_files(trials: Sequence[Trial], plan: Plan, record: Record, dataset: Dataset) -> dict[str, str]:
+    """Return the content of each file by its name.
+
+    These are the front as figure and as table, the hypervolume over trials, and for segmentation the
+    predictions of the best network.
+    """
+    objectives = plan.parsed_objectives()
+    curve = hypervolume_curve(trials, objectives, plan.bounds)
+    files = {
+        "front.html": figure_html(pareto_figure(trials, objectives, record.links(trials))),
+        "front.csv": front_csv(trials, objectives),
+        "hypervolume.html": figure_html(hypervolume_figure(curve)),
+    }
+    if plan.task == "segmentation" and pareto_front(trials, objectives):
+        best = pick_trial(trials, objectives, "best")
+        load_tensorflow()
+        model = build_compiled_model(best.design.architecture, best.training)
+        load_weights(model, record.file(best))
+        title = f"Trial {best.number}: validation images, masks, predictions"
+        files["predictions.html"] = picture_html(draw_predictions(model, dataset), title)
+    return files

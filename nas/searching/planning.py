@@ -1,0 +1,122 @@
+"""From options and data to a plan: defaults that depend on the data, the bound space, starting settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nas.architecture import Design
+from nas.data import Dataset
+from nas.device import FileCostMeter, LatencyOptions
+from nas.errors import InputError, SpaceError
+from nas.searching.plan import Plan, SearchOptions
+from nas.searching.screening import MEASURED, Screen
+from nas.space import SearchSpace, Setting, find_extreme, shipped
+from nas.trials import OBJECTIVES, Objective
+
+__all__ = [
+    "bind_space",
+    "complete_options",
+    "cost_bounds",
+    "create_meter",
+    "create_plan",
+    "starting_settings",
+]
+
+DEFAULT_COSTS = ("params", "latency")
+"""Objectives next to the quality, unless the user names others."""
+
+LARGE_DATA = 10_000
+"""From this number of training examples on, fewer epochs suffice, because an epoch has more steps."""
+
+CALIBRATION_EXAMPLES = 100
+"""Training examples that calibrate an int8 file."""
+
+
+def complete_options(options: SearchOptions, dataset: Dataset) -> SearchOptions:
+    """Fill in the defaults that depend on the data.
+
+    Raises InputError for objectives that do not fit the task.
+    """
+    quality = "mean_iou" if dataset.task == "segmentation" else "accuracy"
+    epochs = options.epochs or (27 if len(dataset.train) < LARGE_DATA else 9)
+    objectives = options.objectives or (quality, *DEFAULT_COSTS)
+    complete = options.model_copy(update={"objectives": objectives, "epochs": epochs})
+    parsed = complete.parsed_objectives()
+    for objective in parsed:
+        if objective.trained and objective.name != quality:
+            raise InputError(
+                f"objective {objective.name} does not fit {dataset.task} data such as '{dataset.name}'; "
+                f"use {quality}"
+            )
+    if OBJECTIVES[quality] not in parsed:
+        raise InputError(f"one objective must be {quality} for {dataset.task} data; add it to --objectives")
+    return complete
+
+
+def bind_space(space: SearchSpace, dataset: Dataset) -> SearchSpace:
+    """Return the space with input shape, classes and task of the data; raises SpaceError."""
+    return space.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale)
+
+
+def create_meter(
+    options: SearchOptions, space: SearchSpace, dataset: Dataset, progress: Callable[[str], None] | None
+) -> FileCostMeter | None:
+    """Return what measures latency and file size; None if no objective or limit needs them."""
+    needed = {objective.name for objective in options.parsed_objectives()} | set(options.limits)
+    if not needed & set(MEASURED):
+        return None
+    latency = LatencyOptions(
+        precision=options.precision, threads=options.latency_threads, runtime=options.runtime
+    )
+    return FileCostMeter(space, latency, dataset.train.x[:CALIBRATION_EXAMPLES], progress)
+
+
+def cost_bounds(screen: Screen, objectives: Sequence[Objective]) -> dict[str, tuple[float, float]]:
+    """Return the least and greatest value of each cost objective in the space."""
+    bounds = {}
+    for objective in objectives:
+        if not objective.trained:
+            read = screen.cost_reader(objective.name)
+            least, greatest = (find_extreme(screen.space, read, highest)[1] for highest in (False, True))
+            bounds[objective.name] = (least, max(greatest, least * 1.001))
+    return bounds
+
+
+def starting_settings(space: SearchSpace, names: Sequence[str]) -> list[Setting]:
+    """Return the settings of a bound space that build these networks, given as shipped names or files.
+
+    The network takes input and classes of the space. Raises SpaceError if one is not a point of the space.
+    """
+    settings: list[Setting] = []
+    for name in names:
+        closed = SearchSpace.load(name).data
+        for key in ("task", "input_shape", "classes", "rescale"):
+            closed[key] = space.data[key]
+        setting = space.setting_of(Design.from_dict(closed))
+        if setting is None:
+            raise SpaceError(
+                f"--start-from takes points of the space {space.name}, got '{name}', which is none; "
+                f"open more values in the space, or use one of {', '.join(shipped('models'))}"
+            )
+        settings.append(setting)
+    return settings
+
+
+def create_plan(
+    options: SearchOptions,
+    screen: Screen,
+    dataset: Dataset,
+    start: Sequence[Setting],
+    device: str,
+) -> Plan:
+    """Put the plan of a search together from complete options and a screen of the bound space."""
+    return Plan.parse(
+        {
+            **options.model_dump(),
+            "space": screen.space.data,
+            "start": tuple(start),
+            "device": device,
+            "fingerprint": dataset.fingerprint,
+            "bounds": cost_bounds(screen, options.parsed_objectives()),
+        }
+    )

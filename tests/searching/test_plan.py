@@ -1,0 +1,104 @@
+"""Options and plans: validation, defaults that depend on the data, and the recorded form."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from nas.errors import InputError, SpaceError
+from nas.searching import Plan, SearchOptions
+from nas.searching.planning import bind_space, complete_options, starting_settings
+from nas.space import SearchSpace
+
+
+class Data:
+    """The properties of a data set that a plan depends on."""
+
+    name, shape, rescale = "photos", (8, 8, 1), True
+
+    def __init__(self, examples: int = 100, task: str = "classification") -> None:
+        self.train, self.task = np.zeros(examples), task
+        self.classes = ("a", "b", "c")
+
+
+@pytest.mark.parametrize(("examples", "epochs"), [(9_999, 27), (10_000, 9)])
+def test_the_default_length_depends_on_the_number_of_examples(examples, epochs):
+    assert complete_options(SearchOptions(), Data(examples)).epochs == epochs
+    assert complete_options(SearchOptions(epochs=5), Data(examples)).epochs == 5
+
+
+@pytest.mark.parametrize(("task", "quality"), [("classification", "accuracy"), ("segmentation", "mean_iou")])
+def test_the_default_objectives_depend_on_the_task(task, quality):
+    assert complete_options(SearchOptions(), Data(task=task)).objectives == (quality, "params", "latency")
+
+
+@pytest.mark.parametrize(
+    ("objectives", "message"),
+    [
+        (
+            ("mean_iou", "params"),
+            "objective mean_iou does not fit classification data such as 'photos'; use accuracy",
+        ),
+        (("accuracy", "mean_iou"), "objective mean_iou does not fit"),
+    ],
+)
+def test_objectives_of_another_task_are_refused(objectives, message):
+    with pytest.raises(InputError, match=message):
+        complete_options(SearchOptions(objectives=objectives), Data())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"trials": 0}, "trials must be at least 1, got 0"),
+        ({"limits": {"params": 0}}, "a limit must be over 0, got 0 for params"),
+        ({"engine": "optuna", "sampler": "nsga"}, "did you mean 'nsga2'"),
+        (
+            {"engine": "cheap-aware", "sampler": "tpe"},
+            "engine cheap-aware has no sampler 'tpe'; omit --sampler",
+        ),
+        ({"objectives": ("params",)}, "one objective must be a quality"),
+        ({"objectves": ()}, "did you mean 'objectives'"),
+    ],
+)
+def test_impossible_options_are_one_clear_error(values, message):
+    with pytest.raises(InputError, match=message):
+        SearchOptions.parse(values)
+
+
+def test_a_plan_is_restored_from_json():
+    plan = Plan.parse(
+        {
+            "space": {"name": "small", "task": "classification"},
+            "objectives": ("accuracy", "params"),
+            "limits": {"params": 1000},
+            "start": ({"stages.width": 8},),
+            "bounds": {"params": (10, 1000)},
+        }
+    )
+    assert Plan.parse(json.loads(json.dumps(plan.model_dump(mode="json")))) == plan
+
+
+def test_every_option_has_a_description():
+    for model in (SearchOptions, Plan):
+        assert all(field.description for field in model.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [({}, 50), ({"trials": 5}, 5), ({"seconds": 60.0}, None), ({"trials": 5, "seconds": 60.0}, 5)],
+)
+def test_a_time_limit_alone_removes_the_default_number_of_trials(budget, expected):
+    assert SearchOptions(**budget).max_trials == expected
+
+
+def test_a_starting_network_must_be_a_point_of_the_space():
+    space = bind_space(SearchSpace.load("xception_like"), Data())
+    (setting,) = starting_settings(space, ["mini_xception"])
+    assert space.design(setting).architecture.classes == 3
+    with pytest.raises(
+        SpaceError, match="--start-from takes points of the space xception_like, got 'mnist_cnn'"
+    ):
+        starting_settings(space, ["mnist_cnn"])
