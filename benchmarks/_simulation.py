@@ -77,7 +77,7 @@ class Simulation:
         self.sampler: Sampler = start(run.sampler, self.table, run.seed, first)
         self.rows: list[int] = []  # trained to full length, in order of completion
         self.busy: list[tuple[float, int, int, bool]] = []  # end, number, row, whether proposed
-        self.known: dict[int, Trial] = {}
+        self.observed: dict[int, Trial] = {}
         self.clock = 0.0
         self.started = 0
 
@@ -99,13 +99,13 @@ class Simulation:
             row = self.table.row(setting)
             if row is None:
                 self.sampler.tell(self.table.trial(self.started, setting))
-            elif row in self.known:
-                self.sampler.tell(replace(self.known[row], setting=setting))
+            elif row in self.observed:
+                self.sampler.tell(replace(self.observed[row], setting=setting))
             elif row in running:
                 self.sampler.tell(Trial(self.started, setting, "", "failed", reason="it is running"))
             else:
                 return row, True
-        free = np.setdiff1d(np.arange(len(self.table.rows)), [*self.known, *running])
+        free = np.setdiff1d(np.arange(len(self.table.rows)), [*self.observed, *running])
         return int(self.rng.choice(free)), False
 
     def search(self) -> list[int]:
@@ -120,10 +120,10 @@ class Simulation:
                 heapq.heappush(self.busy, (self.clock + self.seconds(row), self.started, row, by_sampler))
                 self.started += 1
             self.clock, number, row, by_sampler = heapq.heappop(self.busy)
-            self.known[row] = self.table.trial(number, self.table.setting(row))
+            self.observed[row] = self.table.trial(number, self.table.setting(row))
             self.rows.append(row)
             if by_sampler:
-                self.sampler.tell(self.known[row])
+                self.sampler.tell(self.observed[row])
         return self.rows
 
     def search_low(self) -> list[tuple[float, int]]:
@@ -153,7 +153,7 @@ class Simulation:
                 number, row = len(trials), proposed[0]
                 trials.append(table.trial(number, table.setting(row), low=True))
                 spent += short
-                self.known[row] = trials[number]
+                self.observed[row] = trials[number]
             self.sampler.tell(trials[number])
         return [(when, row) for when, row in ended if when <= budget]
 

@@ -72,16 +72,16 @@ def repeated(networks: Sequence[Architecture], timed: Callable[[int], float]) ->
             begin = time.perf_counter()
             values[number, repeat] = timed(int(number))
             seconds[number, repeat] = time.perf_counter() - begin
-    spreads = values.std(axis=1, ddof=1) / values.mean(axis=1)
+    variations = values.std(axis=1, ddof=1) / values.mean(axis=1)
     ranks = [
         rank_agreement(values[:, one], values[:, two])
         for one, two in itertools.combinations(range(REPEATS), 2)
     ]
     return {
         "median_ms": [float(value) for value in np.median(values, axis=1)],
-        "cv_median": float(np.median(spreads)),
-        "cv_mean": float(spreads.mean()),
-        "cv_greatest": float(spreads.max()),
+        "cv_median": float(np.median(variations)),
+        "cv_mean": float(variations.mean()),
+        "cv_greatest": float(variations.max()),
         "spearman_mean": float(np.mean(ranks)),
         "spearman_least": float(np.min(ranks)),
         "seconds_each": float(np.median(seconds)),
