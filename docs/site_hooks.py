@@ -29,7 +29,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Point links to `benchmarks/results` and to files of the repository at their pages."""
     depth = page.file.src_uri.count("/")
-    markdown = markdown.replace("](" + "../" * (depth + 1) + "benchmarks/results/", "](" + "../" * depth + "benchmarks-results/")
+    markdown = markdown.replace(
+        "](" + "../" * (depth + 1) + "benchmarks/results/", "](" + "../" * depth + "benchmarks-results/"
+    )
     for name in REPOSITORY_FILES:
         markdown = markdown.replace("](" + "../" * (depth + 1) + name, "](" + "../" * depth + name)
     return markdown
