@@ -1,4 +1,4 @@
-"""Finds small, fast, accurate convolutional networks for your images and your device.
+"""Search for small, fast, accurate convolutional networks for your images and your device.
 
 import nas
 
@@ -29,7 +29,7 @@ __all__ = [
     "search",
 ]
 
-_HOMES = {
+_PACKAGE_OF = {
     "Architecture": "architecture",
     "Design": "architecture",
     "Found": "api",
@@ -42,7 +42,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that `import nas` takes no time."""
-    if name not in _HOMES:
+    """Import a public name when it is first used, so that `import nas` stays fast."""
+    if name not in _PACKAGE_OF:
         raise AttributeError(f"module 'nas' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"nas.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"nas.{_PACKAGE_OF[name]}"), name)

@@ -72,7 +72,7 @@ def test_a_package_states_its_purpose_and_exports_what_others_use(package):
         for module, name, _ in imports(path)
         if module == f"nas.{package}"
     }
-    public = {name for name, home in nas._HOMES.items() if home == package}
+    public = {name for name, owner in nas._PACKAGE_OF.items() if owner == package}
     assert exported(package) <= used | public | ({"app", "main"} if package == "cli" else set())
 
 

@@ -1,12 +1,17 @@
-"""Architectures: the file format, the layers that a file builds, costs and ids. Nothing here imports Keras."""
+"""The file format of architectures, the layers that a file builds, their costs, and the architecture's id.
+
+Nothing here imports Keras.
+"""
 
 from nas.architecture.architecture import Architecture, Design
 from nas.architecture.buffers import Buffer, Operation, assign_buffers, peak_buffer_bytes
+from nas.architecture.comparison import builds_layers
 from nas.architecture.cost import LayerCost, layer_costs, network_cost
-from nas.architecture.layers import BIASED_KINDS, NORM_MOMENTUM, Graph, Layer, Shape
-from nas.architecture.notation import dump_yaml, grown, read_text, read_yaml
-from nas.architecture.parts import Decoder, Head, Part, Scalar, Stage, Stem, Training, validate_part
+from nas.architecture.layers import BIASED_KINDS, NORM_MOMENTUM, Layer, Shape
+from nas.architecture.notation import dump_yaml, read_text, read_yaml, stage_width
+from nas.architecture.parts import Decoder, Head, Part, Scalar, Stage, Stem, Training
 from nas.architecture.path_features import describe_paths
+from nas.architecture.validation import validate_part
 
 __all__ = [
     "BIASED_KINDS",
@@ -15,7 +20,6 @@ __all__ = [
     "Buffer",
     "Decoder",
     "Design",
-    "Graph",
     "Head",
     "Layer",
     "LayerCost",
@@ -27,13 +31,14 @@ __all__ = [
     "Stem",
     "Training",
     "assign_buffers",
+    "builds_layers",
     "describe_paths",
     "dump_yaml",
-    "grown",
     "layer_costs",
     "network_cost",
     "peak_buffer_bytes",
     "read_text",
     "read_yaml",
+    "stage_width",
     "validate_part",
 ]

@@ -1,67 +1,104 @@
-"""Architecture: one network, closed and frozen, named by what it builds; YAML both ways."""
+"""Architecture: a network with all values closed, identified by the layers that it builds."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
+from threading import Lock
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from nas.architecture import blocks
-from nas.architecture.canonical import canonical_stages, nameless, simpler
+from nas.architecture.blocks import build_network
+from nas.architecture.canonical import canonical_stages, simpler_values, without_names
 from nas.architecture.layers import Graph, Layer
-from nas.architecture.notation import dump_yaml, expanded, read_yaml
-from nas.architecture.parts import Decoder, Head, Part, Stage, Stem, Training, validate_part
+from nas.architecture.notation import dump_yaml, expand_stages
+from nas.architecture.parts import Decoder, Head, Part, Stage, Stem, Training
+from nas.architecture.validation import validate_part
 from nas.errors import SpaceError
 
-__all__ = ["Architecture", "Design", "Training", "expanded", "read_yaml"]
+__all__ = ["Architecture", "Design", "LayerCache"]
 
 
-LAYERS = "_layers"
-"""Under which name an architecture keeps its layers once they were asked for."""
+class LayerCache:
+    """The layers of the architectures whose layers were built last.
 
-MOST_LISTED = 200
-"""So many architectures keep theirs, those asked last: ten kilobytes each, and a search holds thousands."""
+    The layers of one architecture take about 10 kB and a search holds thousands of architectures, so the
+    cache has a maximum size. Entries are found by the identity of the architecture, because its hash and its
+    equality depend on its layers.
+    """
 
-_listed: deque[Architecture] = deque()
+    def __init__(self, max_size: int) -> None:
+        self.max_size = max_size
+        # By id(), which is not reused while the entry holds a reference to the architecture.
+        self._entries: dict[int, tuple[Architecture, tuple[Layer, ...]]] = {}
+        self._insertion = Lock()
+
+    def get(self, architecture: Architecture) -> tuple[Layer, ...]:
+        """Return the layers of an architecture; build them if they are not in the cache."""
+        entry = self._entries.get(id(architecture))
+        if entry is not None:
+            return entry[1]
+        layers = build_layers(architecture)
+        with self._insertion:
+            self._entries[id(architecture)] = architecture, layers
+            if len(self._entries) > self.max_size:
+                del self._entries[next(iter(self._entries))]
+        return layers
+
+
+def build_layers(architecture: Architecture) -> tuple[Layer, ...]:
+    """Build the layers of an architecture."""
+    graph = Graph(architecture.input_shape)
+    build_network(graph, architecture)
+    return graph.finished()
+
+
+LAYER_CACHE = LayerCache(max_size=200)
+"""The cache of this process."""
 
 
 class Architecture(Part):
-    """A convolutional network: stem, stages, for segmentation a decoder, head.
+    """A convolutional network: stem, stages, decoder (segmentation only) and head.
 
-    Two architectures are equal, and have one `id`, exactly when they build the same layers.
+    Two architectures are equal, and have the same `id`, exactly when they build the same layers.
     """
 
     name: str = ""
+    """Name of the file's network; no effect on the network or its `id`."""
     about: str = ""
+    """Description for readers; no effect on the network or its `id`."""
     source: str = ""
+    """Publication that the network comes from; no effect on the network or its `id`."""
     task: Literal["classification", "binary", "segmentation"] = "classification"
+    """What the output is. `classification`: a probability per class (softmax). `binary`: the probability of
+    the second of two classes (sigmoid). `segmentation`: a probability per class for each pixel."""
     input_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2, max_length=3)]
+    """Shape of an example: [height, width, channels] of an image, or [length, channels] of a signal."""
     classes: Annotated[int, Field(ge=2, le=100_000)] = 2
-    rescale: bool = True  # divide by 255 inside the network
+    """Number of classes."""
+    rescale: bool = True
+    """Whether the network divides its input by 255."""
     stem: Stem | None = None
+    """Convolution before the first stage; null for none."""
     stages: tuple[Stage, ...] = ()
+    """Stages in the order in which they run."""
     decoder: Decoder | None = None
+    """Decoder of a segmentation network; null for one with its defaults."""
     head: Head | None = Head()
+    """Layers after the last feature map; null makes the last feature map the output."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Architecture:
-        """Read a closed file's content; `training` is left to `Design`.
+        """Build an architecture from the content of a closed file; ignores `training`, see `Design`.
 
         Raises SpaceError with the rule, the value and the fix.
         """
-        explicit = {key: value for key, value in expanded(data).items() if key != "training"}
+        explicit = {key: value for key, value in expand_stages(data).items() if key != "training"}
         architecture = validate_part(cls, explicit, "")
         architecture._check()
         return architecture
-
-    @classmethod
-    def from_yaml(cls, text: str) -> Architecture:
-        """Read an architecture from YAML text; raises SpaceError."""
-        return cls.from_dict(read_yaml(text, "the architecture"))
 
     def _check(self) -> None:
         if self.task == "binary" and self.classes != 2:
@@ -83,20 +120,12 @@ class Architecture(Part):
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The network's layers in the order in which they run."""
-        layers: tuple[Layer, ...] | None = self.__dict__.get(LAYERS)
-        if layers is None:
-            graph = Graph(self.input_shape)
-            blocks.network(graph, self)
-            layers = self.__dict__[LAYERS] = graph.finished()
-            _listed.append(self)
-            if len(_listed) > MOST_LISTED:
-                _listed.popleft().__dict__.pop(LAYERS, None)
-        return layers
+        return LAYER_CACHE.get(self)
 
     @cached_property
     def id(self) -> str:
-        """Twelve hexadecimal digits that equal networks share, whatever settings they come from."""
-        return hashlib.sha256(repr(nameless(self.layers)).encode()).hexdigest()[:12]
+        """Twelve hexadecimal digits, the same for all architectures that build the same layers."""
+        return hashlib.sha256(repr(without_names(self.layers)).encode()).hexdigest()[:12]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.id == other.id
@@ -105,15 +134,15 @@ class Architecture(Part):
         return hash(self.id)
 
     def canonical(self) -> Architecture:
-        """Give the one way to write this network: values without an effect have their default."""
+        """Return the canonical form of this architecture: values without an effect have their default."""
         stem, stages = canonical_stages(self.stem, self.stages, self.layers)
         best = self._with({"stem": stem, "stages": stages})
-        for candidate in best._dropout_moved():
+        for candidate in best._with_dropout_in_head():
             best = candidate if candidate.id == self.id else best
         for name in ("decoder", "head"):
             part: Part | None = getattr(best, name)
             for field in type(part).model_fields if part else ():
-                for value in simpler(part, field) if part else ():
+                for value in simpler_values(part, field) if part else ():
                     changed = part.model_copy(update={field: value}) if part else None
                     candidate = best._with({name: changed})
                     if candidate.id == self.id:
@@ -126,110 +155,111 @@ class Architecture(Part):
             best = (plain if plain.id == self.id else best)._with({"classes": 2})
         return best
 
-    def _dropout_moved(self) -> Iterator[Architecture]:
-        """Give what may be equal: the dropout of the last stage, or of the decoder, as the head's."""
+    def _with_dropout_in_head(self) -> Iterator[Architecture]:
+        """Yield architectures in which the head has the dropout of the last stage, or of the decoder.
+
+        They may build the same layers as this one.
+        """
         if self.task != "segmentation" or self.head is None:
             return
-        rates = [
-            self.stages[-1].dropout if self.stages else 0.0,
-            self.decoder.dropout if self.decoder else 0.0,
-        ]
-        if self.stages and rates[0]:
-            bare = (*self.stages[:-1], self.stages[-1].model_copy(update={"dropout": 0.0}))
-            yield self._with({"stages": bare, "head": self.head.model_copy(update={"dropout": rates[0]})})
-        if self.decoder and rates[1]:
-            bare_decoder = self.decoder.model_copy(update={"dropout": 0.0})
-            yield self._with(
-                {"decoder": bare_decoder, "head": self.head.model_copy(update={"dropout": rates[1]})}
-            )
+        if self.stages and (rate := self.stages[-1].dropout):
+            stages = (*self.stages[:-1], self.stages[-1].model_copy(update={"dropout": 0.0}))
+            yield self._with({"stages": stages, "head": self.head.model_copy(update={"dropout": rate})})
+        if self.decoder and (rate := self.decoder.dropout):
+            decoder = self.decoder.model_copy(update={"dropout": 0.0})
+            yield self._with({"decoder": decoder, "head": self.head.model_copy(update={"dropout": rate})})
 
     def _with(self, update: dict[str, Any]) -> Architecture:
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self).model_construct(**{**values, **update})
 
     def to_dict(self, training: Training | None = None) -> dict[str, Any]:
-        """Give the canonical values as plain data, without those that have their default.
+        """Return the canonical values as plain data, without values equal to their default.
 
-        With how it is trained, if given, under `training`.
+        `training`, if given, is added under the key `training`.
         """
         canonical = self.canonical()
-        data = canonical.model_dump(mode="json", exclude_defaults=True)
-        data["task"] = canonical.task
-        data["input_shape"] = list(canonical.input_shape)
-        data["classes"] = canonical.classes
-        found = {name: data[name] for name in type(self).model_fields if name in data}
+        values = canonical.model_dump(mode="json", exclude_defaults=True)
+        values["task"] = canonical.task
+        values["input_shape"] = list(canonical.input_shape)
+        values["classes"] = canonical.classes
+        data = {name: values[name] for name in type(self).model_fields if name in values}
         if training is not None:
-            found["training"] = training.model_dump(mode="json", exclude_defaults=True)
-        return found
+            data["training"] = training.model_dump(mode="json", exclude_defaults=True)
+        return data
 
     def to_yaml(self, training: Training | None = None) -> str:
-        """Write the architecture as YAML, with how it is trained if given."""
+        """Return the architecture, with `training` if given, as YAML."""
         return dump_yaml(self.to_dict(training))
 
     def compact(self) -> Architecture:
-        """Give the same in as little memory as it takes."""
-        parts = {name: compact(part) for name in ("stem", "decoder", "head") if (part := getattr(self, name))}
+        """Return an equal architecture that takes as little memory as possible."""
+        parts = {
+            name: share_part(part) for name in ("stem", "decoder", "head") if (part := getattr(self, name))
+        }
         values = {name: getattr(self, name) for name in type(self).model_fields} | parts
-        values["stages"] = tuple(compact(stage) for stage in self.stages)
-        found = type(self).model_construct(_fields_set=_NONE_SET, **values)
-        found.__dict__["id"] = self.id
-        return found
+        values["stages"] = tuple(share_part(stage) for stage in self.stages)
+        compacted = type(self).model_construct(_fields_set=_NO_FIELDS, **values)
+        compacted.__dict__["id"] = self.id
+        return compacted
 
 
-AnyPart = TypeVar("AnyPart", bound=Part)
+PartT = TypeVar("PartT", bound=Part)
 
-_NONE_SET: set[str] = set()
-"""Which fields a file set, as pydantic notes it: nothing here asks for that, so one set serves all."""
+_NO_FIELDS: set[str] = set()
+"""The set of fields that a file sets, which pydantic stores with each part. No code here reads it, so all
+compact parts share this one."""
 
 
-def compact(part: AnyPart) -> AnyPart:
-    """Give a part that equals it, mostly one object for all that are equal."""
-    found: AnyPart = _compact(part)
-    return found
+def share_part(part: PartT) -> PartT:
+    """Return a part equal to this one; the same object for the equal parts of recent calls."""
+    shared: PartT = _share_part(part)
+    return shared
 
 
 @lru_cache(maxsize=1024)
-def _compact(part: Any) -> Any:
-    return type(part).model_construct(_fields_set=_NONE_SET, **dict(part))
+def _share_part(part: Any) -> Any:
+    return type(part).model_construct(_fields_set=_NO_FIELDS, **dict(part))
 
 
 AUGMENTATION = ("flip", "rotation", "zoom")
+"""Fields of Training that change images at random."""
 
 
 class Design(Part):
-    """A closed file: the architecture and how it is trained."""
+    """The content of a closed file: an architecture and how it is trained."""
 
     architecture: Architecture
     training: Training = Training()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Design:
-        """Read a closed file's content; raises SpaceError."""
-        given = data.get("training")
-        training = validate_part(Training, {} if given is None else given, "training")
+        """Build a design from the content of a closed file; raises SpaceError."""
+        values = data.get("training")
+        training = validate_part(Training, {} if values is None else values, "training")
         architecture = Architecture.from_dict(data)
-        changed = [name for name in AUGMENTATION if getattr(training, name)]
-        if changed and architecture.task == "segmentation":
+        augmentation = [name for name in AUGMENTATION if getattr(training, name)]
+        if augmentation and architecture.task == "segmentation":
             raise SpaceError(
-                f"training.{changed[0]} must be left out where the task is segmentation, "
-                f"got {getattr(training, changed[0])}: it would move the image and not its mask"
+                f"training.{augmentation[0]} must be left out where the task is segmentation, "
+                f"got {getattr(training, augmentation[0])}: it would move the image and not its mask"
             )
-        if changed and len(architecture.input_shape) != 3:
+        if augmentation and len(architecture.input_shape) != 3:
             raise SpaceError(
-                f"training.{changed[0]} needs images, got {getattr(training, changed[0])} for input_shape "
-                f"{list(architecture.input_shape)}; leave it out"
+                f"training.{augmentation[0]} needs images, got {getattr(training, augmentation[0])} "
+                f"for input_shape {list(architecture.input_shape)}; leave it out"
             )
         return cls.model_construct(architecture=architecture, training=training)
 
     def compact(self) -> Design:
-        """Give the same in as little memory as it takes, for a search that keeps thousands."""
+        """Return an equal design that takes as little memory as possible, for searches with thousands."""
         return Design.model_construct(
-            architecture=self.architecture.compact(), training=compact(self.training)
+            architecture=self.architecture.compact(), training=share_part(self.training)
         )
 
     @property
     def key(self) -> str:
-        """The same for two designs that build the same network and train it in the same way."""
+        """A text that is the same for designs that build the same network and train it in the same way."""
         decays = self.training.optimizer in ("adamw", "sgd")
         training = self.training if decays else self.training.model_copy(update={"weight_decay": 0.0})
         plain = training == Training()

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from nas.architecture.layers import Graph, Shape
 from nas.architecture.parts import Decoder, Head, Stage, Stem
 
-__all__ = ["Network", "classifier_head", "decoder", "network", "segmentation_head", "stage", "stem"]
+__all__ = ["Network", "build_network", "classifier_head", "decoder", "segmentation_head", "stage", "stem"]
 
 Convolve = Callable[[int, str], int]
 
@@ -57,7 +57,7 @@ class Network(Protocol):
         ...
 
 
-def network(graph: Graph, parts: Network) -> None:
+def build_network(graph: Graph, parts: Network) -> None:
     """Add all layers of a network behind the input."""
     shape = graph.shape(0)
     x = graph.rescale(0, "rescale") if parts.rescale else 0

@@ -1,4 +1,4 @@
-"""What a network costs, from its layers alone: parameters, FLOPs, memory. No Keras, no weights."""
+"""Costs of a network computed from its layers: parameters, FLOPs and memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nas.architecture.layers import Layer
 __all__ = ["Cost", "LayerCost", "layer_costs", "network_cost"]
 
 IN_PLACE = frozenset({"rescale", "batch_norm", "activation", "dropout", "flatten", "add", "multiply"})
-"""Kinds that a runtime computes into the memory of their first input, or fuses with what stands before."""
+"""Kinds that a runtime computes into the memory of their first input, or fuses with the layer before."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One layer's parameters, those trained, and FLOPs (2 x multiply-adds) for one example."""
+    """The costs of one layer: parameters, trainable parameters, and FLOPs (2 x multiply-adds) per example."""
 
     name: str
     kind: str
@@ -31,11 +31,11 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A network's costs for one example.
+    """The costs of a network per example.
 
-    `flops` counts 2 x the multiply-adds of convolutions and dense layers at inference; what runs once for
-    each element (normalization, activation, pooling) is left out, as in the literature.
-    `peak_bytes` is the most memory that float32 activations need at once when layers run in order.
+    `flops` counts 2 x the multiply-adds of convolutions and dense layers at inference. Operations per element
+    (normalization, activation, pooling) are not counted, as in the literature. `peak_bytes` is the largest
+    amount of memory that float32 activations take at the same time when layers run in order.
     """
 
     params: int
@@ -46,7 +46,7 @@ class Cost:
 
 @lru_cache(maxsize=256)
 def network_cost(architecture: Architecture) -> Cost:
-    """Count a network's costs; those counted last are remembered."""
+    """Return the costs of a network; the results of recent calls are cached."""
     costs = layer_costs(architecture)
     return Cost(
         params=sum(layer.params for layer in costs),
@@ -57,7 +57,7 @@ def network_cost(architecture: Architecture) -> Cost:
 
 
 def layer_costs(architecture: Architecture) -> list[LayerCost]:
-    """Count the costs of each layer, in the order in which they run."""
+    """Return the costs of each layer, in the order in which they run."""
     layers = architecture.layers
     return [_layer_cost(layer, layers[layer.inputs[0]].shape if layer.inputs else ()) for layer in layers]
 

@@ -1,4 +1,4 @@
-"""How a space or an architecture is written: YAML text, `block`, and `stages` as a mapping."""
+"""The notation of files of architectures and spaces: YAML, `block`, and `stages` as a mapping."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import yaml
 
 from nas.errors import SpaceError
 
-__all__ = ["dump_yaml", "expanded", "read_text", "read_yaml"]
+__all__ = ["dump_yaml", "expand_stages", "read_text", "read_yaml", "stage_width"]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's core schema: only true and false are truth values, 1e-3 is a number, no key comes twice."""
+    """Reads YAML's core schema: only true and false are booleans, 1e-3 is a number, keys are unique."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             problem = ""
             if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
-                problem = f"a name must be a word, got {key.value!r}"
+                problem = f"a name must be text, got {key.value!r}"
             elif key.value in seen:
-                problem = f"'{key.value}' stands twice in one mapping"
+                problem = f"'{key.value}' occurs twice in one mapping"
             if problem:
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             seen.add(key.value)
@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what either this loader or one of YAML 1.1 would take for something other than text."""
+    """Writes YAML; quotes text that this loader or a loader of YAML 1.1 would not read as text."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
         return True
@@ -50,49 +50,50 @@ for _tag, _pattern, _first in (
         _reader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
 
 
-def _decimal(loader: _Loader, node: yaml.ScalarNode) -> int:
+def _decimal_integer(loader: _Loader, node: yaml.ScalarNode) -> int:
     return int(loader.construct_scalar(node))
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
+_Loader.add_constructor("tag:yaml.org,2002:int", _decimal_integer)
 
 
 def dump_yaml(data: Mapping[str, Any]) -> str:
-    """Write a file's content as YAML: a line for each part and each stage, none wrapped."""
+    """Return a file's content as YAML, with one line per part and per stage; lines are not wrapped."""
     text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=10_000)
     return text
 
 
 def read_yaml(text: str, what: str) -> dict[str, Any]:
-    """Read a mapping from YAML text; raises SpaceError naming the line of a mistake."""
+    """Read a mapping from YAML text; raises SpaceError with the line of the first error."""
     try:
         data = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise SpaceError(f"{what} must be YAML, but{line} {problem}; mend that line") from None
+        problem = getattr(error, "problem", None) or "it is not valid"
+        raise SpaceError(f"{what} must be YAML, but{line} {problem}; fix that line") from None
     except RecursionError:
-        raise SpaceError(f"{what} must be YAML, but it is nested too deeply; mend its brackets") from None
+        raise SpaceError(f"{what} must be YAML, but it is nested too deeply; fix its brackets") from None
     if not isinstance(data, dict):
         raise SpaceError(f"{what} must be a mapping such as 'stages: [...]', got {type(data).__name__}")
     return data
 
 
 def read_text(path: Path, what: str) -> str:
-    """Read a text file; raises SpaceError where there is none or it is no text."""
+    """Read a text file; raises SpaceError if the file does not exist or is not UTF-8 text."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise SpaceError(f"{what} must be a readable YAML file, got '{path}': {reason}") from None
 
 
-def expanded(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Write out `block` (what all stages have in common) and `stages` as a mapping.
+def expand_stages(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file's content with `stages` as a list, and without `block`.
 
-    `stages: {count: 3, width: 16, growth: 2}` are stages of width 16, 32 and 64; a list in the place
-    of a value of `block`, or of `stages` as a mapping, gives each stage its own. Raises SpaceError.
+    `block` holds values that all stages share. `stages: {count: 3, width: 16, growth: 2}` stands for stages
+    of width 16, 32 and 64. A list as a value of `block`, or of `stages` as a mapping, holds one value per
+    stage. Raises SpaceError.
     """
     explicit = dict(data)
     common = explicit.pop("block", None)
@@ -101,13 +102,13 @@ def expanded(data: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(common, dict):
         raise SpaceError(f"block must be a mapping such as {{convs: 2}}, got {common!r}; write one")
     if isinstance(stages, dict):
-        explicit["stages"] = _from_mapping(common, stages)
+        explicit["stages"] = _expand_mapping(common, stages)
         return explicit
     if not isinstance(stages, list):
         raise SpaceError(
             f"stages must be a list, or a mapping such as {{count: 3, width: 16}}, got {stages!r}; write one"
         )
-    shared = _by_stage(common, len(stages))
+    shared = _values_per_stage(common, len(stages))
     for number, stage in enumerate(stages):
         if not isinstance(stage, dict):
             raise SpaceError(f"stages.{number + 1} must be a mapping such as {{width: 32}}, got {stage!r}")
@@ -115,8 +116,8 @@ def expanded(data: Mapping[str, Any]) -> dict[str, Any]:
     return explicit
 
 
-def _by_stage(values: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """Give each stage its values: of a list the one at its place."""
+def _values_per_stage(values: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """Return the values of each stage; a list holds one value per stage."""
     for key, value in values.items():
         if isinstance(value, list) and len(value) != count:
             raise SpaceError(
@@ -129,7 +130,7 @@ def _by_stage(values: dict[str, Any], count: int) -> list[dict[str, Any]]:
     ]
 
 
-def _from_mapping(common: dict[str, Any], stages: dict[str, Any]) -> list[dict[str, Any]]:
+def _expand_mapping(common: dict[str, Any], stages: dict[str, Any]) -> list[dict[str, Any]]:
     values = {**common, **stages}
     count, growth = values.pop("count", 1), values.pop("growth", 1)
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 64:
@@ -144,14 +145,14 @@ def _from_mapping(common: dict[str, Any], stages: dict[str, Any]) -> list[dict[s
         raise SpaceError(
             f"stages.growth needs one width for all stages, got {values['width']!r}; leave growth out"
         )
-    found = _by_stage(values, count)
+    expanded = _values_per_stage(values, count)
     width = values.get("width")
     if isinstance(width, int) and not isinstance(width, bool):
-        for number, stage in enumerate(found):
-            stage["width"] = grown(width, growth, number)
-    return found
+        for number, stage in enumerate(expanded):
+            stage["width"] = stage_width(width, growth, number)
+    return expanded
 
 
-def grown(width: int, growth: float, number: int) -> int:
-    """Give the width of a stage, the first being number 0."""
+def stage_width(width: int, growth: float, number: int) -> int:
+    """Return the width of a stage; the first stage is number 0."""
     return max(1, round(width * growth**number))

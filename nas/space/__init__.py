@@ -1,20 +1,29 @@
-"""Search spaces: architectures with open values, how they are sampled, mutated, matched and counted."""
+"""Search spaces: architectures with open values; sampling, mutating, matching and counting their settings."""
 
-from nas.space.open_values import all_settings, completed, count_settings
-from nas.space.search_space import OpenValue, SearchSpace, Setting, active, mutate, sample, shipped
+from nas.space.open_values import (
+    OpenValue,
+    Setting,
+    complete_setting,
+    count_settings,
+    is_active,
+    iterate_settings,
+    mutate,
+    sample,
+)
+from nas.space.search_space import SearchSpace, shipped_files
 from nas.space.statistics import count_distinct, find_extreme
 
 __all__ = [
     "OpenValue",
     "SearchSpace",
     "Setting",
-    "active",
-    "all_settings",
-    "completed",
+    "complete_setting",
     "count_distinct",
     "count_settings",
     "find_extreme",
+    "is_active",
+    "iterate_settings",
     "mutate",
     "sample",
-    "shipped",
+    "shipped_files",
 ]

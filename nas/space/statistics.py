@@ -1,123 +1,104 @@
-"""What is known of a space as a whole: how many architectures it holds, and a cost's extremes."""
+"""Statistics of a space: the number of distinct architectures, and the extremes of a cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 
-from nas.architecture import Design, Scalar
-from nas.space.matching import builds
-from nas.space.open_values import OpenValue, Setting, active, completed, sample_evenly
+from nas.architecture import Design, Scalar, builds_layers
+from nas.space.open_values import OpenValue, Setting, complete_setting, is_active, sample_uniformly
+from nas.space.search_space import SearchSpace
 
-__all__ = ["ENUMERABLE", "Space", "count_distinct", "find_extreme"]
+__all__ = ["count_distinct", "find_extreme"]
 
-ENUMERABLE = 4096
-"""The greatest number of settings of which all are tried."""
+MAX_ENUMERATED = 4096
+"""Spaces with up to this number of settings are enumerated; larger ones are sampled."""
 
-STARTS = 3
-"""Random starts of a descent, besides the least and the greatest choices."""
-
-
-class Space(Protocol):
-    """What of a SearchSpace is used here."""
-
-    @property
-    def open_values(self) -> tuple[OpenValue, ...]:
-        """What is open."""
-        ...
-
-    def design(self, setting: Setting) -> Design:
-        """Build what a setting stands for."""
-        ...
-
-    def settings(self) -> Iterator[dict[str, Scalar]]:
-        """Give every setting."""
-        ...
-
-    def settings_count(self) -> int:
-        """Count the settings."""
-        ...
+RANDOM_STARTS = 3
+"""Random starts of the coordinate descent, in addition to the smallest and the largest choices."""
 
 
-def count_distinct(space: Space, samples: int = 400, seed: int = 0) -> tuple[float, bool]:
-    """Count a bound space's distinct architectures; say whether the number is exact.
+def count_distinct(space: SearchSpace, samples: int = 400, seed: int = 0) -> tuple[float, bool]:
+    """Return the number of distinct architectures of a bound space, and whether the number is exact.
 
-    A space of up to 4,096 settings is counted out. Of a greater one with S settings the number is
-    estimated as S x the mean of 1/m over settings drawn evenly, m being how many settings build the same
-    network. That is taken as the product, over the open values, of the choices that leave the network as
-    it is, the other values unchanged: exact where values lose their effect independently of each other.
+    Spaces of up to 4,096 settings are enumerated. For a larger space of S settings the number is estimated as
+    S x the mean of 1/m over uniformly drawn settings, where m is the number of settings that build the same
+    network. m is estimated as a product over the open values: the number of choices that leave the network
+    unchanged while the other values stay the same. The product is exact if values lose their effect
+    independently of each other.
     """
     total = space.settings_count()
-    if total <= ENUMERABLE:
+    if total <= MAX_ENUMERATED:
         return len({space.design(setting).architecture.id for setting in space.settings()}), True
     rng = np.random.default_rng(seed)
-    shares = [1 / _alike(space, sample_evenly(space.open_values, rng)) for _ in range(samples)]
+    shares = [1 / _count_equal(space, sample_uniformly(space.open_values, rng)) for _ in range(samples)]
     return total * float(np.mean(shares)), False
 
 
-def _alike(space: Space, setting: Setting) -> int:
-    """Estimate how many settings build the same network as this one."""
+def _count_equal(space: SearchSpace, setting: Setting) -> int:
+    """Estimate the number of settings that build the same network as this one."""
     layers = space.design(setting).architecture.layers
-    alike = 1
+    count = 1
     for value in space.open_values:
-        if not active(value, setting):
+        if not is_active(value, setting):
             continue
-        switched = (
-            completed(space.open_values, {**setting, value.name: choice})
+        changed = (
+            complete_setting(space.open_values, {**setting, value.name: choice})
             for choice in value.choices
             if choice != setting[value.name]
         )
-        alike *= 1 + sum(builds(space.design(other).architecture, layers) for other in switched)
-    return alike
+        count *= 1 + sum(builds_layers(space.design(other).architecture, layers) for other in changed)
+    return count
 
 
 def find_extreme(
-    space: Space, cost: Callable[[Design], float], greatest: bool
+    space: SearchSpace, cost: Callable[[Design], float], greatest: bool
 ) -> tuple[dict[str, Scalar], float]:
-    """Find the setting of a bound space whose design costs least, or most, and that cost.
+    """Return the setting of a bound space with the least (or greatest) cost, and that cost.
 
-    Exact for up to 4,096 settings; beyond, a descent along one open value at a time from the least
-    choices, the greatest choices and three random settings.
+    Exact for spaces of up to 4,096 settings. Larger spaces are searched by coordinate descent from the
+    smallest choices, the largest choices and three random settings.
     """
     sign = -1.0 if greatest else 1.0
 
-    def signed(setting: Setting) -> float:
+    def signed_cost(setting: Setting) -> float:
         return sign * cost(space.design(setting))
 
-    if space.settings_count() <= ENUMERABLE:
-        best = min(
-            ((signed(setting), dict(setting)) for setting in space.settings()), key=lambda found: found[0]
-        )
-        return best[1], sign * best[0]
-    values = space.open_values
-    rng = np.random.default_rng(0)
-    starts = [[0] * len(values), [len(value.choices) - 1 for value in values]]
-    starts += [[int(rng.integers(len(value.choices))) for value in values] for _ in range(STARTS)]
-    best = min((_descended(values, start, signed) for start in starts), key=lambda found: found[0])
-    return best[1], sign * best[0]
+    if space.settings_count() <= MAX_ENUMERATED:
+        found = ((signed_cost(setting), setting) for setting in space.settings())
+    else:
+        values = space.open_values
+        rng = np.random.default_rng(0)
+        starts = [[0] * len(values), [len(value.choices) - 1 for value in values]]
+        starts += [[int(rng.integers(len(value.choices))) for value in values] for _ in range(RANDOM_STARTS)]
+        found = (_descend(values, start, signed_cost) for start in starts)
+    least, setting = min(found, key=lambda result: result[0])
+    return setting, sign * least
 
 
-def _descended(
-    values: tuple[OpenValue, ...], places: list[int], signed: Callable[[Setting], float]
+def _descend(
+    values: tuple[OpenValue, ...], indices: list[int], cost: Callable[[Setting], float]
 ) -> tuple[float, dict[str, Scalar]]:
-    """Go down along one open value at a time until none gains; an inactive value keeps its place."""
+    """Change one open value at a time until no change lowers the cost; return the cost and the setting.
 
-    def setting(places: list[int]) -> dict[str, Scalar]:
-        pairs = zip(values, places, strict=True)
-        return completed(values, {value.name: value.choices[place] for value, place in pairs})
+    `indices` holds the index of each value's choice at the start; an inactive value keeps its index.
+    """
 
-    best = setting(places)
-    least = signed(best)
+    def setting_at(indices: list[int]) -> dict[str, Scalar]:
+        pairs = zip(values, indices, strict=True)
+        return complete_setting(values, {value.name: value.choices[index] for value, index in pairs})
+
+    best = setting_at(indices)
+    least = cost(best)
     improved = True
     while improved:
         improved = False
-        for number, value in enumerate(values):
-            if not active(value, best):
+        for position, value in enumerate(values):
+            if not is_active(value, best):
                 continue
-            for place in range(len(value.choices)):
-                other = [*places[:number], place, *places[number + 1 :]]
-                if place != places[number] and (found := signed(setting(other))) < least:
-                    places, best, least, improved = other, setting(other), found, True
+            for index in range(len(value.choices)):
+                other = [*indices[:position], index, *indices[position + 1 :]]
+                if index != indices[position] and (found := cost(setting_at(other))) < least:
+                    indices, best, least, improved = other, setting_at(other), found, True
     return least, best
