@@ -56,14 +56,14 @@ def optuna_script(task: Task, report: Report, sampler: Any) -> None:
     """Search with Optuna until the process is killed."""
     import optuna
 
-    from nas.space import active
+    from nas.space import is_active
 
     _, space = loaded(task)
 
     def objective(trial: optuna.Trial) -> tuple[float, int]:
         setting: dict[str, Any] = {}
         for value in space.open_values:
-            if active(value, setting):
+            if is_active(value, setting):
                 setting[value.name] = trial.suggest_categorical(value.name, value.choices)
         return fit(task, setting, report)
 
@@ -90,7 +90,7 @@ def keras_tuner(task: Task, report: Report, hyperband: bool) -> None:
     import keras_tuner as kt
 
     from nas.backends import build_compiled_model
-    from nas.space import active, completed
+    from nas.space import is_active, complete_setting
 
     dataset, space = loaded(task)
 
@@ -110,9 +110,9 @@ def keras_tuner(task: Task, report: Report, hyperband: bool) -> None:
                     continue
                 with hp.conditional_scope(value.when[0], sorted(value.when[1])):
                     chosen = hp.Choice(value.name, choices)
-                if active(value, setting):
+                if is_active(value, setting):
                     setting[value.name] = chosen if chosen is not None else choices[0]
-            return dict(completed(space.open_values, setting))
+            return dict(complete_setting(space.open_values, setting))
 
         def build(self, hp: kt.HyperParameters) -> Any:
             design = space.design(self.setting(hp))

@@ -35,7 +35,7 @@ from nas.device import LatencyOptions, local_device
 from nas.device.latency import measure_architecture
 from nas.evaluation import Job, evaluate, load_tensorflow
 from nas.export import export_litert
-from nas.space import SearchSpace, shipped
+from nas.space import SearchSpace, shipped_files
 from nas.training import TrainOptions, retrained, train_network
 
 RESULTS = Path(__file__).parent / "results"
@@ -174,7 +174,7 @@ def signal(pair: Pair, name: str) -> float:
 
 
 def _design(pair: Pair, name: str) -> Design:
-    data = dict(SearchSpace.load(shipped("models")[name]).data)
+    data = dict(SearchSpace.load(shipped_files("models")[name]).data)
     if pair.normalization != "none":
         data["block"] = {**data["block"], "normalization": pair.normalization}
     return retrained(SearchSpace(data).design({}), dict(pair.training))

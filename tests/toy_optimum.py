@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas.engines import Engine
-from nas.space import OpenValue, Setting, active, sample
+from nas.space import OpenValue, Setting, is_active, sample
 from nas.trials import Candidate, Trial, parse_objectives
 from nas.trials.trial import State
 
@@ -58,7 +58,7 @@ def draw_settings(count: int, seed: int, values: Sequence[OpenValue] = TOY) -> l
 
 
 def assert_valid(setting: Setting, values: Sequence[OpenValue]) -> None:
-    assert set(setting) == {value.name for value in values if active(value, setting)}
+    assert set(setting) == {value.name for value in values if is_active(value, setting)}
     for value in values:
         if value.name in setting:
             assert setting[value.name] in value.choices

@@ -116,12 +116,12 @@ def _measured(file: str, options: LatencyOptions, data: str | None) -> tuple[Mod
 def _architecture(word: str) -> Architecture:
     """Find a closed network: NAME:TRIAL, a shipped name or a file that has its input."""
     from nas.api import find
-    from nas.space import SearchSpace, shipped
+    from nas.space import SearchSpace, shipped_files
 
     name, colon, number = word.rpartition(":")
     if colon and number.isdigit() and not Path(word).exists():
         return find(name or None).pick(number).design.architecture
-    models = {} if Path(word).is_file() else shipped("models")  # a space may have a network's name
+    models = {} if Path(word).is_file() else shipped_files("models")  # a space may have a network's name
     space = SearchSpace.load(models.get(word, word))
     if space.open_values:
         raise InputError(

@@ -27,11 +27,11 @@ def list_spaces(
         nas space list
     """
     from nas.cli.show import output, print_json, table
-    from nas.space import shipped
+    from nas.space import shipped_files
 
     rows = []
     for kind, folder in (("space", ""), ("network", "models")):
-        for name, path in shipped(folder).items():
+        for name, path in shipped_files(folder).items():
             opening = path.read_text(encoding="utf-8").splitlines()
             text = " ".join(line.lstrip("# ") for line in opening if line.startswith("#"))
             rows.append([name, kind, text.split(". ")[0].rstrip(".") + "."])

@@ -9,7 +9,7 @@ from heapq import nsmallest
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.space import OpenValue, Setting, active, completed
+from nas.space import OpenValue, Setting, is_active, complete_setting
 from nas.trials import Candidate, Limit, Objective
 
 __all__ = ["CandidatePool", "PoolEntry", "is_in_space"]
@@ -162,14 +162,14 @@ class CandidatePool:
             setting = found[left[0]].setting
             for value in self._values:
                 for choice in value.choices if value.name in setting else ():
-                    entry = self.entry(completed(self._values, {**setting, value.name: choice}))
+                    entry = self.entry(complete_setting(self._values, {**setting, value.name: choice}))
                     if entry is not None and entry.id not in found:
                         found[entry.id], ranks[entry.id] = entry, (key(entry), rng.random())
 
 
 def is_in_space(values: Sequence[OpenValue], setting: Setting) -> bool:
     """Check whether a setting is in the space: one of the choices for each active value, and nothing else."""
-    expected = [value for value in values if active(value, setting)]
+    expected = [value for value in values if is_active(value, setting)]
     return len(expected) == len(setting) and all(
         setting.get(value.name) in value.choices for value in expected
     )
@@ -186,7 +186,7 @@ def _encode(values: Sequence[OpenValue], setting: Setting) -> tuple[float, ...]:
     """
     row: list[float] = []
     for value in values:
-        present = active(value, setting)
+        present = is_active(value, setting)
         index = value.choices.index(setting[value.name]) if present else -1
         if value.ordered:
             row.append(index / max(1, len(value.choices) - 1) if present else 0.5)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from nas.architecture import Scalar
-from nas.space import OpenValue, Setting, active
+from nas.space import OpenValue, Setting, is_active
 from nas.trials import Limit, Objective, Trial
 
 __all__ = [
@@ -40,7 +40,7 @@ def build_setting(values: Sequence[OpenValue], choose: Callable[[OpenValue], Sca
     """Build a setting by choosing for each active open value in turn, parents first."""
     setting: dict[str, Scalar] = {}
     for value in values:
-        if active(value, setting):
+        if is_active(value, setting):
             setting[value.name] = choose(value)
     return setting
 
@@ -54,7 +54,7 @@ def encode(values: Sequence[OpenValue], setting: Setting) -> dict[str, int] | No
     """Return the index of each active value's choice; None if the setting is not in the space."""
     indices: dict[str, int] = {}
     for value in values:
-        if active(value, setting):
+        if is_active(value, setting):
             if setting.get(value.name) not in value.choices:
                 return None
             indices[value.name] = value.choices.index(setting[value.name])

@@ -27,7 +27,7 @@ from nas.engines._gain_calibration import GainCalibration
 from nas.engines._gaussian_process import ErrorModel
 from nas.engines._initial_design import cheapest_candidates, fastest_share, space_filling_candidate
 from nas.engines._output_transform import ERROR_SHIFT
-from nas.space import OpenValue, Setting, all_settings, count_settings, mutate, sample
+from nas.space import OpenValue, Setting, iterate_settings, count_settings, mutate, sample
 from nas.trials import Candidate, Limit, Objective, Trial
 
 __all__ = ["CheapAware"]
@@ -134,7 +134,7 @@ class CheapAware:
         """Describe the initial candidates and return the cheapest by each cost."""
         small = count_settings(self._values) <= INITIAL_CANDIDATES
         drawn = (
-            all_settings(self._values)
+            iterate_settings(self._values)
             if small
             else (sample(self._values, self._rng) for _ in range(INITIAL_CANDIDATES))
         )

@@ -10,7 +10,7 @@ from nas.device import FileCostMeter, LatencyOptions
 from nas.errors import InputError, SpaceError
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
-from nas.space import SearchSpace, Setting, find_extreme, shipped
+from nas.space import SearchSpace, Setting, find_extreme, shipped_files
 from nas.trials import OBJECTIVES, Objective
 
 __all__ = [
@@ -92,11 +92,11 @@ def starting_settings(space: SearchSpace, names: Sequence[str]) -> list[Setting]
         closed = SearchSpace.load(name).data
         for key in ("task", "input_shape", "classes", "rescale"):
             closed[key] = space.data[key]
-        setting = space.setting_of(Design.from_dict(closed))
+        setting = space.find_setting(Design.from_dict(closed))
         if setting is None:
             raise SpaceError(
                 f"--start-from takes points of the space {space.name}, got '{name}', which is none; "
-                f"open more values in the space, or use one of {', '.join(shipped('models'))}"
+                f"open more values in the space, or use one of {', '.join(shipped_files('models'))}"
             )
         settings.append(setting)
     return settings

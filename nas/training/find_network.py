@@ -11,7 +11,7 @@ from nas.data import DataOptions, Dataset, load_dataset
 from nas.errors import InputError
 from nas.record import Record
 from nas.searching import Plan
-from nas.space import SearchSpace, shipped
+from nas.space import SearchSpace, shipped_files
 from nas.training.starting_weights import find_trial, trial_words
 
 __all__ = ["DataChoice", "Network", "find_network", "retrained"]
@@ -50,7 +50,7 @@ def find_network(which: str, choice: DataChoice) -> Network:
     words = trial_words(which)
     if words is not None:
         return _of_trial(*words, choice)
-    closed = None if Path(which).is_file() else shipped("models").get(which)  # a space may have the same name
+    closed = None if Path(which).is_file() else shipped_files("models").get(which)  # a space may have the same name
     space = SearchSpace.load(closed or which)
     if space.open_values:
         raise InputError(

@@ -3,7 +3,7 @@
 import pytest
 
 from nas.architecture import dump_yaml, read_yaml
-from nas.architecture.notation import expanded
+from nas.architecture.notation import expand_stages
 from nas.errors import SpaceError
 
 PLAIN = {
@@ -78,18 +78,18 @@ def test_a_mistake_is_one_sentence_that_names_its_line(text, said):
 
 
 def test_stages_as_a_mapping_grow():
-    stages = expanded({"stages": {"count": 4, "width": 8, "growth": 1.5}, "block": {"convs": 2}})["stages"]
+    stages = expand_stages({"stages": {"count": 4, "width": 8, "growth": 1.5}, "block": {"convs": 2}})["stages"]
     assert [stage["width"] for stage in stages] == [8, 12, 18, 27]
     assert {stage["convs"] for stage in stages} == {2}
 
 
 def test_a_list_gives_each_stage_its_own():
     data = {"block": {"kernel_size": [3, 5], "convs": 2}, "stages": [{"width": 8}, {"width": 16, "convs": 1}]}
-    assert expanded(data)["stages"] == [
+    assert expand_stages(data)["stages"] == [
         {"kernel_size": 3, "convs": 2, "width": 8},
         {"kernel_size": 5, "convs": 1, "width": 16},
     ]
-    assert [stage["width"] for stage in expanded({"stages": {"count": 2, "width": [4, 9]}})["stages"]] == [
+    assert [stage["width"] for stage in expand_stages({"stages": {"count": 2, "width": [4, 9]}})["stages"]] == [
         4,
         9,
     ]
@@ -115,5 +115,5 @@ def test_a_list_gives_each_stage_its_own():
 )
 def test_stages_that_cannot_be_written_out(data, said):
     with pytest.raises(SpaceError) as error:
-        expanded(data)
+        expand_stages(data)
     assert said in str(error.value)

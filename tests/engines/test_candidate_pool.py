@@ -4,7 +4,7 @@ import numpy as np
 from toy_engine_space import VALUES, describe
 
 from nas.engines._candidate_pool import CandidatePool, is_in_space
-from nas.space import OpenValue, Setting, active, sample
+from nas.space import OpenValue, Setting, is_active, sample
 from nas.trials import Candidate, Limit, Objective
 
 
@@ -50,7 +50,7 @@ def test_trim_keeps_the_candidates_of_the_greatest_gain() -> None:
 def test_a_setting_in_the_space_has_the_active_values_and_no_others() -> None:
     setting = {"depth": 1, "conv.1": "small", "width": 8}
     assert is_in_space(VALUES, setting)
-    assert {value.name for value in VALUES if active(value, setting)} == set(setting)
+    assert {value.name for value in VALUES if is_active(value, setting)} == set(setting)
     assert not is_in_space(VALUES, {**setting, "conv.2": "small"})
     assert not is_in_space(VALUES, {**setting, "width": 9})
     assert not is_in_space(VALUES, {"depth": 1, "width": 8})

@@ -17,7 +17,7 @@ from toy_engine_space import (
 )
 
 from nas.engines.cheap_aware import CheapAware
-from nas.space import OpenValue, SearchSpace, Setting, active, sample
+from nas.space import OpenValue, SearchSpace, Setting, is_active, sample
 from nas.trials import Candidate, Limit, Objective, Trial
 
 
@@ -78,7 +78,7 @@ def test_nothing_over_a_limit_is_proposed(maximum: float, count: int) -> None:
 
 def test_conditional_values_are_complete() -> None:
     for setting in run_engine(make_engine("params"), 25):
-        assert set(setting) == {value.name for value in VALUES if active(value, setting)}
+        assert set(setting) == {value.name for value in VALUES if is_active(value, setting)}
 
 
 def test_failing_networks_are_avoided() -> None:

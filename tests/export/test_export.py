@@ -19,7 +19,7 @@ from nas.export import ExportOptions, export_files, export_litert, export_onnx
 from nas.export.formats import export
 from nas.export.keras_file import export_keras
 from nas.export.python.source import export_python, python_source
-from nas.space import SearchSpace, sample, shipped
+from nas.space import SearchSpace, sample, shipped_files
 from tests.grammar import random_file
 from tests.keras_recorder import plain, recorded
 
@@ -236,7 +236,7 @@ def design(data: dict[str, Any]) -> Design:
 
 
 def shipped_designs() -> dict[str, Design]:
-    return {name: design(read_yaml(path.read_text(), name)) for name, path in shipped("models").items()}
+    return {name: design(read_yaml(path.read_text(), name)) for name, path in shipped_files("models").items()}
 
 
 def every_design() -> dict[str, Design]:
@@ -290,7 +290,7 @@ def ruff() -> Callable[..., str]:
     return run
 
 
-@pytest.mark.parametrize("name", sorted(shipped()))
+@pytest.mark.parametrize("name", sorted(shipped_files()))
 def test_the_source_of_any_point_of_a_shipped_space_has_its_layers(name: str) -> None:
     space = SearchSpace.load(name)
     task = "segmentation" if "decoder" in space.data else "classification"

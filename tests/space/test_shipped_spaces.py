@@ -8,7 +8,7 @@ import pytest
 
 from nas.architecture import Architecture, Design, network_cost
 from nas.backends import build_model
-from nas.space import SearchSpace, sample, shipped
+from nas.space import SearchSpace, sample, shipped_files
 
 PARAMETERS = {  # all, trainable
     "depthwise_separable_layer": (286, 286),
@@ -57,7 +57,7 @@ def bound(name):
 
 
 def closed(name):
-    return Design.from_dict(SearchSpace.load(shipped("models")[name]).data)
+    return Design.from_dict(SearchSpace.load(shipped_files("models")[name]).data)
 
 
 def equals_keras(architecture):
@@ -68,8 +68,8 @@ def equals_keras(architecture):
 
 
 def test_what_ships():
-    assert tuple(shipped()) == SPACES
-    assert set(shipped("models")) == set(PARAMETERS)
+    assert tuple(shipped_files()) == SPACES
+    assert set(shipped_files("models")) == set(PARAMETERS)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -79,11 +79,11 @@ def test_parameters_of_the_literature(name):
     assert (counted.params, counted.trainable_params) == PARAMETERS[name]
     assert equals_keras(architecture)
     assert Architecture.from_yaml(architecture.to_yaml()) == architecture
-    assert f"{PARAMETERS[name][0]:,}" in shipped("models")[name].read_text()
+    assert f"{PARAMETERS[name][0]:,}" in shipped_files("models")[name].read_text()
 
 
 def test_the_separable_layer_against_a_standard_one():
-    data = SearchSpace.load(shipped("models")["depthwise_separable_layer"]).data
+    data = SearchSpace.load(shipped_files("models")["depthwise_separable_layer"]).data
     standard = {**data, "stages": [{"width": 64, "padding": "valid"}]}
     assert network_cost(Architecture.from_dict(standard)).params == 1_792
 
@@ -95,7 +95,7 @@ def test_each_network_is_a_point_of_a_space(name):
     data = dict(SearchSpace.load(HOME[name]).data)
     if network.head is None:  # a layer alone: a network of the space begins with it
         design = Design.from_dict(
-            {**SearchSpace.load(shipped("models")[name]).data, "head": {}, "classes": 10}
+            {**SearchSpace.load(shipped_files("models")[name]).data, "head": {}, "classes": 10}
         )
         assert design.architecture.layers[: len(network.layers)] == network.layers
         network = design.architecture
@@ -103,7 +103,7 @@ def test_each_network_is_a_point_of_a_space(name):
     if network.task == "binary":
         data["task"] = "binary"
     space = SearchSpace(data).bind(network.input_shape, network.classes, task, network.rescale)
-    setting = space.setting_of(design)
+    setting = space.find_setting(design)
     assert setting is not None
     assert space.design(setting).architecture == network
     assert all(setting[value.name] in value.choices for value in space.open_values if value.name in setting)
@@ -128,13 +128,13 @@ def test_every_sample_has_a_cost_and_survives_yaml(name):
         if number < IN_KERAS:
             assert equals_keras(architecture), text
         if number < 10:
-            assert space.design(space.setting_of(space.design(setting))).architecture == architecture
+            assert space.design(space.find_setting(space.design(setting))).architecture == architecture
     assert len(ids) > 150
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_the_opening_comment_says_what_it_is(name):
-    text = shipped()[name].read_text()
+    text = shipped_files()[name].read_text()
     opening = text[: text.index("name:")].replace("\n# ", " ")
     assert "Source: " in opening
     said = re.search(r"Size: ([\d,]+) settings", opening)

@@ -50,11 +50,11 @@ def space_of(text, shape=(8, 8, 3)):
 @pytest.mark.parametrize("text", SPACES.values(), ids=SPACES.keys())
 def test_the_estimate_is_near_the_number_counted_out(text, monkeypatch):
     space = space_of(text)
-    assert 1_000 < space.settings_count() <= statistics.ENUMERABLE
+    assert 1_000 < space.settings_count() <= statistics.MAX_ENUMERATED
     exact, is_exact = space.distinct()
     assert is_exact
     assert exact < space.settings_count()
-    monkeypatch.setattr(statistics, "ENUMERABLE", 0)
+    monkeypatch.setattr(statistics, "MAX_ENUMERATED", 0)
     estimate, is_exact = space.distinct(samples=300)
     assert not is_exact
     assert estimate == pytest.approx(exact, rel=0.15)
@@ -66,7 +66,7 @@ def test_a_file_with_nothing_open_is_a_space_of_one_design():
     assert space.settings_count() == 1
     assert list(space.settings()) == [{}]
     assert space.distinct() == (1, True)
-    assert space.setting_of(space.design({})) == {}
+    assert space.find_setting(space.design({})) == {}
 
 
 @pytest.mark.parametrize("text", SPACES.values(), ids=SPACES.keys())
@@ -83,7 +83,7 @@ def test_a_descent_finds_what_counting_out_finds(text, name, greatest, monkeypat
 
     setting, exact = find_extreme(space, value, greatest)
     assert value(space.design(setting)) == exact
-    monkeypatch.setattr(statistics, "ENUMERABLE", 0)
+    monkeypatch.setattr(statistics, "MAX_ENUMERATED", 0)
     setting, descended = space.extreme(value, greatest)
     assert value(space.design(setting)) == descended == exact
 

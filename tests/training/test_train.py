@@ -34,7 +34,7 @@ from nas.evaluation import (
 from nas.evaluation import score_test_split as values_on_test
 from nas.record import Record
 from nas.record.mlflow_store import connect
-from nas.space import SearchSpace, shipped
+from nas.space import SearchSpace, shipped_files
 from nas.training import DataChoice, TrainOptions, find_network, train_network
 from nas.training.folder import TrainingFolder
 from nas.trials import Trial
@@ -468,11 +468,11 @@ def test_a_shipped_network_takes_the_datas_input_and_classes(capsys):
 
 
 def test_a_closed_network_goes_before_a_space_of_its_name():
-    both = sorted(set(shipped()) & set(shipped("models")))
+    both = sorted(set(shipped_files()) & set(shipped_files("models")))
     assert "mnist_cnn" in both
     for name in both:
         found = find_network(name, DataChoice("digits", image_size=32, train_limit=100))
-        closed = SearchSpace.load(shipped("models")[name]).design({}).architecture
+        closed = SearchSpace.load(shipped_files("models")[name]).design({}).architecture
         assert found.design.architecture.stages == closed.stages
         assert found.design.architecture.input_shape == (32, 32, 1)
 
