@@ -37,7 +37,7 @@ class Row:
     asks: int = 40  # proposals in a test; few where one takes a second or more
     pending: int = 10  # proposals at the same time
     seeds: tuple[int, ...] = (1, 2, 3)
-    slow: bool = False  # over 2 s in tests of learning
+    slow: bool = False  # takes over 2 s in several tests
     replaces: bool = True  # a later report replaces the earlier one
 
 
@@ -60,14 +60,14 @@ CASES = {
 }
 
 
-def slow(row: Row) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.trains] if row.slow else []
+def over(rows: dict[str, Row]) -> pytest.MarkDecorator:
+    """Run a test for each row; slow ones are not part of `make check`."""
+    marks = {name: [pytest.mark.trains] if row.slow else [] for name, row in rows.items()}
+    return pytest.mark.parametrize("row", [pytest.param(r, marks=marks[n], id=n) for n, r in rows.items()])
 
 
-every = pytest.mark.parametrize("row", CASES.values(), ids=CASES)
-learning = pytest.mark.parametrize(
-    "row", [pytest.param(row, marks=slow(row), id=name) for name, row in CASES.items() if row.trials]
-)
+every = over(CASES)
+learning = over({name: row for name, row in CASES.items() if row.trials})
 
 
 @pytest.fixture(scope="module")
