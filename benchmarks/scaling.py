@@ -35,7 +35,7 @@ from nas.architecture import network_cost
 from nas.data import load_dataset
 from nas.engines import create_engine
 from nas.evaluation import Evaluation, Job
-from nas.record import Record
+from nas.record import SearchRecord
 from nas.searching import SearchOptions, Status
 from nas.searching.halving import Halving, rungs
 from nas.searching.loop import Search, TrialTraining
@@ -110,9 +110,9 @@ class SegmentedSearch:
         self.screen = Screen(bind_space(SearchSpace.load(space), dataset), objectives, ())
         self.plan = create_plan(options, self.screen, dataset, (), "")
         self.record = (
-            Record.resume("scaling")
+            SearchRecord.resume("scaling")
             if resumed
-            else Record.create("scaling", self.plan.model_dump(mode="json"), dataset)
+            else SearchRecord.create("scaling", self.plan.model_dump(mode="json"), dataset)
         )
         started = time.process_time()
         trials = self.record.trials() if resumed else []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.record import Record
+from nas.record import SearchRecord
 from nas.searching import Plan, Result, SearchOptions, Status, prepare_search, resume_search
 from nas.trials import Trial, pareto_front, pick_trial
 
@@ -55,7 +55,7 @@ def _workers(asked: int | None) -> int:
 
 def find(name: str | None = None) -> Found:
     """Open a search's record to read it, the latest by default."""
-    record = Record.open(name)
+    record = SearchRecord.open(name)
     trials = tuple(trial for trial in record.trials() if trial.state != "over_limit")
     return Found(record, Plan.parse(record.config), trials)
 
@@ -64,7 +64,7 @@ def find(name: str | None = None) -> Found:
 class Found:
     """A search's record: its plan and its trained trials."""
 
-    record: Record
+    record: SearchRecord
     plan: Plan
     trials: tuple[Trial, ...]
 

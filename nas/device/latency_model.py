@@ -23,7 +23,7 @@ from nas.architecture import Architecture, network_cost
 from nas.backends import Operator, lower_to_operators, operator_features
 from nas.device.latency import Device, LatencyOptions, local_device, measure_architecture
 from nas.errors import ConversionError, InputError
-from nas.files import atomic_path
+from nas.files import output_file
 from nas.space import SearchSpace, sample
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class LatencyModel:
                 for entry in self._measurements
             ],
         }
-        with atomic_path(path) as temporary:
+        with output_file(path) as temporary:
             temporary.write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")
         return path
 

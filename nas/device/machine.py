@@ -30,5 +30,8 @@ def measurement_lock() -> Iterator[None]:
     The system releases the lock when its holder dies, whatever the cause.
     """
     path = Path(tempfile.gettempdir()) / f"nas-{getpass.getuser()}-latency.lock"
-    with lock_file(path, busy="", wait=True):
+    lock = lock_file(path)
+    try:
         yield
+    finally:
+        lock.release()

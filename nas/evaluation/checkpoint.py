@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import EvaluationError
+from nas.files import replace_file
 
 __all__ = ["State", "read_state", "write_state"]
 
@@ -32,17 +32,13 @@ class State:
 
 def write_state(path: Path, state: State) -> None:
     """Write a checkpoint that is either whole or not there, whenever the process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"weights/{name}": value for name, value in zip(state.names, state.weights, strict=True)}
     arrays |= {f"optimizer/{number}": slot for number, slot in enumerate(state.slots)}
     arrays["progress"] = np.array([state.epochs, state.steps])
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with unfinished.open("wb") as file:
+        with replace_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes the arrays for a flag
-        unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise EvaluationError(
             f"a checkpoint must be writable, got '{path}': {error.strerror}; "
             "free space or choose another folder"

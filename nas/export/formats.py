@@ -13,7 +13,7 @@ from nas.export.keras_file import export_keras
 from nas.export.litert import PRECISIONS, export_litert
 from nas.export.onnx import export_onnx
 from nas.export.python.source import export_python, python_source
-from nas.files import atomic_path
+from nas.files import output_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ def export_files(
             raise InputError(f"a format must be known, got '{name}'; {nearest(name, FORMATS)}")
     paths = {name: folder / FORMATS[name] for name in dict.fromkeys(options.formats)}
     paths["architecture"] = folder / "architecture.yaml"
-    with atomic_path(paths["architecture"]) as unfinished:
+    with output_file(paths["architecture"]) as unfinished:
         unfinished.write_text(design.architecture.to_yaml(design.training), encoding="utf-8")
     if "keras" in paths:
         export_keras(design, weights, paths["keras"])

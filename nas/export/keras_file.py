@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nas.architecture import Architecture, Design
 from nas.backends import build_compiled_model, build_model
 from nas.errors import InputError
-from nas.files import atomic_path
+from nas.files import output_file
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,7 @@ def export_keras(design: Design, weights: Sequence[np.ndarray] | None, path: Pat
         model = build_compiled_model(architecture, design.training)
         model.optimizer.build(model.trainable_variables)  # else Keras loads the file without its state
     set_weights(model, weights, architecture)
-    with atomic_path(path) as unfinished:
+    with output_file(path) as unfinished:
         model.save(unfinished)
     return path
 

@@ -15,7 +15,7 @@ from nas.backends import build_model, initial_weights, litert_bytes
 from nas.backends import weight_specs as variables
 from nas.errors import ConversionError, InputError, nearest
 from nas.export.keras_file import check_weights, set_weights
-from nas.files import atomic_path
+from nas.files import output_file
 from nas.quiet import silence_output
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def export_litert(
         content = _calibrated(architecture, weights, calibration)
     else:
         content = litert_bytes(architecture, _by_layer(architecture, weights), precision)  # type: ignore[arg-type]  # checked
-    with atomic_path(path) as unfinished:
+    with output_file(path) as unfinished:
         unfinished.write_bytes(content)
     return path
 

@@ -12,7 +12,7 @@ from nas.architecture import Architecture
 from nas.backends import build_model
 from nas.errors import ConversionError, InputError
 from nas.export.keras_file import set_weights
-from nas.files import atomic_path
+from nas.files import output_file
 from nas.quiet import silence_output
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def export_onnx(architecture: Architecture, weights: Sequence[np.ndarray] | None
         raise ConversionError(
             f"ONNX cannot express architecture {architecture.id}: {lines[0][:300]}"
         ) from error
-    with atomic_path(path) as unfinished:
+    with output_file(path) as unfinished:
         unfinished.write_bytes(content)
     return path
 

@@ -1,6 +1,7 @@
-"""The record of searches and trainings in MLflow."""
+"""The record of searches and trainings in MLflow, with a spool for what MLflow does not take yet."""
 
-from nas.record.search_record import Record, tracking_uri, ui_command
+from nas.record.mlflow_store import tracking_uri, ui_command
+from nas.record.search_record import SearchRecord
 from nas.record.training_record import TrainingRecord, TrainingRun
 
-__all__ = ["Record", "TrainingRecord", "TrainingRun", "tracking_uri", "ui_command"]
+__all__ = ["SearchRecord", "TrainingRecord", "TrainingRun", "tracking_uri", "ui_command"]

@@ -1,9 +1,9 @@
-"""What MLflow could not be given yet, as files beside the record; and a trial as text, exact both ways.
+"""What could not be delivered to MLflow yet, as files next to the record; and trials as exact text.
 
 mlruns/spool/NAME/
   lock                    held by the process that writes the record of the search NAME
   000007/                 one trial: trial.json and its files
-  journal.jsonl           over-limit trials and points of the search's own metrics, one a line
+  journal.jsonl           over-limit trials and points of the search's own metrics, one per line
   attached/               files for the search's run
 """
 
@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from nas.architecture import Architecture, Training
+from nas.files import TEMPORARY_PREFIX, replace_file
 from nas.trials import Trial
 
 __all__ = ["Entry", "Point", "Spool", "decode", "encode"]
 
 TRIAL_FILE = "trial.json"
+PARTIAL = ".part"
 
 
 def encode(trial: Trial) -> str:
-    """Write a trial as one line of JSON from which `decode` gives it back exactly, but for its run_id."""
+    """Encode a trial as one line of JSON. `decode` restores it exactly, except for its run_id."""
     architecture = trial.architecture
     data = {
         "number": trial.number,
@@ -41,18 +43,18 @@ def encode(trial: Trial) -> str:
         "architecture": architecture and architecture.model_dump(mode="json", exclude_defaults=True),
         "training": trial.training.model_dump(mode="json", exclude_defaults=True),
     }
-    return json.dumps(data, separators=(",", ":"), default=_plain)
+    return json.dumps(data, separators=(",", ":"), default=_python_number)
 
 
-def _plain(value: Any) -> Any:
-    """Turn a NumPy scalar into the Python number that equals it."""
+def _python_number(value: Any) -> Any:
+    """Convert a NumPy scalar to the Python number that equals it."""
     if not hasattr(value, "item"):
-        raise TypeError(f"a trial must hold plain values, got {value!r}")
+        raise TypeError(f"a trial must contain plain values, got {value!r}")
     return value.item()
 
 
 def decode(text: str, run_id: str = "") -> Trial:
-    """Read a trial that `encode` wrote; raises ValueError for any other text."""
+    """Decode a trial that `encode` wrote; raises ValueError for any other text."""
     data = json.loads(text)
     architecture = data.pop("architecture")
     training = data.pop("training")
@@ -66,11 +68,11 @@ def decode(text: str, run_id: str = "") -> Trial:
 
 @dataclass(frozen=True)
 class Entry:
-    """One trial on its way to MLflow."""
+    """One trial to be written to MLflow."""
 
     trial: Trial
-    files: Mapping[str, Path]  # by the name each has in MLflow
-    time_ms: int  # since 1970; the same at a second attempt, so that no metric is there twice
+    files: Mapping[str, Path]  # by their name in MLflow
+    time_ms: int  # since 1970; the same at a second attempt, so that no metric is duplicated
     folder: Path | None = None  # in the spool, if it is there
 
 
@@ -85,48 +87,49 @@ class Point:
 
 
 class Spool:
-    """The files of one search that wait for MLflow. All calls but the reading ones need the lock."""
+    """The undelivered files of one search. All methods that write need the lock of the search."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.attached = folder / "attached"
+        self._attached = folder / "attached"
         self._journal = folder / "journal.jsonl"
 
     def entries(self) -> list[Entry]:
-        """Read the trials that wait, in the order in which they were added."""
-        found = []
+        """Return the trials that wait, in the order in which they were added."""
+        entries = []
         for folder in sorted(self.folder.glob("[0-9]*")):
-            if folder.suffix == ".part":
+            if folder.suffix == PARTIAL:
                 continue
             with contextlib.suppress(FileNotFoundError):  # delivered meanwhile by the process that writes
                 content = json.loads((folder / TRIAL_FILE).read_text(encoding="utf-8"))
                 files = {path.name: path for path in sorted(folder.iterdir()) if path.name != TRIAL_FILE}
-                found.append(Entry(decode(content["trial"]), files, content["time_ms"], folder))
-        return found
+                entries.append(Entry(decode(content["trial"]), files, content["time_ms"], folder))
+        return entries
 
     def add(self, entry: Entry) -> None:
-        """Keep a trial with copies of its files; it is there whole or not at all."""
+        """Store a trial with copies of its files, completely or not at all; raises OSError."""
         numbers = [int(folder.stem) for folder in self.folder.glob("[0-9]*")]
         final = self.folder / f"{max(numbers, default=0) + 1:06d}"
-        part = final.with_suffix(".part")
+        partial = final.with_suffix(PARTIAL)
         try:
-            part.mkdir(parents=True)
+            partial.mkdir(parents=True)
             for name, path in entry.files.items():
-                shutil.copyfile(path, part / name)
+                shutil.copyfile(path, partial / name)
             content = {"time_ms": entry.time_ms, "trial": encode(entry.trial)}
-            (part / TRIAL_FILE).write_text(json.dumps(content), encoding="utf-8")
-            part.rename(final)
+            (partial / TRIAL_FILE).write_text(json.dumps(content), encoding="utf-8")
+            partial.rename(final)
         except OSError:
-            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
             raise
 
     def remove(self, entry: Entry) -> None:
-        """Forget a trial that MLflow has."""
+        """Remove a trial that MLflow has."""
         if entry.folder is not None:
-            entry.folder.rename(entry.folder.with_suffix(".part"))
-            shutil.rmtree(entry.folder.with_suffix(".part"))
+            partial = entry.folder.with_suffix(PARTIAL)
+            entry.folder.rename(partial)
+            shutil.rmtree(partial)
 
-    def note(self, items: Sequence[Trial | Point]) -> None:
+    def append_to_journal(self, items: Sequence[Trial | Point]) -> None:
         """Append over-limit trials or points of metrics to the journal."""
         lines = []
         for item in items:
@@ -138,8 +141,8 @@ class Spool:
         with self._journal.open("a", encoding="utf-8") as file:
             file.write("".join(line + "\n" for line in lines))
 
-    def noted(self) -> tuple[list[Trial], list[Point]]:
-        """Read the journal; a last line that a killed process left unfinished is none."""
+    def read_journal(self) -> tuple[list[Trial], list[Point]]:
+        """Return the content of the journal, without a last line that a killed process left incomplete."""
         trials, points = [], []
         text = ""
         with contextlib.suppress(FileNotFoundError):
@@ -152,30 +155,32 @@ class Spool:
                 trials.append(decode(content[0]))
         return trials, points
 
-    def forget_noted(self) -> None:
-        """Empty the journal."""
+    def clear_journal(self) -> None:
+        """Remove the journal."""
         self._journal.unlink(missing_ok=True)
 
     def attach(self, texts: Mapping[str, str]) -> None:
-        """Keep files for the search's run; a later one of the same name replaces the earlier."""
-        self.attached.mkdir(parents=True, exist_ok=True)
+        """Store files for the search's run; a later file replaces an earlier one of the same name."""
         for name, text in texts.items():
-            part = self.folder / f"{name}.part"
-            part.write_text(text, encoding="utf-8")
-            part.replace(self.attached / name)
+            with replace_file(self._attached / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+
+    def attached(self) -> list[Path]:
+        """Return the stored files for the search's run."""
+        return sorted(p for p in self._attached.glob("*") if not p.name.startswith(TEMPORARY_PREFIX))
 
     def waiting(self) -> int:
-        """Count the trials that wait."""
-        return sum(folder.suffix != ".part" for folder in self.folder.glob("[0-9]*"))
+        """Return the number of trials that wait."""
+        return sum(folder.suffix != PARTIAL for folder in self.folder.glob("[0-9]*"))
 
     def close(self) -> None:
-        """Remove what is empty or unfinished."""
-        for part in self.folder.glob("*.part"):
-            if part.is_dir():
-                shutil.rmtree(part)
+        """Remove incomplete files and empty folders."""
+        for partial in (*self.folder.glob(f"*{PARTIAL}"), *self._attached.glob(f"{TEMPORARY_PREFIX}*")):
+            if partial.is_dir():
+                shutil.rmtree(partial)
             else:
-                part.unlink()
-        if self.attached.is_dir() and not any(self.attached.iterdir()):
-            self.attached.rmdir()
+                partial.unlink()
+        if self._attached.is_dir() and not any(self._attached.iterdir()):
+            self._attached.rmdir()
         if {path.name for path in self.folder.iterdir()} <= {"lock"}:
             shutil.rmtree(self.folder)

@@ -1,4 +1,4 @@
-"""The record of one training in MLflow: a run with the curve by epoch, found again by its key."""
+"""The record of one training in MLflow: a run with the learning curve, identified by a key."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Design, dump_yaml, network_cost
 from nas.errors import RecordError
 from nas.record import mlflow_runs as runs
-from nas.record.mlflow_store import Store, connect, page, telling
+from nas.record.mlflow_store import RUN_STATUS, RunState, Store, create_store, record_errors, run_url
 from nas.record.search_record import DataSource
 
 if TYPE_CHECKING:
@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingRecord", "TrainingRun"]
 
-STATUS = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
-BATCH = 100  # parameters in one call; MLflow takes no more
-
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a training's run says about it."""
+    """What the run of a training describes."""
 
-    key: str  # by which the run is found again
+    key: str  # identifies the run when the training is resumed
     name: str
     design: Design
     data: DataSource
@@ -39,115 +36,114 @@ class TrainingRun:
 class TrainingRecord:
     """A training's run in MLflow, which need not answer all the time.
 
-    What could not be written is in `problem`, and is written with the next call, or when the training
-    is opened again: each call writes whatever the run lacks of the curve.
+    `problem` states what could not be written. It is written with the next call, or when the training is
+    resumed: each call writes all epochs that the run lacks.
     """
 
     def __init__(self, store: Store, run: Run) -> None:
         self.run_id: str = run.info.run_id
         self.problem = ""
         self._store = store
-        self._known: int | None = None
+        self._written_epochs: int | None = None
 
     @classmethod
-    def open(cls, asked: TrainingRun) -> TrainingRecord:
-        """Find the training's run, or begin it.
+    def open(cls, training: TrainingRun) -> TrainingRecord:
+        """Find the run of a training, or create it.
 
-        Raises InputError where `mlruns` cannot be written, RecordError where the store cannot be reached.
+        Raises InputError if `mlruns` cannot be written, RecordError if the store cannot be reached.
         """
-        store = connect(make=True)
-        assert store is not None
-        with telling("written"):
+        store = create_store()
+        with record_errors("written"):
             found = store.client.search_runs(
-                [store.experiment_id], f"tags.`nas.training` = '{asked.key}'", max_results=1
+                [store.experiment_id], f"tags.`nas.training` = '{training.key}'", max_results=1
             )
-            run = found[0] if found else _begin(store, asked)
+            run = found[0] if found else _create_run(store, training)
             store.client.update_run(run.info.run_id, status="RUNNING")
         return cls(store, run)
 
     @property
     def link(self) -> str:
         """The address of the run's page in MLflow's user interface."""
-        return page(self.run_id, self._store.experiment_id)
+        return run_url(self.run_id, self._store.experiment_id)
 
-    def deliver(self, curve: Sequence[Mapping[str, float]]) -> None:
+    def write_curve(self, curve: Sequence[Mapping[str, float]]) -> None:
         """Write the epochs that the run lacks."""
-        with self._telling():
-            self._deliver(curve)
+        with self._keep_problem():
+            self._write_curve(curve)
 
     def finish(
         self,
-        state: Literal["complete", "interrupted", "failed"],
+        state: RunState,
         curve: Sequence[Mapping[str, float]],
         values: Mapping[str, float],
         files: Sequence[Path] = (),
     ) -> None:
-        """Write what the run lacks, the final values and files, and end it."""
+        """Write what the run lacks, the final values and files, and end the run."""
         from mlflow.entities import Metric
 
-        with self._telling():
-            self._deliver(curve)
+        with self._keep_problem():
+            self._write_curve(curve)
             now = _now_ms()
             final = [Metric(name, float(value), now, len(curve)) for name, value in values.items()]
             self._store.client.log_batch(self.run_id, final)
             for path in files:
                 self._store.client.log_artifact(self.run_id, str(path))
-            self._store.client.set_terminated(self.run_id, STATUS[state])
+            self._store.client.set_terminated(self.run_id, RUN_STATUS[state])
 
-    def _deliver(self, curve: Sequence[Mapping[str, float]]) -> None:
+    def _write_curve(self, curve: Sequence[Mapping[str, float]]) -> None:
         from mlflow.entities import Metric
 
         client = self._store.client
-        if self._known is None:
+        if self._written_epochs is None:
             steps = [point.step for point in client.get_metric_history(self.run_id, "epoch/seconds")]
-            self._known = max(steps, default=0)
-        for epoch, row in enumerate(curve[self._known :], start=self._known + 1):
+            self._written_epochs = max(steps, default=0)
+        for epoch, row in enumerate(curve[self._written_epochs :], start=self._written_epochs + 1):
             now = _now_ms()
             named = {f"epoch/{name}": value for name, value in row.items() if name != "epoch"}
             points = [Metric(name, float(value), now, epoch) for name, value in named.items()]
             client.log_batch(self.run_id, points)
-            self._known = epoch
+            self._written_epochs = epoch
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Keep a failure of MLflow as `problem`: training goes on without it."""
+    def _keep_problem(self) -> Iterator[None]:
+        """Keep a failure of MLflow as `problem`: the training continues without it."""
         self.problem = ""
         try:
-            with telling("written"):
+            with record_errors("written"):
                 yield
         except RecordError as error:
-            self.problem, self._known = str(error), None
+            self.problem, self._written_epochs = str(error), None
 
 
-def _begin(store: Store, asked: TrainingRun) -> Run:
+def _create_run(store: Store, training: TrainingRun) -> Run:
     from mlflow.entities import Metric, Param
 
-    architecture, training = asked.design.architecture, asked.design.training
+    architecture = training.design.architecture
     run = store.client.create_run(
         store.experiment_id,
-        run_name=f"train {asked.name}",
+        run_name=f"train {training.name}",
         tags={
             "nas.kind": "training",
-            "nas.training": asked.key,
+            "nas.training": training.key,
             "architecture": architecture.id,
             "mlflow.source.name": "nas train",
         },
     )
     run_id = run.info.run_id
-    closed = architecture.to_dict(training)
-    shown = {
-        **{key: str(value) for key, value in asked.settings.items()},
-        **runs.params({}, closed, training),
+    closed = architecture.to_dict(training.design.training)
+    texts = {
+        **{key: str(value) for key, value in training.settings.items()},
+        **runs.run_params({}, closed, training.design.training),
     }
-    params = iter([Param(key, text[: runs.TEXT]) for key, text in shown.items()])
-    while some := list(islice(params, BATCH)):
+    params = iter([Param(key, text[: runs.MAX_TEXT]) for key, text in texts.items()])
+    while some := list(islice(params, runs.MAX_PARAMS)):
         store.client.log_batch(run_id, params=some)
-    counted = network_cost(architecture)
-    known = {"params": counted.params, "flops": counted.flops, "peak_bytes": counted.peak_bytes}
+    costs = network_cost(architecture)
+    values = {"params": costs.params, "flops": costs.flops, "peak_bytes": costs.peak_bytes}
     now = _now_ms()
-    store.client.log_batch(run_id, [Metric(name, float(value), now, 0) for name, value in known.items()])
-    given = runs.dataset_input(asked.data.name, asked.data.source, asked.data.fingerprint)
-    store.client.log_inputs(run_id, [given])
+    store.client.log_batch(run_id, [Metric(name, float(value), now, 0) for name, value in values.items()])
+    dataset = runs.dataset_input(training.data.name, training.data.source, training.data.fingerprint)
+    store.client.log_inputs(run_id, [dataset])
     store.client.log_text(run_id, dump_yaml(closed), "architecture.yaml")
     return run
 

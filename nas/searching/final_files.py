@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nas.backends import build_compiled_model
 from nas.data import Dataset
 from nas.evaluation import load_tensorflow, load_weights
-from nas.record import Record
+from nas.record import SearchRecord
 from nas.report import draw_predictions, figure_html, hypervolume_figure, pareto_figure, picture_html
 from nas.searching.plan import Plan
 from nas.trials import Trial, front_csv, hypervolume_curve, pareto_front, pick_trial
@@ -15,7 +15,9 @@ from nas.trials import Trial, front_csv, hypervolume_curve, pareto_front, pick_t
 __all__ = ["final_files"]
 
 
-def final_files(trials: Sequence[Trial], plan: Plan, record: Record, dataset: Dataset) -> dict[str, str]:
+def final_files(
+    trials: Sequence[Trial], plan: Plan, record: SearchRecord, dataset: Dataset
+) -> dict[str, str]:
     """Return the content of each file by its name.
 
     These are the front as figure and as table, the hypervolume over trials, and for segmentation the

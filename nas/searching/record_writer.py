@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from nas.record import Record
+from nas.record import SearchRecord
 from nas.searching.plan import Plan
 from nas.searching.status import Status
 from nas.trials import Trial, hypervolume_curve, pareto_front
@@ -22,7 +22,7 @@ MAX_PENDING_WRITES = 200
 class RecordWriter:
     """Writes in order in one thread. `status` shows whether MLflow takes the writes."""
 
-    def __init__(self, record: Record, plan: Plan, trials: Sequence[Trial], status: Status) -> None:
+    def __init__(self, record: SearchRecord, plan: Plan, trials: Sequence[Trial], status: Status) -> None:
         self._record, self._plan, self._status = record, plan, status
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="record")
         self._writes: deque[Future[None]] = deque()

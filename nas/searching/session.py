@@ -18,7 +18,7 @@ from nas.engines import create_engine
 from nas.errors import DataError
 from nas.evaluation import load_tensorflow
 from nas.executors import Executor, InProcess, LocalProcesses
-from nas.record import Record
+from nas.record import SearchRecord
 from nas.searching.final_files import final_files
 from nas.searching.halving import Halving, rungs
 from nas.searching.loop import Search, TrialTraining
@@ -72,12 +72,12 @@ def prepare_search(
     name = name or f"{bound.name or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
     executor = _create_executor(options, dataset.task, workers)
     try:
-        Record.check(name)
+        SearchRecord.check(name)
         meter = create_meter(options, bound, dataset, progress)
         screen = Screen(bound, options.parsed_objectives(), options.parsed_limits(), meter)
         screen.check_limits()
         plan = create_plan(options, screen, dataset, start, meter.device if meter else "")
-        record = Record.create(name, plan.model_dump(mode="json"), dataset)
+        record = SearchRecord.create(name, plan.model_dump(mode="json"), dataset)
     except BaseException:
         executor.close()
         raise
@@ -97,7 +97,7 @@ def resume_search(
 
     Raises InputError for an unknown name, DataError if the data has changed.
     """
-    record = Record.resume(name)
+    record = SearchRecord.resume(name)
     executor: Executor | None = None
     try:
         plan = Plan.parse({**record.config, **changes})
@@ -127,7 +127,7 @@ def resume_search(
 class Session:
     """A search that is ready to run. Its record is open for writing until `run` ends."""
 
-    record: Record
+    record: SearchRecord
     plan: Plan
     dataset: Dataset
     screen: Screen

@@ -9,7 +9,7 @@ from typing import Any
 from nas.architecture import Design, Training, validate_part
 from nas.data import DataOptions, Dataset, load_dataset
 from nas.errors import InputError
-from nas.record import Record
+from nas.record import SearchRecord
 from nas.searching import Plan
 from nas.space import SearchSpace, shipped_files
 from nas.training.starting_weights import find_trial, trial_words
@@ -65,7 +65,7 @@ def find_network(which: str, choice: DataChoice) -> Network:
 
 
 def _of_trial(name: str | None, number: int, choice: DataChoice) -> Network:
-    record = Record.open(name)
+    record = SearchRecord.open(name)
     trial, plan = find_trial(record, number), Plan.parse(record.config)
     label = f"{record.name}-{number}"
     seed = plan.seed if choice.seed is None else choice.seed

@@ -11,16 +11,18 @@ A process that is killed between those two steps leaves `next/` behind; opening 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError
 from nas.evaluation import read_state
-from nas.files import lock_file
+from nas.files import lock_file, replace_file
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 __all__ = ["TrainingFolder"]
 
@@ -37,7 +39,7 @@ FOREIGN = (
 class TrainingFolder:
     """One training's folder, held by this process alone until `close`."""
 
-    def __init__(self, path: Path, lock: IO[str], content: dict[str, Any]) -> None:
+    def __init__(self, path: Path, lock: BaseFileLock, content: dict[str, Any]) -> None:
         self.path = path
         self._lock = lock
         self._content = content
@@ -59,7 +61,7 @@ class TrainingFolder:
             folder = cls(path, lock, _read(path, json.loads(json.dumps(asked))))
             folder._settle()
         except BaseException:
-            lock.close()
+            lock.release()
             raise
         return folder
 
@@ -129,7 +131,7 @@ class TrainingFolder:
     def close(self) -> None:
         """Remove what only training needs, and let other processes in."""
         shutil.rmtree(self.scratch, ignore_errors=True)
-        self._lock.close()
+        self._lock.release()
 
     def _settle(self) -> None:
         """Finish what a killed process began: move a checkpoint up that the curve knows, drop any other."""
@@ -193,6 +195,5 @@ def _flat(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON that is either whole or not there, whenever the process is killed."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    unfinished.replace(path)
+    with replace_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -13,7 +13,7 @@ from nas.architecture import Architecture
 from nas.backends import build_model, initial_weights, weight_specs
 from nas.errors import EvaluationError, InputError
 from nas.evaluation import State, load_tensorflow, read_state
-from nas.record import Record
+from nas.record import SearchRecord
 from nas.trials import Trial
 
 __all__ = ["find_trial", "starting_state", "trial_words"]
@@ -25,7 +25,7 @@ def trial_words(text: str) -> tuple[str | None, int] | None:
     return (match[1], int(match[2])) if match and not Path(text).exists() else None
 
 
-def find_trial(record: Record, number: int) -> Trial:
+def find_trial(record: SearchRecord, number: int) -> Trial:
     """Give a trained trial of a search; raises InputError where there is none of that number."""
     trials = {trial.number: trial for trial in record.trials() if trial.architecture is not None}
     if number not in trials:
@@ -76,7 +76,7 @@ def starting_state(source: str, architecture: Architecture, seed: int) -> tuple[
 def _read(source: str, architecture: Architecture) -> Sequence[np.ndarray | None]:
     words = trial_words(source)
     if words is not None:
-        record = Record.open(words[0])
+        record = SearchRecord.open(words[0])
         return list(read_state(record.file(find_trial(record, words[1]))).weights)
     path = Path(source).expanduser()
     if path.is_dir():

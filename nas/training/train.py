@@ -213,7 +213,7 @@ class _Training:
             job = self._job(len(folder.curve) + 1, folder.last_weights)
             row = evaluate(job).curve[-1]
             folder.add(row, self._score(row) > self._best_score())
-            self.record.deliver(folder.curve)
+            self.record.write_curve(folder.curve)
             self._show(self._progress())
 
     def _over(self) -> bool:

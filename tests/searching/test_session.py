@@ -161,8 +161,8 @@ def test_a_name_in_use_is_refused_with_the_fix(resumed, folder):
 
 def test_latencies_of_another_device_are_measured_again(resumed, folder):
     script = (
-        "from nas.record import Record\n"
-        "record = Record.resume('photos')\n"
+        "from nas.record import SearchRecord\n"
+        "record = SearchRecord.resume('photos')\n"
         "record.amend({**record.config, 'device': 'another device'})\n"
         "record.close()\n"
     )

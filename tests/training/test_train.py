@@ -32,7 +32,7 @@ from nas.evaluation import (
     write_state,
 )
 from nas.evaluation import score_test_split as values_on_test
-from nas.record import Record
+from nas.record import SearchRecord
 from nas.record.mlflow_store import connect
 from nas.space import SearchSpace, shipped_files
 from nas.training import DataChoice, TrainOptions, find_network, train_network
@@ -421,9 +421,9 @@ def test_weights_that_cannot_be_used_are_refused(trained, digits, work, source, 
 
 
 def test_a_trial_is_trained_on_its_searchs_data_from_its_weights(trained, digits, work, capsys):
-    if "found" not in Record.names():
+    if "found" not in SearchRecord.names():
         config = {"space": {}, "data": "digits", "image_size": 8, "train_limit": 150, "seed": 0}
-        record = Record.create("found", config, digits)
+        record = SearchRecord.create("found", config, digits)
         architecture, training = design().architecture, design().training
         values = {"accuracy": 0.5}
         found = Trial(

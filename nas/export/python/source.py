@@ -16,7 +16,7 @@ from nas.export.python.program import Program, program
 from nas.export.python.render import LINE, body_lines, function_text, statement_lines, value_text
 from nas.export.python.statements import Call, Statement
 from nas.export.python.units import REQUIRED
-from nas.files import atomic_path
+from nas.files import output_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,9 +69,9 @@ def export_python(design: Design, weights: Sequence[np.ndarray] | None, path: Pa
         set_weights(model, weights, design.architecture)
         beside = path.with_suffix(WEIGHTS)
         weights_file = beside.name
-        with atomic_path(beside) as unfinished:
+        with output_file(beside) as unfinished:
             model.save_weights(unfinished)
-    with atomic_path(path) as unfinished:
+    with output_file(path) as unfinished:
         unfinished.write_text(python_source(design, weights_file), encoding="utf-8")
     return path
 

@@ -1,0 +1,187 @@
+"""What MLflow has of one search, and how it is written there and read again."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.architecture import dump_yaml
+from nas.errors import RecordError
+from nas.record import mlflow_runs as runs
+from nas.record.mlflow_store import RUN_STATUS, RunState, Store, tracking_uri
+from nas.record.spool import Entry, Point
+from nas.trials import Trial
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+__all__ = ["MlflowSearch"]
+
+TABLES = "over_limit"
+TABLE_ROWS = 1000
+"""Rows per file of over-limit trials: only the last file is written again."""
+
+
+class MlflowSearch:
+    """One search's runs in MLflow. A write that failed can be repeated.
+
+    Every method may raise any error of MLflow.
+    """
+
+    def __init__(self, store: Store, name: str, run_id: str) -> None:
+        self.run_id = run_id
+        self._store, self._name = store, name
+        self._run_ids: dict[int, str] = {}  # by trial number
+        self._artifact_uris: dict[int, str] = {}  # by trial number
+        self._epochs: dict[int, int] = {}  # epochs whose metrics are written, by number of a complete run
+        self._marked: frozenset[int] = frozenset()  # trials whose tag says that they are on the front
+        self._rows: list[Trial] = []  # over-limit trials of the last table file, and those not written yet
+        self._has_new_rows = False
+        self._full_tables = 0
+
+    def trial_run(self, number: int) -> str:
+        """Return the run id of a trial, '' if MLflow does not have it."""
+        return self._run_ids.get(number, "")
+
+    def write_trial(self, entry: Entry, scratch: Path) -> None:
+        """Write a trial. Its run ends last; a trial that was trained further changes its tags last."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        trial, client = entry.trial, self._store.client
+        if trial.number not in self._run_ids:
+            took_ms = int(1000 * sum(trial.seconds.values()))
+            tags = {"mlflow.parentRunId": self.run_id, "on_front": "false", **runs.trial_tags(trial)}
+            self._add_run(
+                trial.number,
+                client.create_run(
+                    self._store.experiment_id,
+                    start_time=entry.time_ms - took_ms,
+                    tags=tags,
+                    run_name=f"{self._name} {trial.number}",
+                ),
+            )
+        run_id = self._run_ids[trial.number]
+        closed: dict[str, Any] = {}
+        if trial.architecture is not None and trial.number not in self._epochs:
+            closed = trial.architecture.to_dict(trial.training)
+        with tempfile.TemporaryDirectory(dir=scratch, suffix=".part") as staging:
+            if closed:
+                Path(staging, "architecture.yaml").write_text(dump_yaml(closed), encoding="utf-8")
+            for name, path in entry.files.items():
+                target = Path(staging, _folder_name(trial), name)
+                target.parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, target)
+            if any(Path(staging).iterdir()):
+                # The client's own call would ask for the run first, and cache something for each run.
+                artifacts = get_artifact_repository(
+                    self._artifact_uris[trial.number], tracking_uri=tracking_uri()
+                )
+                artifacts.log_artifacts(staging)  # type: ignore[no-untyped-call]  # MLflow's has no types
+        runs.write_trial_run(self._store, run_id, entry, self._epochs.get(trial.number), closed)
+        client.set_terminated(run_id, "FAILED" if trial.state == "failed" else "FINISHED", entry.time_ms)
+        self._epochs[trial.number] = len(trial.curve)
+
+    def add_over_limit(self, trials: Sequence[Trial]) -> None:
+        """Add over-limit trials, which `write_tables` writes."""
+        self._rows += trials
+        self._has_new_rows = self._has_new_rows or bool(trials)
+
+    def write_tables(self) -> None:
+        """Write the over-limit trials that were added as tables on the search's run."""
+        while self._has_new_rows:
+            some = self._rows[:TABLE_ROWS]
+            path = f"{TABLES}/{self._full_tables + 1:04d}.csv"
+            self._store.client.log_text(self.run_id, runs.table_csv(some), path)
+            self._has_new_rows = len(self._rows) > TABLE_ROWS
+            if len(some) == TABLE_ROWS:
+                self._full_tables += 1
+                del self._rows[:TABLE_ROWS]
+
+    def write_points(self, points: Sequence[Point]) -> None:
+        """Write points of the search's metrics."""
+        for start in range(0, len(points), runs.MAX_METRICS):
+            some = points[start : start + runs.MAX_METRICS]
+            self._store.client.log_batch(self.run_id, [runs.to_metric(point) for point in some])
+
+    def write_file(self, path: Path) -> None:
+        """Put a file on the search's run, in place of an earlier one of its name."""
+        self._store.client.log_artifact(self.run_id, str(path))
+
+    def mark_front(self, numbers: frozenset[int]) -> None:
+        """Set the tags that state which trials are on the front."""
+        for number in self._marked ^ numbers:
+            if number in self._run_ids:
+                value = str(number in numbers).lower()
+                self._store.client.set_tag(self._run_ids[number], "on_front", value)
+                self._marked ^= {number}
+
+    def end(self, state: RunState) -> None:
+        """End the search's run."""
+        self._store.client.set_terminated(self.run_id, RUN_STATUS[state])
+
+    def read(self, set_aside: bool) -> dict[int, Trial]:
+        """Read all trials, by number, and what MLflow has of them.
+
+        set_aside: mark runs that a killed process left incomplete.
+        """
+        trials: dict[int, Trial] = {}
+        marked = set()
+        for run in runs.trial_runs(self._store, self.run_id):
+            if run.info.status in ("FINISHED", "FAILED"):
+                trial = runs.trial_from_run(run)
+                trials[trial.number] = trial
+                self._add_run(trial.number, run)
+                self._epochs[trial.number] = len(trial.curve)
+                if run.data.tags.get("on_front") == "true":
+                    marked.add(trial.number)
+            elif set_aside and run.info.status != "KILLED":
+                self._store.client.set_tag(run.info.run_id, "state", "unfinished")
+                self._store.client.set_terminated(run.info.run_id, "KILLED")
+        self._marked = frozenset(marked)
+        trials.update((trial.number, trial) for trial in self._read_tables())
+        return trials
+
+    @property
+    def marked(self) -> frozenset[int]:
+        """The numbers of the trials that are marked as front members."""
+        return self._marked
+
+    def file(self, trial: Trial, name: str) -> Path:
+        """Return the path of a file of a trial, downloaded if needed; raises RecordError if there is none."""
+        run_id = trial.run_id or self.trial_run(trial.number)
+        folder, client = _folder_name(trial), self._store.client
+        path = f"{folder}/{name}"
+        existing = [item.path for item in client.list_artifacts(run_id, folder)] if run_id else []
+        if path not in existing:
+            raise RecordError(
+                f"trial {trial.number} of '{self._name}' has no file {path} in the record; "
+                "train the network again"
+            )
+        return Path(client.download_artifacts(run_id, path))
+
+    def _add_run(self, number: int, run: Run) -> None:
+        self._run_ids[number], self._artifact_uris[number] = run.info.run_id, run.info.artifact_uri
+
+    def _read_tables(self) -> list[Trial]:
+        """Read the over-limit trials; keep the rows of the last table, which is written again with more."""
+        client = self._store.client
+        trials: list[Trial] = []
+        for item in sorted(client.list_artifacts(self.run_id, TABLES), key=lambda item: str(item.path)):
+            with tempfile.TemporaryDirectory() as folder:
+                path = client.download_artifacts(self.run_id, item.path, folder)
+                with Path(path).open(encoding="utf-8", newline="") as lines:
+                    some = runs.read_table(lines)
+            trials += some
+            if len(some) == TABLE_ROWS:
+                self._full_tables += 1
+            else:
+                self._rows = some
+        return trials
+
+
+def _folder_name(trial: Trial) -> str:
+    """Return the folder of a trial's files: files of a longer training do not replace those of a shorter."""
+    return f"epochs-{trial.epochs}"
