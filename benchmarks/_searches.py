@@ -90,7 +90,7 @@ def keras_tuner(task: Task, report: Report, hyperband: bool) -> None:
     import keras_tuner as kt
 
     from nas.backends import build_compiled_model
-    from nas.space import is_active, complete_setting
+    from nas.space import complete_setting, is_active
 
     dataset, space = loaded(task)
 

@@ -9,7 +9,7 @@ from heapq import nsmallest
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.space import OpenValue, Setting, is_active, complete_setting
+from nas.space import OpenValue, Setting, complete_setting, is_active
 from nas.trials import Candidate, Limit, Objective
 
 __all__ = ["CandidatePool", "PoolEntry", "is_in_space"]

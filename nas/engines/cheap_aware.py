@@ -27,7 +27,7 @@ from nas.engines._gain_calibration import GainCalibration
 from nas.engines._gaussian_process import ErrorModel
 from nas.engines._initial_design import cheapest_candidates, fastest_share, space_filling_candidate
 from nas.engines._output_transform import ERROR_SHIFT
-from nas.space import OpenValue, Setting, iterate_settings, count_settings, mutate, sample
+from nas.space import OpenValue, Setting, count_settings, iterate_settings, mutate, sample
 from nas.trials import Candidate, Limit, Objective, Trial
 
 __all__ = ["CheapAware"]

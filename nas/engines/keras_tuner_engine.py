@@ -137,7 +137,7 @@ class KerasTunerEngine:
         return np.asarray(np.where(over > 0, 1.05 + np.log1p(over), scalar))
 
 
-class _Process:
+class _GaussianProcess:
     """The oracle's Gaussian process, with the same predictions but without scikit-learn's input checks.
 
     An ask predicts one point thousands of times, and the checks take most of that time.
@@ -192,7 +192,7 @@ def _oracle(name: str, values: Sequence[OpenValue], seed: int) -> Any:
         return keras_tuner.oracles.RandomSearchOracle(**options)
     options["num_initial_points"] = max(10, len(values))
     oracle = keras_tuner.oracles.BayesianOptimizationOracle(**options)
-    oracle.gpr = _Process(oracle.gpr)
+    oracle.gpr = _GaussianProcess(oracle.gpr)
     return oracle
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.engines.keras_tuner_engine import _Process
+from nas.engines.keras_tuner_engine import _GaussianProcess
 
 
 def test_the_process_predicts_as_scikit_learn() -> None:
@@ -13,7 +13,7 @@ def test_the_process_predicts_as_scikit_learn() -> None:
     x = rng.random((30, 4))
     y = 5 + np.sin(3 * x[:, 0]) + (x[:, 1:] ** 2).sum(axis=1)
     plain = GaussianProcessRegressor(Matern(nu=2.5), normalize_y=True, alpha=1e-4, random_state=0)
-    fast = _Process(plain)
+    fast = _GaussianProcess(plain)
     unfitted = fast.predict(x, return_std=True)
     np.testing.assert_array_equal(unfitted, (np.zeros(30), np.ones(30)))
     fast.fit(x, y)
