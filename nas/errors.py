@@ -1,11 +1,11 @@
-"""What can go wrong for a user, as one small tree.
+"""The exceptions for errors that a user can cause or fix.
 
 NasError                 one sentence: the rule, the value, the fix
-├── InputError           what was asked for cannot be done as asked (exit code 2)
+├── InputError           invalid input (exit code 2)
 │   ├── SpaceError       a search space or an architecture breaks a rule
 │   ├── DataError        the images, labels or files of a data set
-│   └── LimitError       a limit that nothing in the space can meet
-└── RunError             something failed while working (exit code 1)
+│   └── LimitError       a limit that no network of the space meets
+└── RunError             a failure at run time (exit code 1)
     ├── RecordError      MLflow's record cannot be read or written
     ├── EvaluationError  a network could not be trained
     └── ConversionError  a runtime cannot convert or run a network
@@ -31,13 +31,13 @@ __all__ = [
 
 
 class NasError(Exception):
-    """An error that its message explains to a user in full; never shown with a traceback."""
+    """An error whose message is all that a user needs; it is shown without a traceback."""
 
     exit_code = 1
 
 
 class InputError(NasError):
-    """What was asked for cannot be done as asked."""
+    """The input is invalid."""
 
     exit_code = 2
 
@@ -51,11 +51,11 @@ class DataError(InputError):
 
 
 class LimitError(InputError):
-    """A limit that nothing in the space can meet."""
+    """A limit excludes every network of the space."""
 
 
 class RunError(NasError):
-    """Something failed while working."""
+    """Something failed at run time."""
 
 
 class RecordError(RunError):
@@ -71,7 +71,7 @@ class ConversionError(RunError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which of the known names comes nearest, as the end of an error's sentence."""
+    """Return the end of an error's sentence: the known name that is nearest, and all known names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     listed = ", ".join(known)

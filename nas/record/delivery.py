@@ -53,8 +53,8 @@ class Delivery:
                 self._spool.add(entry)
             except OSError as error:
                 raise RecordError(
-                    f"trial {entry.trial.number} cannot be recorded, because '{self._spool.folder}' cannot be "
-                    f"written ({error.strerror}); {self._problem}"
+                    f"trial {entry.trial.number} cannot be recorded, because '{self._spool.folder}' "
+                    f"cannot be written ({error.strerror}); {self._problem}"
                 ) from error
         self._flush_when_due()
 

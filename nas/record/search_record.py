@@ -121,9 +121,7 @@ class SearchRecord:
         store, run = _find_search(name)
         name = runs.search_name(run)
         create_store()
-        busy = (
-            f"a search must run in one process, got '{name}', which another process runs; wait until it ends"
-        )
+        busy = f"a search runs in one process, but another one runs '{name}'; wait until it ends"
         record = cls(store, name, run, _lock_name(name, busy))
         try:
             with record_errors("written"):

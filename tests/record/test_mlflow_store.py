@@ -1,0 +1,69 @@
+"""The store: its address, its failures as one sentence, its user interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from recorded_trials import ARCHITECTURE, free_port, trial
+
+from nas.architecture import Architecture, read_yaml
+from nas.errors import InputError, RecordError
+from nas.record import SearchRecord, tracking_uri, ui_command
+
+# MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+
+def test_a_file_named_mlruns_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlruns").write_text("")
+    with pytest.raises(InputError, match=r"must be writable, got '.*mlruns"):
+        SearchRecord.create("x", {})
+
+
+def test_a_damaged_database_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns/mlflow.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(RecordError, match="cannot be opened: the file is not an MLflow database"):
+        SearchRecord.open()
+
+
+def test_the_ui_command_serves_the_record(record: SearchRecord) -> None:
+    logged = record.log(trial(0))
+    port = free_port()
+    ui = subprocess.Popen(
+        ui_command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        path = f"/get-artifact?run_uuid={logged.run_id}&path=architecture.yaml"
+        for _ in range(2400):
+            try:
+                with urllib.request.urlopen(address + path, timeout=5) as answer:
+                    assert (
+                        Architecture.from_dict(read_yaml(answer.read().decode(), "the file")) == ARCHITECTURE
+                    )
+                break
+            except OSError:
+                assert ui.poll() is None
+                time.sleep(0.1)
+        with urllib.request.urlopen(f"{address}/api/2.0/mlflow/runs/get?run_id={record.run_id}") as answer:
+            assert json.load(answer)["run"]["info"]["run_name"] == record.name
+    finally:
+        os.killpg(ui.pid, signal.SIGKILL)
+        ui.wait()
+
+
+def test_settings_of_the_user_have_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tracking_uri() == "sqlite:///mlruns/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:1")
+    assert tracking_uri() == "http://elsewhere:1"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
