@@ -2,12 +2,15 @@
 
 from nas.backends.keras_model import build_compiled_model, build_model
 from nas.backends.litert_file import litert_bytes
+from nas.backends.precision import PRECISIONS, Precision
 from nas.backends.runtime_operators import Operator, lower_to_operators, operator_features
 from nas.backends.tensorflow_ops import ForwardMode, WeightSpec, forward, initial_weights, weight_specs
 
 __all__ = [
+    "PRECISIONS",
     "ForwardMode",
     "Operator",
+    "Precision",
     "WeightSpec",
     "build_compiled_model",
     "build_model",

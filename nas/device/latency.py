@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.backends import litert_bytes
+from nas.backends import PRECISIONS, Precision, litert_bytes
 from nas.device.arena import arena_bytes
 from nas.device.machine import measurement_lock, processor_name
 from nas.device.runtimes import ModelLoader, litert_loader, onnx_loader, require_onnxruntime
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Device", "Latency", "LatencyOptions", "local_device", "measure_architecture", "measure_file"]
 
-Precision = Literal["float32", "float16", "dynamic_int8", "int8"]
-PRECISIONS = get_args(Precision)
 Runtime = Literal["litert", "onnx"]
 RUNTIME_PACKAGES: dict[Runtime, str] = {"litert": "ai-edge-litert", "onnx": "onnxruntime"}
 ROUND_SECONDS = 0.02  # timing per round

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nas.architecture import Design
 from nas.errors import InputError, nearest
 from nas.export.keras_file import export_keras
-from nas.export.litert import PRECISIONS, export_litert
+from nas.export.litert import export_litert
 from nas.export.onnx import export_onnx
 from nas.export.python.source import export_python, python_source
 from nas.files import output_file
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS",
-    "PRECISIONS",
     "ExportOptions",
     "export",
     "export_files",
@@ -40,7 +39,7 @@ class ExportOptions:
     """What to write, and how exact the LiteRT file is."""
 
     formats: Sequence[str] = ("keras", "python")
-    precision: str = "float32"  # of the LiteRT file: see PRECISIONS
+    precision: str = "float32"  # of the LiteRT file: see nas.backends.PRECISIONS
     calibration: np.ndarray | None = None  # training images for precision int8
 
 

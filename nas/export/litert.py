@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture
-from nas.backends import build_model, initial_weights, litert_bytes
+from nas.backends import PRECISIONS, build_model, initial_weights, litert_bytes
 from nas.backends import weight_specs as variables
 from nas.errors import ConversionError, InputError, nearest
 from nas.export.keras_file import check_weights, set_weights
@@ -21,9 +21,7 @@ from nas.quiet import silence_output
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["PRECISIONS", "export_litert"]
-
-PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
+__all__ = ["export_litert"]
 """float16: weights only; dynamic_int8: weights only; int8: weights and activations, by calibration."""
 
 CALIBRATION = 200
