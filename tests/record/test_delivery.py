@@ -61,9 +61,9 @@ def test_the_record_of_a_killed_process_opens(tmp_path: Path, monkeypatch: pytes
             break
     time.sleep(0.012)  # in the middle of the next trial
     os.kill(writer.pid, signal.SIGKILL)
-    rest = writer.stdout.read()  # communicate() would skip what the iteration has buffered
-    errors = writer.stderr.read()
-    writer.wait()
+    with writer:
+        rest = writer.stdout.read()  # communicate() would skip what the iteration has buffered
+        errors = writer.stderr.read()
     assert writer.returncode == -signal.SIGKILL
     assert errors == ""  # nothing of MLflow's own, though the database was made
     returned = [int(line) for line in [*lines, *rest.split()] if line != "name"]
