@@ -1,4 +1,4 @@
-"""Random architectures over the whole grammar, for tests that must hold for every network."""
+"""Random architectures from the whole file format, for tests of properties that every network has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ACTIVATIONS = get_args(Activation)
 
 
 def random_architecture(rng: np.random.Generator, task: str = "", length: int = 0) -> Architecture:
-    """Draw a network for a task (or any), on images, or where `length` is given on signals of that length."""
+    """Draw a network for a task ("": any); `length` sets the length of a signal (0: mostly images)."""
     return Architecture.from_dict(random_file(rng, task, length))
 
 
@@ -23,8 +23,8 @@ def random_file(rng: np.random.Generator, task: str = "", length: int = 0) -> di
     def one(*choices: Any) -> Any:
         return choices[int(rng.integers(len(choices)))]
 
-    def sometimes(share: float, value: Any, other: Any) -> Any:
-        return value if rng.random() < share else other
+    def sometimes(probability: float, value: Any, other: Any) -> Any:
+        return value if rng.random() < probability else other
 
     signal = length > 0 or (not task and rng.random() < 0.15)
     task = task or one(*("classification", "binary", *(() if signal else ("segmentation",))))
@@ -95,27 +95,27 @@ def random_file(rng: np.random.Generator, task: str = "", length: int = 0) -> di
     return data
 
 
-def respelled(rng: np.random.Generator, data: dict[str, Any]) -> dict[str, Any]:
-    """Change how a file is written, in ways that may or may not change the network."""
+def rewritten(rng: np.random.Generator, data: dict[str, Any]) -> dict[str, Any]:
+    """Rewrite a file in ways that may or may not change the network."""
     other = random_file(rng, data["task"], data["input_shape"][0] if len(data["input_shape"]) == 2 else 0)
     new = {**data, "stages": [dict(stage) for stage in data["stages"]], "head": dict(data["head"])}
     stages = new["stages"]
     for _ in range(int(rng.integers(1, 4))):
-        way = int(rng.integers(6)) if stages else 0
-        place = int(rng.integers(len(stages))) if stages else 0
-        if way == 0:
+        change = int(rng.integers(6)) if stages else 0
+        index = int(rng.integers(len(stages))) if stages else 0
+        if change == 0:
             part = str(rng.choice(["head", "stem", "decoder"]))
             if part in new and part in other:
                 name = str(rng.choice(list(other[part])))
                 new[part] = {**new[part], name: other[part][name]}
-        elif way in (1, 2) and other["stages"]:
-            name = str(rng.choice(list(stages[place])))
-            stages[place][name] = other["stages"][0][name]
-        elif way == 3:
+        elif change in (1, 2) and other["stages"]:
+            name = str(rng.choice(list(stages[index])))
+            stages[index][name] = other["stages"][0][name]
+        elif change == 3:
             name = str(rng.choice(["blocks", "convs"]))
-            count = stages[place][name]
+            count = stages[index][name]
             if count > 1:
-                first, second = dict(stages[place]), dict(stages[place])
+                first, second = dict(stages[index]), dict(stages[index])
                 first[name] = int(rng.integers(1, count))
                 second[name] = count - first[name]
                 first["dropout"] = 0.0
@@ -123,10 +123,10 @@ def respelled(rng: np.random.Generator, data: dict[str, Any]) -> dict[str, Any]:
                     first.update(shrink="none", squeeze_excitation=0.0)
                 else:
                     second["shrink"] = "none"
-                stages[place : place + 1] = [first, second]
-        elif way == 4 and place:
-            stages[place - 1 : place + 1] = [{**stages[place], "convs": stages[place]["convs"] + 1}]
-        elif way == 5 and "stem" not in new:
+                stages[index : index + 1] = [first, second]
+        elif change == 4 and index:
+            stages[index - 1 : index + 1] = [{**stages[index], "convs": stages[index]["convs"] + 1}]
+        elif change == 5 and "stem" not in new:
             first = stages[0]
             names = ("width", "kernel_size", "padding", "bias", "normalization", "activation")
             new["stem"] = {name: first[name] for name in names}

@@ -1,8 +1,8 @@
-"""Runs a module that builds a Keras network, and writes down its layers instead of building them.
+"""A stand-in for `keras` that records a model's layers instead of building them.
 
-Stands in for `keras` where hundreds of exported sources are compared with the layers that they come from: a
-thousand times faster than Keras. What it writes is the project's own list of layers, each activation by
-itself. That Keras builds the same from a source is tested with Keras.
+The tests of exported sources compare hundreds of sources with the layers that they come from. The recorder is
+about a thousand times faster than Keras. It records the project's own list of layers, with each activation as
+a layer of its own. Other tests build exported sources with Keras itself.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from typing import Any
 from nas.architecture import Layer
 
 Plain = tuple[Any, ...]
-"""A layer without its name and without values that make no difference."""
+"""A layer without its name and without values that have no effect."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a layer gives: its place in the list and its shape with the batch."""
+    """The output of a layer: its index in the list, and its shape with the batch dimension."""
 
-    place: int
+    index: int
     shape: tuple[Any, ...]
 
 
 def recorded(source: str) -> list[Plain]:
-    """Run the source's `build_model` and give its layers; raises what Keras would for unknown arguments."""
+    """Run a source's `build_model` and return its layers; raises AssertionError for invalid arguments."""
     recorder = _Recorder()
     names: dict[str, Any] = {"__name__": "exported", "__builtins__": recorder.builtins()}
     exec(compile(source, "model.py", "exec"), names)
     names["build_model"]()
-    return recorder.found
+    return recorder.layers
 
 
 def plain(layers: Sequence[Layer]) -> list[Plain]:
-    """Write the project's layers as `recorded` does."""
+    """Return the project's layers in the form that `recorded` returns."""
     return [_plain(layer, layers[layer.inputs[0]].shape if layer.inputs else ()) for layer in layers]
 
 
@@ -71,7 +71,7 @@ def _normal(
     before: tuple[int, ...],
     values: dict[str, Any],
 ) -> Plain:
-    """Drop what makes no difference: the padding of a 1x1 window, or of a pool of 2 on an even map."""
+    """Remove values without an effect: the padding of a 1x1 window, or of a pooling of 2 on an even map."""
     used = {name: values[name] for name in USED.get(kind, ())}
     if "conv" in kind and used["size"] == 1 and kind != "transposed_conv":
         used.update(padding="", dilation=1)
@@ -85,44 +85,43 @@ def _normal(
 
 class _Recorder:
     def __init__(self) -> None:
-        self.found: list[Plain] = []
+        self.layers: list[Plain] = []
 
     def builtins(self) -> dict[str, Any]:
-        """Give Python's builtins, of which `import` knows Keras alone, and this one."""
+        """Return Python's builtins with an `import` that accepts only `keras` and returns the stand-in."""
         makers = {name: self._maker(name) for name in KINDS}
-        layers = SimpleNamespace(**makers)
-        keras = SimpleNamespace(layers=layers, Input=self.input, Model=self.model)
+        keras = SimpleNamespace(layers=SimpleNamespace(**makers), Input=self.input, Model=self.model)
 
-        def imported(name: str, *_: Any) -> Any:
+        def import_keras(name: str, *_: Any) -> Any:
             assert name == "keras", f"the source imports {name}"
             return keras
 
-        return {**vars(builtins), "__import__": imported}
+        return {**vars(builtins), "__import__": import_keras}
 
     def input(self, shape: tuple[int, ...]) -> Tensor:
         return self.add("input", (), shape, {})
 
     def model(self, inputs: Tensor, outputs: Tensor, name: str) -> None:
         assert name.isidentifier()
-        assert inputs.place == 0
-        assert outputs.place == len(self.found) - 1
+        assert inputs.index == 0
+        assert outputs.index == len(self.layers) - 1
 
     def add(
         self, kind: str, inputs: Sequence[Tensor], shape: tuple[int, ...], values: dict[str, Any]
     ) -> Tensor:
         before = inputs[0].shape[1:] if inputs else ()
-        self.found.append(_normal(kind, tuple(x.place for x in inputs), tuple(shape), before, values))
-        return Tensor(len(self.found) - 1, (None, *shape))
+        self.layers.append(_normal(kind, tuple(x.index for x in inputs), tuple(shape), before, values))
+        return Tensor(len(self.layers) - 1, (None, *shape))
 
     def _maker(self, name: str) -> Callable[..., Callable[[Any], Tensor]]:
         positional, defaults, call = KINDS[name]
 
-        def make(*given: Any, **named: Any) -> Callable[[Any], Tensor]:
-            values = dict(zip(positional, given, strict=False))
-            assert len(given) <= len(positional), f"{name} takes {positional} without a name"
-            assert not set(values) & set(named)
-            values.update(named)
-            assert set(values) <= {*positional, *defaults}, f"{name} has not all of {sorted(values)}"
+        def make(*args: Any, **kwargs: Any) -> Callable[[Any], Tensor]:
+            values = dict(zip(positional, args, strict=False))
+            assert len(args) <= len(positional), f"{name} has the positional arguments {positional}"
+            assert not set(values) & set(kwargs)
+            values.update(kwargs)
+            assert set(values) <= {*positional, *defaults}, f"{name} does not accept all of {sorted(values)}"
             return lambda x: call(self, x, {**defaults, **values})
 
         return make
@@ -148,9 +147,9 @@ Call = Callable[[_Recorder, Any, dict[str, Any]], Tensor]
 
 
 def _convolution(kind: str, rank: int) -> Call:
-    def call(recorder: _Recorder, x: Tensor, given: dict[str, Any]) -> Tensor:
+    def call(recorder: _Recorder, x: Tensor, arguments: dict[str, Any]) -> Tensor:
         values = {"groups": 1, "multiplier": 1, "dilation": 1}
-        values.update({NAMES.get(name, name): value for name, value in given.items()})
+        values.update({NAMES.get(name, name): value for name, value in arguments.items()})
         assert values["stride"] == 1 or values["dilation"] == 1
         channels = x.shape[-1]
         assert channels % values["groups"] == 0
@@ -160,8 +159,8 @@ def _convolution(kind: str, rank: int) -> Call:
             spatial = tuple(size * values["stride"] for size in x.shape[1:-1])
         else:
             spatial = _windowed(x, values, rank)
-        made = recorder.add(kind, [x], (*spatial, filters), values)
-        return _activated(recorder, made, values["activation"])
+        output = recorder.add(kind, [x], (*spatial, filters), values)
+        return _activated(recorder, output, values["activation"])
 
     return call
 
@@ -171,8 +170,8 @@ def _activated(recorder: _Recorder, x: Tensor, function: str | None) -> Tensor:
 
 
 def _pool(kind: str, rank: int) -> Call:
-    def call(recorder: _Recorder, x: Tensor, given: dict[str, Any]) -> Tensor:
-        values = {NAMES.get(name, name): value for name, value in given.items()}
+    def call(recorder: _Recorder, x: Tensor, arguments: dict[str, Any]) -> Tensor:
+        values = {NAMES.get(name, name): value for name, value in arguments.items()}
         values["stride"] = values["stride"] or values["size"]
         return recorder.add(kind, [x], (*_windowed(x, values, rank), x.shape[-1]), values)
 
@@ -180,31 +179,31 @@ def _pool(kind: str, rank: int) -> Call:
 
 
 def _global(kind: str, rank: int) -> Call:
-    def call(recorder: _Recorder, x: Tensor, given: dict[str, Any]) -> Tensor:
+    def call(recorder: _Recorder, x: Tensor, arguments: dict[str, Any]) -> Tensor:
         assert len(x.shape) == rank + 2
-        spatial = (1,) * rank if given["keepdims"] else ()
+        spatial = (1,) * rank if arguments["keepdims"] else ()
         return recorder.add(kind, [x], (*spatial, x.shape[-1]), {})
 
     return call
 
 
-def _dense(recorder: _Recorder, x: Tensor, given: dict[str, Any]) -> Tensor:
-    made = recorder.add("dense", [x], (given["units"],), {"filters": given["units"]})
-    return _activated(recorder, made, given["activation"])
+def _dense(recorder: _Recorder, x: Tensor, arguments: dict[str, Any]) -> Tensor:
+    output = recorder.add("dense", [x], (arguments["units"],), {"filters": arguments["units"]})
+    return _activated(recorder, output, arguments["activation"])
 
 
 def _flatten(recorder: _Recorder, x: Tensor, _: dict[str, Any]) -> Tensor:
     return recorder.add("flatten", [x], (prod(x.shape[1:]),), {})
 
 
-def _batch_norm(recorder: _Recorder, x: Tensor, given: dict[str, Any]) -> Tensor:
-    assert given["momentum"] == 0.9
+def _batch_norm(recorder: _Recorder, x: Tensor, arguments: dict[str, Any]) -> Tensor:
+    assert arguments["momentum"] == 0.9
     return recorder.add("batch_norm", [x], x.shape[1:], {})
 
 
 def _same_shape(kind: str) -> Call:
-    def call(recorder: _Recorder, x: Tensor, given: dict[str, Any]) -> Tensor:
-        return recorder.add(kind, [x], x.shape[1:], given)
+    def call(recorder: _Recorder, x: Tensor, arguments: dict[str, Any]) -> Tensor:
+        return recorder.add(kind, [x], x.shape[1:], arguments)
 
     return call
 
@@ -219,13 +218,13 @@ def _merge(kind: str) -> Call:
     return call
 
 
-def _upsample(recorder: _Recorder, x: Tensor, given: dict[str, Any]) -> Tensor:
-    assert given["interpolation"] == "bilinear"
+def _upsample(recorder: _Recorder, x: Tensor, arguments: dict[str, Any]) -> Tensor:
+    assert arguments["interpolation"] == "bilinear"
     return recorder.add("upsample", [x], (*(2 * size for size in x.shape[1:-1]), x.shape[-1]), {})
 
 
-def _crop(recorder: _Recorder, x: Tensor, given: dict[str, Any]) -> Tensor:
-    cut = tuple(size - sum(ends) for size, ends in zip(x.shape[1:-1], given["cropping"], strict=True))
+def _crop(recorder: _Recorder, x: Tensor, arguments: dict[str, Any]) -> Tensor:
+    cut = tuple(size - sum(ends) for size, ends in zip(x.shape[1:-1], arguments["cropping"], strict=True))
     return recorder.add("crop", [x], (*cut, x.shape[-1]), {})
 
 

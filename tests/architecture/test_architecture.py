@@ -1,18 +1,18 @@
-"""Architectures: what they take, their names for networks, YAML both ways."""
+"""Reading and writing architectures and designs, their ids, and the layer cache."""
 
 import pickle
 
 import pytest
 
-from nas.architecture import Architecture, Design, Head, Training
-from nas.architecture.architecture import MOST_LISTED
+from nas.architecture import Architecture, Design, Head, Training, read_yaml
+from nas.architecture.architecture import LAYER_CACHE, LayerCache
 from nas.errors import SpaceError
 
 SMALL = {"input_shape": [8, 8, 3], "classes": 4, "stages": [{"width": 4}]}
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"clases": 3}, "the file has no value named 'clases'; did you mean 'classes'?"),
         ({"blok": {}}, "the file has no value named 'blok'; did you mean 'block'?"),
@@ -58,23 +58,27 @@ SMALL = {"input_shape": [8, 8, 3], "classes": 4, "stages": [{"width": 4}]}
         ({"training": {"rotation": 0.1}, "task": "segmentation"}, "it would move the image and not its mask"),
     ],
 )
-def test_a_refused_file_is_one_sentence(values, said):
+def test_an_invalid_file_raises_one_sentence(values, message):
     with pytest.raises(SpaceError) as error:
         Design.from_dict({**SMALL, **values})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_what_is_null_stays_null():
+def reread(architecture):
+    return Architecture.from_dict(read_yaml(architecture.to_yaml(), "the architecture"))
+
+
+def test_null_parts_stay_null():
     network = Architecture.from_dict({**SMALL, "stem": None, "head": None})
-    again = Architecture.from_yaml(network.to_yaml())
+    again = reread(network)
     assert again.head is None
     assert again.stem is None or network.canonical().stem is not None
     assert again == network
     assert Architecture.from_dict(SMALL).head == Head()
 
 
-def test_yaml_says_what_is_special_only():
+def test_yaml_leaves_out_defaults():
     text = Architecture.from_dict(
         {
             **SMALL,
@@ -89,9 +93,7 @@ def test_yaml_says_what_is_special_only():
     )
 
 
-def test_training_survives_the_round_trip_and_is_no_part_of_the_id():
-    from nas.architecture import read_yaml
-
+def test_training_survives_the_round_trip_and_is_not_part_of_the_id():
     training = Training(optimizer="sgd", learning_rate=1e-4, weight_decay=0.01)
     plain = Design.from_dict(SMALL)
     design = Design.from_dict(read_yaml(plain.architecture.to_yaml(training), "it"))
@@ -101,7 +103,7 @@ def test_training_survives_the_round_trip_and_is_no_part_of_the_id():
     assert plain.key == plain.architecture.id
 
 
-def test_a_weight_decay_that_the_optimizer_does_not_take_changes_nothing():
+def test_weight_decay_does_not_change_the_key_of_an_optimizer_without_it():
     plain = Design.from_dict({**SMALL, "training": {"optimizer": "adam"}})
     decayed = Design.from_dict({**SMALL, "training": {"optimizer": "adam", "weight_decay": 0.1}})
     assert plain.key == decayed.key
@@ -109,7 +111,7 @@ def test_a_weight_decay_that_the_optimizer_does_not_take_changes_nothing():
     assert other.key != Design.from_dict({**SMALL, "training": {"optimizer": "adamw"}}).key
 
 
-def test_an_id_is_the_networks_not_the_files():
+def test_the_id_depends_on_the_network_and_not_on_the_description():
     one = Architecture.from_dict({**SMALL, "name": "one", "about": "it", "source": "here"})
     other = Architecture.from_dict(SMALL)
     assert (one.id, len(one.id)) == (other.id, 12)
@@ -117,24 +119,37 @@ def test_an_id_is_the_networks_not_the_files():
     assert one != Architecture.from_dict({**SMALL, "classes": 5})
 
 
-def test_an_architecture_goes_through_pickle():
+def test_an_architecture_survives_pickle():
     network = Architecture.from_dict(SMALL)
     again = pickle.loads(pickle.dumps(network))
     assert again == network
     assert again.layers == network.layers
 
 
-def test_layers_are_let_go_and_found_again() -> None:
-    first = Architecture.from_dict({"input_shape": [8, 8, 1], "stages": [{"width": 3}]})
-    layers = first.layers
-    assert first.layers is layers
-    for width in range(1, MOST_LISTED + 1):
-        assert Architecture.from_dict({"input_shape": [8, 8, 1], "stages": [{"width": width}]}).layers
-    assert first.layers is not layers
-    assert first.layers == layers
+def narrow(width):
+    return Architecture.from_dict({"input_shape": [8, 8, 1], "stages": [{"width": width}]})
 
 
-def test_a_compact_design_is_equal_and_shares_its_parts_with_others() -> None:
+def test_the_layer_cache_keeps_the_layers_built_last_and_rebuilds_others() -> None:
+    cache = LayerCache(max_size=2)
+    first, second, third = (narrow(width) for width in (1, 2, 3))
+    layers = cache.get(first)
+    assert cache.get(first) is layers
+    second_layers = cache.get(second)
+    cache.get(third)
+    assert cache.get(second) is second_layers
+    assert cache.get(first) is not layers
+    assert cache.get(first) == layers
+
+
+def test_architectures_read_their_layers_from_the_cache() -> None:
+    architecture = narrow(4)
+    assert architecture.layers is LAYER_CACHE.get(architecture)
+    assert architecture.layers[1].filters == 0  # rescale
+    assert architecture.layers[2].filters == 4
+
+
+def test_compact_designs_are_equal_and_share_equal_parts() -> None:
     stages = [{"width": 3}, {"width": 4}]
     data = {"input_shape": [8, 8, 1], "stages": stages, "training": {"optimizer": "sgd"}}
     whole = Design.from_dict(data)

@@ -1,4 +1,4 @@
-"""How files are written and read."""
+"""Writing and reading files, and expanding `block` and `stages`."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from nas.errors import SpaceError
 
 PLAIN = {
     "numbers": {"a": 1e-3, "b": 1e-7, "c": -2, "d": 2.0, "e": 1e22},
-    "text that looks like something else": {
+    "text that looks like another type": {
         "a": "no",
         "b": "1e3",
         "c": "010",
@@ -24,7 +24,7 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("data", PLAIN.values(), ids=PLAIN.keys())
-def test_what_is_written_is_read_again(data):
+def test_dumped_data_is_read_back(data):
     assert read_yaml(dump_yaml(data), "it") == data
 
 
@@ -40,11 +40,11 @@ def test_what_is_written_is_read_again(data):
         ("null", None),
     ],
 )
-def test_words_and_numbers_are_read_as_a_person_means_them(text, value):
+def test_scalars_follow_the_core_schema(text, value):
     assert read_yaml(f"a: {text}", "it") == {"a": value}
 
 
-def test_each_stage_is_one_line():
+def test_each_stage_takes_one_line():
     stage = {
         "width": 128,
         "convs": 2,
@@ -57,46 +57,47 @@ def test_each_stage_is_one_line():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3", "line 3 'a' stands twice"),
-        ("a: {b: 1, c: 2,\n b: 3}", "line 2 'b' stands twice"),
+        ("a: 1\nb: 2\na: 3", "line 3 'a' occurs twice"),
+        ("a: {b: 1, c: 2,\n b: 3}", "line 2 'b' occurs twice"),
         ("a: [1, 2", "line 1"),
         ("- a", "must be a mapping such as 'stages: [...]', got list"),
         ("", "got NoneType"),
         ("a: !!python/object:os.system x", "line 1"),
-        ("1: 2", "a name must be a word, got '1'"),
+        ("1: 2", "a name must be text, got '1'"),
         ("a: " + "[" * 3000, "nested too deeply"),
         ("\x00", "must be YAML"),
     ],
 )
-def test_a_mistake_is_one_sentence_that_names_its_line(text, said):
+def test_invalid_yaml_raises_one_sentence_with_the_line(text, message):
     with pytest.raises(SpaceError, match=r"^it must be ") as error:
         read_yaml(text, "it")
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_stages_as_a_mapping_grow():
-    stages = expand_stages({"stages": {"count": 4, "width": 8, "growth": 1.5}, "block": {"convs": 2}})["stages"]
+def expanded_stages(**data):
+    return expand_stages(data)["stages"]
+
+
+def test_growth_multiplies_the_width_of_each_stage():
+    stages = expanded_stages(stages={"count": 4, "width": 8, "growth": 1.5}, block={"convs": 2})
     assert [stage["width"] for stage in stages] == [8, 12, 18, 27]
     assert {stage["convs"] for stage in stages} == {2}
 
 
-def test_a_list_gives_each_stage_its_own():
-    data = {"block": {"kernel_size": [3, 5], "convs": 2}, "stages": [{"width": 8}, {"width": 16, "convs": 1}]}
-    assert expand_stages(data)["stages"] == [
+def test_a_list_holds_one_value_per_stage():
+    block = {"kernel_size": [3, 5], "convs": 2}
+    assert expanded_stages(block=block, stages=[{"width": 8}, {"width": 16, "convs": 1}]) == [
         {"kernel_size": 3, "convs": 2, "width": 8},
         {"kernel_size": 5, "convs": 1, "width": 16},
     ]
-    assert [stage["width"] for stage in expand_stages({"stages": {"count": 2, "width": [4, 9]}})["stages"]] == [
-        4,
-        9,
-    ]
+    assert [stage["width"] for stage in expanded_stages(stages={"count": 2, "width": [4, 9]})] == [4, 9]
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({"stages": {"count": 0, "width": 8}}, "stages.count must be a whole number from 1 to 64, got 0"),
         ({"stages": {"count": True, "width": 8}}, "got True"),
@@ -113,7 +114,7 @@ def test_a_list_gives_each_stage_its_own():
         ({"block": 8}, "block must be a mapping"),
     ],
 )
-def test_stages_that_cannot_be_written_out(data, said):
+def test_stages_that_cannot_be_expanded_raise_one_sentence(data, message):
     with pytest.raises(SpaceError) as error:
         expand_stages(data)
-    assert said in str(error.value)
+    assert message in str(error.value)
