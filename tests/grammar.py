@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.architecture.parts import Activation
+from nas.architecture.parts import Activation, Conv, Normalization, Shrink
 
 ACTIVATIONS = get_args(Activation)
 
@@ -32,7 +32,7 @@ def random_file(rng: np.random.Generator, task: str = "", length: int = 0) -> di
     size = [one(2, 5, 8, 11, 16), one(1, 7, 8, 12, 16)]
     shape = [length or one(1, 2, 9, 16, 33), channels] if signal else [*size, channels]
     padding = ("same",) if task == "segmentation" else ("same", "valid")
-    normalizations = ("none", "before", "between", "after")
+    normalizations = get_args(Normalization)
     data: dict[str, Any] = {
         "task": task,
         "input_shape": shape,
@@ -54,7 +54,7 @@ def random_file(rng: np.random.Generator, task: str = "", length: int = 0) -> di
             "width": one(4, 6, 8, 12),
             "blocks": one(1, 1, 2, 3),
             "convs": one(1, 2, 3),
-            "conv": one("standard", "separable", "depthwise_pointwise", "inverted_bottleneck"),
+            "conv": one(*get_args(Conv)),
             "kernel_size": one(1, 3, 3, 5),
             "dilation": one(1, 1, 2),
             "groups": one(1, 1, 2, 4, 6),
@@ -67,7 +67,7 @@ def random_file(rng: np.random.Generator, task: str = "", length: int = 0) -> di
             "residual": one("none", "identity", "projection"),
             "shortcut_bias": one(True, False),
             "squeeze_excitation": sometimes(0.3, one(0.1, 0.25, 0.5, 1.0), 0.0),
-            "shrink": one("none", "max_pool", "average_pool", "strided"),
+            "shrink": one(*get_args(Shrink)),
             "pool_size": one(2, 3),
             "dropout": sometimes(0.3, 0.25, 0.0),
         }

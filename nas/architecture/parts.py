@@ -169,7 +169,7 @@ class Decoder(Part):
     convs: Count = 2
     """Number of convolutions per step, the one that doubles the map included."""
     conv: Literal["standard", "separable"] = "standard"
-    """Kind of convolution with `upsample: interpolated`; see `conv` of a stage."""
+    """Kind of convolution with `upsample: interpolated`, as in a stage; no effect with `transposed`."""
     kernel_size: KernelSize = 3
     """Side of the convolutions' window in pixels; odd."""
     bias: bool = True
@@ -181,7 +181,8 @@ class Decoder(Part):
     """Activation function of each convolution; `none` is the identity."""
     skip: Literal["none", "add", "concat"] = "none"
     """How the encoder's map of the same size is joined. `none`: not at all. `add`: it is added, after a 1x1
-    convolution where the number of channels differs. `concat`: its channels are appended."""
+    convolution where the number of channels differs. `concat`: its channels are appended. The network's input
+    itself is never joined."""
     dropout: Rate = 0.0
     """Share of the values that are set to zero in training, after the last step."""
 
