@@ -27,11 +27,11 @@ def traits(architecture):
 def built():
     """Return pairs of an architecture and its Keras model.
 
-    Building a model takes Keras about 0.1 s. The fixture therefore chooses, of 300 random networks, few
+    Building a model takes Keras about 0.1 s. The fixture therefore chooses, of 160 random networks, few
     that have all traits: each time the one with the largest number of traits not covered so far.
     """
     rng = np.random.default_rng(7)
-    drawn = [random_architecture(rng) for _ in range(300)]
+    drawn = [random_architecture(rng) for _ in range(160)]
     candidates = {architecture: traits(architecture) for architecture in drawn}
     covered, models = set(), []
     while covered != set().union(*candidates.values()):

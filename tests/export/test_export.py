@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.architecture import Architecture, Design, Training
-from nas.architecture.architecture import read_yaml
+from nas.architecture import Architecture, Design, Training, read_yaml
 from nas.errors import ConversionError, InputError, RunError
 from nas.export import ExportOptions, export_files, export_litert, export_onnx
 from nas.export.formats import export
