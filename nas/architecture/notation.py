@@ -63,29 +63,35 @@ def dump_yaml(data: Mapping[str, Any]) -> str:
     return text
 
 
-def read_yaml(text: str, what: str) -> dict[str, Any]:
-    """Read a mapping from YAML text; raises SpaceError with the line of the first error."""
+def read_yaml(text: str, subject: str) -> dict[str, Any]:
+    """Read a mapping from YAML text; raises SpaceError with the line of the first error.
+
+    `subject` names the text in messages.
+    """
     try:
         data = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it is not valid"
-        raise SpaceError(f"{what} must be YAML, but{line} {problem}; fix that line") from None
+        raise SpaceError(f"{subject} must be YAML, but{line} {problem}; fix that line") from None
     except RecursionError:
-        raise SpaceError(f"{what} must be YAML, but it is nested too deeply; fix its brackets") from None
+        raise SpaceError(f"{subject} must be YAML, but it is nested too deeply; fix its brackets") from None
     if not isinstance(data, dict):
-        raise SpaceError(f"{what} must be a mapping such as 'stages: [...]', got {type(data).__name__}")
+        raise SpaceError(f"{subject} must be a mapping such as 'stages: [...]', got {type(data).__name__}")
     return data
 
 
-def read_text(path: Path, what: str) -> str:
-    """Read a text file; raises SpaceError if the file does not exist or is not UTF-8 text."""
+def read_text(path: Path, subject: str) -> str:
+    """Read a text file; raises SpaceError if the file does not exist or is not UTF-8 text.
+
+    `subject` names the content in messages.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SpaceError(f"{what} must be a readable YAML file, got '{path}': {reason}") from None
+        raise SpaceError(f"{subject} must be a readable YAML file, got '{path}': {reason}") from None
 
 
 def expand_stages(data: Mapping[str, Any]) -> dict[str, Any]:

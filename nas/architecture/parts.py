@@ -69,14 +69,14 @@ PoolSize = Annotated[Literal[2, 3], BeforeValidator(_require_integer)]
 
 
 class Part(BaseModel):
-    """A frozen value that rejects unknown keys, and text or truth values in place of numbers."""
+    """A frozen value that rejects unknown keys, and text or booleans in place of numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
     def _lists_to_tuples(cls, data: Any) -> Any:
-        """Convert lists, which YAML files contain, to the tuples of the fields."""
+        """Convert the lists of YAML files to tuples."""
         if not isinstance(data, dict):
             return data
         return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}

@@ -27,7 +27,7 @@ from nas.space.open_values import (
 __all__ = ["SearchSpace", "find_file", "shipped_files"]
 
 DATASET_KEYS = ("name", "input_shape", "classes", "task")
-"""Keys that must not be open: the name, and what the data set determines."""
+"""Keys that must not be open: the name, and values that the data set determines."""
 
 WHOLE_SPACE_KEYS = ("stages.count", "stages.growth")
 """Values of `stages` as a mapping that cannot be open per stage."""
