@@ -7,7 +7,7 @@ from nas.architecture.architecture import Architecture, Design
 from nas.architecture.buffers import Buffer, Operation, assign_buffers, peak_buffer_bytes
 from nas.architecture.comparison import builds_layers
 from nas.architecture.cost import LayerCost, layer_costs, network_cost
-from nas.architecture.layers import BIASED_KINDS, NORM_MOMENTUM, Layer, Shape
+from nas.architecture.layers import BIASED_KINDS, NORM_MOMENTUM, Layer, Shape, Span
 from nas.architecture.notation import dump_yaml, read_text, read_yaml, stage_width
 from nas.architecture.parts import Decoder, Head, Part, Scalar, Stage, Stem, Training
 from nas.architecture.path_features import describe_paths
@@ -27,6 +27,7 @@ __all__ = [
     "Part",
     "Scalar",
     "Shape",
+    "Span",
     "Stage",
     "Stem",
     "Training",

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from nas.architecture.blocks import build_network
 from nas.architecture.canonical import canonical_stages, simpler_values, without_names
-from nas.architecture.layers import Graph, Layer
+from nas.architecture.layers import Graph, Layer, Span
 from nas.architecture.notation import dump_yaml, expand_stages
 from nas.architecture.parts import Decoder, Head, Part, Stage, Stem, Training
 from nas.architecture.validation import validate_part
@@ -22,7 +22,7 @@ __all__ = ["Architecture", "Design", "LayerCache"]
 
 
 class LayerCache:
-    """The layers of the architectures whose layers were built last.
+    """The layers, and their spans, of the architectures whose layers were built last.
 
     The layers of one architecture take about 10 kB and a search holds thousands of architectures, so the
     cache has a maximum size. Entries are found by the identity of the architecture, because its hash and its
@@ -32,27 +32,29 @@ class LayerCache:
     def __init__(self, max_size: int) -> None:
         self.max_size = max_size
         # By id(), which is not reused while the entry holds a reference to the architecture.
-        self._entries: dict[int, tuple[Architecture, tuple[Layer, ...]]] = {}
+        self._entries: dict[int, tuple[Architecture, tuple[Layer, ...], tuple[Span, ...]]] = {}
         self._insertion = Lock()
 
     def get(self, architecture: Architecture) -> tuple[Layer, ...]:
         """Return the layers of an architecture; build them if they are not in the cache."""
+        return self._entry(architecture)[1]
+
+    def get_spans(self, architecture: Architecture) -> tuple[Span, ...]:
+        """Return the spans of an architecture; build them if they are not in the cache."""
+        return self._entry(architecture)[2]
+
+    def _entry(self, architecture: Architecture) -> tuple[Architecture, tuple[Layer, ...], tuple[Span, ...]]:
         entry = self._entries.get(id(architecture))
         if entry is not None:
-            return entry[1]
-        layers = build_layers(architecture)
+            return entry
+        graph = Graph(architecture.input_shape)
+        build_network(graph, architecture)
+        entry = architecture, graph.finished(), tuple(graph.spans)
         with self._insertion:
-            self._entries[id(architecture)] = architecture, layers
+            self._entries[id(architecture)] = entry
             if len(self._entries) > self.max_size:
                 del self._entries[next(iter(self._entries))]
-        return layers
-
-
-def build_layers(architecture: Architecture) -> tuple[Layer, ...]:
-    """Build the layers of an architecture."""
-    graph = Graph(architecture.input_shape)
-    build_network(graph, architecture)
-    return graph.finished()
+        return entry
 
 
 LAYER_CACHE = LayerCache(max_size=200)
@@ -121,6 +123,11 @@ class Architecture(Part):
     def layers(self) -> tuple[Layer, ...]:
         """The network's layers in the order in which they run."""
         return LAYER_CACHE.get(self)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The ranges of `layers` that form blocks and units, inner ranges before outer ones."""
+        return LAYER_CACHE.get_spans(self)
 
     @cached_property
     def id(self) -> str:

@@ -1,14 +1,14 @@
-"""From the parts of an architecture to layers: the one place where a network's structure is written.
+"""The layers that the parts of an architecture build: the structure of networks is defined here only.
 
-The rules that no space may break are settled here. A feature map is never shrunk below one pixel; a
-shortcut stands only where its shape can be made equal; a value without an effect leaves no trace.
+Rules that hold in every search space: a feature map is never reduced below one pixel; a shortcut is added
+only if its shape can be made equal; a value without an effect changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import gcd
-from typing import Literal, Protocol
+from typing import Literal, Protocol, assert_never
 
 from nas.architecture.layers import Graph, Shape
 from nas.architecture.parts import Decoder, Head, Stage, Stem
@@ -16,49 +16,50 @@ from nas.architecture.parts import Decoder, Head, Stage, Stem
 __all__ = ["Network", "build_network", "classifier_head", "decoder", "segmentation_head", "stage", "stem"]
 
 Convolve = Callable[[int, str], int]
+"""Adds a convolution after a layer, under a name."""
 
 
 class Network(Protocol):
-    """What a network is made of: an Architecture, or one whose values are still being looked for."""
+    """The values that define a network: an Architecture, or values that are still being matched."""
 
     @property
     def task(self) -> str:
-        """See Architecture, as for all that follow."""
+        """See `Architecture.task`."""
         ...
 
     @property
     def classes(self) -> int:
-        """How many."""
+        """Number of classes."""
         ...
 
     @property
     def rescale(self) -> bool:
-        """Whether pixels are divided by 255."""
+        """Whether the network divides its input by 255."""
         ...
 
     @property
     def stem(self) -> Stem | None:
-        """The first convolution."""
+        """Convolution before the first stage."""
         ...
 
     @property
     def stages(self) -> Sequence[Stage]:
-        """In the order in which they run."""
+        """Stages in the order in which they run."""
         ...
 
     @property
     def decoder(self) -> Decoder | None:
-        """Of segmentation; None: one with its defaults."""
+        """Decoder of a segmentation network; None for one with its defaults."""
         ...
 
     @property
     def head(self) -> Head | None:
-        """None: the last feature map is the output."""
+        """Layers after the last feature map; None makes the last feature map the output."""
         ...
 
 
 def build_network(graph: Graph, parts: Network) -> None:
-    """Add all layers of a network behind the input."""
+    """Add all layers of a network after the input."""
     shape = graph.shape(0)
     x = graph.rescale(0, "rescale") if parts.rescale else 0
     skips: list[tuple[int, int]] = []
@@ -69,7 +70,7 @@ def build_network(graph: Graph, parts: Network) -> None:
     for number, part in enumerate(parts.stages, start=1):
         before, x = x, stage(graph, x, part, f"stage{number}")
         if graph.shape(x)[:-1] != graph.shape(before)[:-1]:
-            pools = [place for place in range(before + 1, x + 1) if graph.layers[place].kind in POOLS]
+            pools = [index for index in range(before + 1, x + 1) if graph.layers[index].kind in POOLS]
             skips.append((part.width, graph.layers[pools[0]].inputs[0] if pools else before))
     if parts.task == "segmentation":
         x = decoder(graph, x, parts.decoder or Decoder(), skips)
@@ -91,11 +92,11 @@ def stem(graph: Graph, x: int, part: Stem) -> int:
             y, name, part.width, part.kernel_size, stride=stride, bias=part.bias, padding=part.padding
         )
 
-    return _unit(graph, x, "stem", convolve, part.normalization, part.activation)
+    return _normalized(graph, x, "stem", convolve, part)
 
 
 def stage(graph: Graph, x: int, part: Stage, name: str) -> int:
-    """Add a stage: its blocks, of which the first may shrink the map, and its dropout."""
+    """Add a stage: its blocks, of which the first may halve the map, and its dropout."""
     for block in range(part.blocks):
         shrink = part.shrink if block == 0 and min(graph.shape(x)[:-1]) > 1 else "none"
         x = _block(graph, x, part, f"{name}_block{block + 1}", shrink)
@@ -103,7 +104,7 @@ def stage(graph: Graph, x: int, part: Stage, name: str) -> int:
 
 
 def _block(graph: Graph, x: int, part: Stage, name: str, shrink: str) -> int:
-    shortcut = x
+    start, shortcut = len(graph.layers), x
     for number in range(part.convs):
         stride = 2 if shrink == "strided" and number == 0 else 1
         x = _convolution(graph, x, part, f"{name}_conv{number + 1}", stride)
@@ -112,7 +113,9 @@ def _block(graph: Graph, x: int, part: Stage, name: str, shrink: str) -> int:
     if shrink in ("max_pool", "average_pool") and min(graph.shape(x)[:-1]) > 1:
         kind: Literal["max_pool", "average_pool"] = "max_pool" if shrink == "max_pool" else "average_pool"
         x = graph.pool(x, f"{name}_pool", kind, part.pool_size, part.padding)
-    return _shortcut(graph, shortcut, x, part, name)
+    x = _shortcut(graph, shortcut, x, part, name)
+    graph.add_span("block", start)
+    return x
 
 
 def _shortcut(graph: Graph, shortcut: int, x: int, part: Stage, name: str) -> int:
@@ -130,116 +133,146 @@ def _shortcut(graph: Graph, shortcut: int, x: int, part: Stage, name: str) -> in
 
 
 def _convolution(graph: Graph, x: int, part: Stage, name: str, stride: int) -> int:
-    """Add one convolution of a block, of whichever kind the stage has."""
-    if part.conv == "inverted_bottleneck":
-        return _inverted_bottleneck(graph, x, part, name, stride)
-
-    def unit(y: int, name: str, kind: Literal["conv", "depthwise_conv", "separable_conv"]) -> int:
-        spatial = kind != "conv" or part.conv == "standard"
-
-        def convolve(z: int, name: str) -> int:
-            return graph.conv(
-                z,
-                name,
-                part.width,
-                part.kernel_size if spatial else 1,
-                kind=kind,
-                stride=stride if spatial else 1,
-                dilation=part.dilation,
-                groups=gcd(part.groups, graph.channels(z), part.width) if part.conv == "standard" else 1,
-                depth_multiplier=part.depth_multiplier if kind != "conv" else 1,
-                bias=part.bias,
-                padding=part.padding,
-            )
-
-        return _unit(graph, y, name, convolve, part.normalization, part.activation)
-
-    if part.conv == "standard":
-        return unit(x, name, "conv")
-    if part.conv == "separable":
-        return unit(x, name, "separable_conv")
-    x = unit(x, f"{name}_depthwise", "depthwise_conv")
-    return unit(x, f"{name}_pointwise", "conv")
-
-
-def _inverted_bottleneck(graph: Graph, x: int, part: Stage, name: str, stride: int) -> int:
-    """Expand, filter each channel, project without activation (MobileNetV2, arXiv:1801.04381)."""
-    inner = graph.channels(x) * part.expansion
-
-    def expand(y: int, name: str) -> int:
-        return graph.conv(y, name, inner, 1, bias=part.bias)
+    """Add one convolution of a block, of the kind that the stage states."""
+    start = len(graph.layers)
 
     def depthwise(y: int, name: str) -> int:
         return graph.conv(
-            y, name, inner, part.kernel_size, kind="depthwise_conv", stride=stride,
-            dilation=part.dilation, bias=part.bias, padding=part.padding,
+            y, name, 0, part.kernel_size, kind="depthwise_conv", stride=stride, dilation=part.dilation,
+            depth_multiplier=part.depth_multiplier if part.conv == "depthwise_pointwise" else 1,
+            bias=part.bias, padding=part.padding,
         )  # fmt: skip
 
-    def project(y: int, name: str) -> int:
-        return graph.conv(y, name, part.width, 1, bias=part.bias)
+    def pointwise(y: int, name: str) -> int:
+        return graph.conv(y, name, part.width, bias=part.bias)
 
-    if part.expansion > 1:
-        x = _unit(graph, x, f"{name}_expand", expand, part.normalization, part.activation)
-    x = _unit(graph, x, f"{name}_depthwise", depthwise, part.normalization, part.activation)
-    return _unit(graph, x, f"{name}_project", project, part.normalization, "none")
+    match part.conv:
+        case "standard":
+
+            def standard(y: int, name: str) -> int:
+                return graph.conv(
+                    y, name, part.width, part.kernel_size, stride=stride, dilation=part.dilation,
+                    groups=gcd(part.groups, graph.channels(y), part.width), bias=part.bias,
+                    padding=part.padding,
+                )  # fmt: skip
+
+            x = _normalized(graph, x, name, standard, part)
+            label = "standard convolution"
+        case "separable":
+
+            def separable(y: int, name: str) -> int:
+                return graph.conv(
+                    y, name, part.width, part.kernel_size, kind="separable_conv", stride=stride,
+                    dilation=part.dilation, depth_multiplier=part.depth_multiplier, bias=part.bias,
+                    padding=part.padding,
+                )  # fmt: skip
+
+            x = _normalized(graph, x, name, separable, part)
+            label = "separable convolution"
+        case "depthwise_pointwise":
+            x = _normalized(graph, x, f"{name}_depthwise", depthwise, part)
+            x = _normalized(graph, x, f"{name}_pointwise", pointwise, part)
+            label = "depthwise separable convolution"
+        case "inverted_bottleneck":
+            # Expansion, depthwise convolution, projection without activation (MobileNetV2, arXiv:1801.04381).
+            if part.expansion > 1:
+                inner = graph.channels(x) * part.expansion
+
+                def expand(y: int, name: str) -> int:
+                    return graph.conv(y, name, inner, bias=part.bias)
+
+                x = _normalized(graph, x, f"{name}_expand", expand, part)
+                graph.add_span("expansion", start, ratio=part.expansion)
+            x = _normalized(graph, x, f"{name}_depthwise", depthwise, part)
+            x = _normalized(graph, x, f"{name}_project", pointwise, part, "none")
+            label = "inverted bottleneck"
+        case _:
+            assert_never(part.conv)
+    graph.add_span("unit", start, label)
+    return x
 
 
 def _squeeze_excitation(graph: Graph, x: int, part: Stage, name: str) -> int:
-    """Weigh the channels by what the whole map holds (arXiv:1709.01507)."""
-    channels = graph.channels(x)
+    """Add weights of the channels that depend on the whole map (arXiv:1709.01507)."""
+    start, channels = len(graph.layers), graph.channels(x)
     y = graph.global_pool(x, f"{name}_squeeze", "global_average", keep_dims=True)
     y = graph.conv(y, f"{name}_reduce", max(1, round(channels * part.squeeze_excitation)), 1)
     y = graph.activation(y, f"{name}_relu", "relu")
     y = graph.conv(y, f"{name}_expand", channels, 1)
     y = graph.activation(y, f"{name}_sigmoid", "sigmoid")
-    return graph.merge((x, y), f"{name}_scale", "multiply")
-
-
-def _unit(graph: Graph, x: int, name: str, convolve: Convolve, normalization: str, function: str) -> int:
-    """Place batch normalization and activation around a convolution."""
-    if normalization == "before":
-        x = graph.batch_norm(x, f"{name}_norm")
-        x = graph.activation(x, f"{name}_act", function)
-        return convolve(x, name)
-    x = convolve(x, name)
-    if normalization == "between":
-        x = graph.batch_norm(x, f"{name}_norm")
-    x = graph.activation(x, f"{name}_act", function)
-    if normalization == "after":
-        x = graph.batch_norm(x, f"{name}_norm")
+    x = graph.merge((x, y), f"{name}_scale", "multiply")
+    graph.add_span("squeeze_excitation", start, ratio=part.squeeze_excitation)
     return x
 
 
-def decoder(graph: Graph, x: int, part: Decoder, skips: list[tuple[int, int]]) -> int:
-    """Enlarge the map again, once for each (width, encoder's map before it shrank), the first size last.
+def _normalized(
+    graph: Graph, x: int, name: str, convolve: Convolve, part: Stem | Stage | Decoder, function: str = ""
+) -> int:
+    """Add a convolution with batch normalization and activation where the part states them.
 
-    The encoder's map is the input of the pooling, or of the stage whose convolution is strided.
+    `function` replaces the activation of the part.
+    """
+    function = function or part.activation
+    match part.normalization:
+        case "before":
+            x = graph.batch_norm(x, f"{name}_norm")
+            x = graph.activation(x, f"{name}_act", function)
+            return convolve(x, name)
+        case "between":
+            x = convolve(x, name)
+            x = graph.batch_norm(x, f"{name}_norm")
+            return graph.activation(x, f"{name}_act", function)
+        case "after":
+            x = convolve(x, name)
+            x = graph.activation(x, f"{name}_act", function)
+            return graph.batch_norm(x, f"{name}_norm")
+        case "none":
+            return graph.activation(convolve(x, name), f"{name}_act", function)
+        case _:
+            assert_never(part.normalization)
+
+
+def decoder(graph: Graph, x: int, part: Decoder, skips: list[tuple[int, int]]) -> int:
+    """Add the decoder, which enlarges the map once for each skip, the last skip first.
+
+    A skip is the width of a stage and the index of the encoder's map before it was halved: the input of the
+    pooling, or of the stage whose convolution is strided.
     """
     for number, (width, skip) in enumerate(reversed(skips), start=1):
-        name = f"decoder{number}"
+        name, start = f"decoder{number}", len(graph.layers)
         for conv in range(part.convs - 1):
             x = _decoder_conv(graph, x, part, f"{name}_conv{conv + 1}", width, 1)
         x = _decoder_conv(graph, x, part, f"{name}_up", width, 2)
-        spatial = graph.shape(skip)[:-1]
-        x = graph.crop(x, f"{name}_crop", spatial)
+        x = graph.crop(x, f"{name}_crop", graph.shape(skip)[:-1])
         if part.skip != "none" and graph.layers[skip].kind not in ("input", "rescale"):
             if part.skip == "add" and graph.channels(skip) != width:
                 skip = graph.conv(skip, f"{name}_skip", width, 1)
             x = graph.merge((x, skip), f"{name}_{part.skip}", part.skip)
+        graph.add_span("decoder_block", start)
     return graph.dropout(x, "decoder_dropout", part.dropout)
 
 
 def _decoder_conv(graph: Graph, x: int, part: Decoder, name: str, width: int, stride: int) -> int:
+    """Add one convolution of a decoder; a stride of 2 doubles the map."""
     if part.upsample == "interpolated" and stride == 2:
         x = graph.upsample(x, f"{name}_sample")
+    start = len(graph.layers)
 
     def convolve(y: int, name: str) -> int:
         if part.upsample == "transposed":
             return graph.transposed_conv(y, name, width, part.kernel_size, stride=stride, bias=part.bias)
-        kind: Literal["conv", "separable_conv"] = "conv" if part.conv == "standard" else "separable_conv"
-        return graph.conv(y, name, width, part.kernel_size, kind=kind, bias=part.bias)
+        match part.conv:
+            case "standard":
+                return graph.conv(y, name, width, part.kernel_size, bias=part.bias)
+            case "separable":
+                return graph.conv(y, name, width, part.kernel_size, kind="separable_conv", bias=part.bias)
+            case _:
+                assert_never(part.conv)
 
-    return _unit(graph, x, name, convolve, part.normalization, part.activation)
+    x = _normalized(graph, x, name, convolve, part)
+    kind = "transposed" if part.upsample == "transposed" else part.conv
+    graph.add_span("unit", start, f"{kind} convolution")
+    return x
 
 
 def classifier_head(graph: Graph, x: int, part: Head, outputs: int) -> int:
@@ -259,7 +292,7 @@ def classifier_head(graph: Graph, x: int, part: Head, outputs: int) -> int:
 
 
 def segmentation_head(graph: Graph, x: int, part: Head, classes: int, shape: Shape) -> int:
-    """Add dropout and the convolution that gives each pixel of the input its classes."""
+    """Add dropout and the convolution that predicts the class of each pixel of the input."""
     x = graph.crop(x, "head_crop", shape[:-1])
     x = graph.dropout(x, "head_dropout", part.dropout)
     x = graph.conv(x, "output", classes, part.kernel_size)

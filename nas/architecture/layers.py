@@ -1,8 +1,8 @@
-"""The layers of a network as plain data, and a builder that knows every shape.
+"""The layers of a network as plain data, and the graph that builds them.
 
-A network is a list of `Layer` in the order in which they run. Everything that must know a network's
-structure reads this list: the cost model, the Keras model, the latency model and the architecture's
-id. Nothing here knows Keras.
+A network is a list of `Layer` in the order in which they run. The cost model, the Keras model, the latency
+model and the architecture's id read this list. A list of `Span` records which layers form a block or a unit;
+it serves readers of the network, such as exported source, and has no effect on the id.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Literal, NamedTuple
 
-__all__ = ["BIASED_KINDS", "NORM_MOMENTUM", "Graph", "Kind", "Layer", "Shape"]
+__all__ = ["BIASED_KINDS", "NORM_MOMENTUM", "Graph", "Kind", "Layer", "Shape", "Span", "SpanKind"]
 
 Shape = tuple[int, ...]
-"""A tensor's shape without the batch: (height, width, channels), (length, channels) or (units,)."""
+"""Shape of a tensor without the batch: (height, width, channels), (length, channels) or (units,)."""
 
 Kind = Literal[
     "input",
@@ -40,19 +40,22 @@ Kind = Literal[
 ]
 
 BIASED_KINDS = frozenset({"conv", "depthwise_conv", "separable_conv", "transposed_conv", "dense"})
-"""Kinds that have weights and may have a bias."""
+"""Kinds of layers that have a kernel and may have a bias."""
 
 NORM_MOMENTUM = 0.9
-"""Of batch normalization's moving statistics. Keras' default of 0.99 needs hundreds of steps to forget its
-start, so that a network trained for a few epochs on a small data set is judged by statistics not its own."""
+"""Momentum of the moving statistics of batch normalization.
+
+With Keras' default of 0.99 the initial statistics still matter after hundreds of steps, which would distort
+the validation of a network that is trained for a few epochs on a small data set.
+"""
 
 
 class Layer(NamedTuple):
-    """One layer. Values that its kind does not use keep their defaults."""
+    """One layer. Values that its kind does not use have their defaults."""
 
     kind: Kind
     name: str
-    inputs: tuple[int, ...]  # places in the list of layers
+    inputs: tuple[int, ...]  # indices in the list of layers
     shape: Shape  # of the output
     filters: int = 0  # output channels of a convolution, units of a dense layer
     kernel_size: int = 0  # also a pooling's window; the same in every direction
@@ -67,19 +70,42 @@ class Layer(NamedTuple):
     keep_dims: bool = False  # of a global pooling
 
 
+SpanKind = Literal["block", "decoder_block", "unit", "expansion", "squeeze_excitation"]
+
+
+class Span(NamedTuple):
+    """Consecutive layers that form one part of a network; spans are nested or disjoint.
+
+    A `unit` is one convolution of a block with its normalization and activation. In an `expansion` and a
+    `squeeze_excitation` the first convolution has `ratio` output channels per input channel.
+    """
+
+    kind: SpanKind
+    start: int  # index of the first layer
+    end: int  # index after the last layer
+    label: str = ""  # of a unit: the kind of its convolution, for readers
+    ratio: float = 0.0
+
+
 class Graph:
-    """Builds the list of layers. Every method adds one layer and returns its place."""
+    """Builder of the list of layers. A method that adds a layer returns the index of the layer."""
 
     def __init__(self, input_shape: Shape) -> None:
         self.layers: list[Layer] = [Layer("input", "input", (), input_shape)]
+        self.spans: list[Span] = []
 
-    def shape(self, place: int) -> Shape:
-        """Give the shape of a layer's output."""
-        return self.layers[place].shape
+    def add_span(self, kind: SpanKind, start: int, label: str = "", ratio: float = 0.0) -> None:
+        """Record that the layers added since the list had `start` layers form one part; may be none."""
+        if start < len(self.layers):
+            self.spans.append(Span(kind, start, len(self.layers), label, ratio))
 
-    def channels(self, place: int) -> int:
-        """Give the channels of a layer's output."""
-        return self.layers[place].shape[-1]
+    def shape(self, index: int) -> Shape:
+        """Return the shape of a layer's output."""
+        return self.layers[index].shape
+
+    def channels(self, index: int) -> int:
+        """Return the number of channels of a layer's output."""
+        return self.layers[index].shape[-1]
 
     def _add(self, layer: Layer) -> int:
         self.layers.append(layer)
@@ -88,9 +114,9 @@ class Graph:
     def _window(
         self, x: int, kernel_size: int, stride: int, dilation: int, padding: str
     ) -> tuple[Shape, str]:
-        """Give the spatial shape after a window slid over x, and the padding.
+        """Return the spatial shape of the output of a sliding window over x, and the effective padding.
 
-        That is 'same' where the window is too big for the map, and where nothing is to be padded.
+        The effective padding is 'same' if the window is larger than the map, or if both paddings are equal.
         """
         spatial = self.shape(x)[:-1]
         extent = (kernel_size - 1) * dilation + 1
@@ -99,8 +125,8 @@ class Graph:
             return padded, "same"
         inside = tuple((size - extent) // stride + 1 for size in spatial)
         ends = [(count - 1) * stride + extent for count in padded]
-        alike = padded == inside and all(end <= size for end, size in zip(ends, spatial, strict=True))
-        return inside, "same" if alike else "valid"
+        equal = padded == inside and all(end <= size for end, size in zip(ends, spatial, strict=True))
+        return inside, "same" if equal else "valid"
 
     def conv(
         self,
@@ -117,7 +143,7 @@ class Graph:
         bias: bool = True,
         padding: str = "same",
     ) -> int:
-        """Add a convolution; a depthwise one makes channels x depth_multiplier, whatever `filters` says."""
+        """Add a convolution; `filters` is ignored by a depthwise one: it has channels x depth_multiplier."""
         dilation = dilation if stride == 1 and kernel_size > 1 else 1
         spatial, padding = self._window(x, kernel_size, stride, dilation, padding)
         if kind == "depthwise_conv":
@@ -132,7 +158,7 @@ class Graph:
     def transposed_conv(
         self, x: int, name: str, filters: int, kernel_size: int, *, stride: int, bias: bool
     ) -> int:
-        """Add a convolution that enlarges the map by its stride."""
+        """Add a convolution that multiplies the size of the map by its stride."""
         spatial = tuple(size * stride for size in self.shape(x)[:-1])
         return self._add(
             Layer("transposed_conv", name, (x,), (*spatial, filters), filters, kernel_size, stride, bias=bias)
@@ -147,7 +173,7 @@ class Graph:
         return self._add(Layer("batch_norm", name, (x,), self.shape(x)))
 
     def activation(self, x: int, name: str, function: str) -> int:
-        """Add an activation, or nothing for 'none'."""
+        """Add an activation; add nothing for 'none'."""
         if function == "none":
             return x
         return self._add(Layer("activation", name, (x,), self.shape(x), function=function))
@@ -155,7 +181,7 @@ class Graph:
     def pool(
         self, x: int, name: str, kind: Literal["max_pool", "average_pool"], size: int, padding: str
     ) -> int:
-        """Halve the map; of 2 pixels a window of 3 sees no more than one of 2."""
+        """Add a pooling of stride 2; a window of 3 is reduced to 2 on a map of at most 2 pixels."""
         size = min(size, max(2, *self.shape(x)[:-1]))
         spatial, padding = self._window(x, size, 2, 1, padding)
         return self._add(Layer(kind, name, (x,), (*spatial, self.channels(x)), 0, size, 2, padding=padding))
@@ -163,7 +189,7 @@ class Graph:
     def global_pool(
         self, x: int, name: str, kind: Literal["global_average", "global_max"], keep_dims: bool = False
     ) -> int:
-        """Reduce the map to one pixel, or to its channels; of one pixel the greatest is the average."""
+        """Add a global pooling; on a map of one pixel always the average, which equals the maximum there."""
         channels = self.channels(x)
         if set(self.shape(x)[:-1]) == {1}:
             kind = "global_average"
@@ -171,44 +197,45 @@ class Graph:
         return self._add(Layer(kind, name, (x,), shape, keep_dims=keep_dims))
 
     def flatten(self, x: int, name: str) -> int:
-        """Write a map as one row of numbers."""
+        """Add a flattening of the map to one dimension."""
         units = 1
         for size in self.shape(x):
             units *= size
         return self._add(Layer("flatten", name, (x,), (units,)))
 
     def dropout(self, x: int, name: str, rate: float) -> int:
-        """Add a dropout, or nothing for a rate of 0."""
+        """Add a dropout; add nothing for a rate of 0."""
         return self._add(Layer("dropout", name, (x,), self.shape(x), rate=rate)) if rate else x
 
     def rescale(self, x: int, name: str) -> int:
-        """Divide pixels by 255."""
+        """Add a division of pixels by 255."""
         return self._add(Layer("rescale", name, (x,), self.shape(x)))
 
     def upsample(self, x: int, name: str) -> int:
-        """Double the map's size, bilinearly."""
+        """Add a bilinear interpolation that doubles the size of the map."""
         *spatial, channels = self.shape(x)
         return self._add(Layer("upsample", name, (x,), (*(2 * size for size in spatial), channels), stride=2))
 
     def crop(self, x: int, name: str, spatial: Sequence[int]) -> int:
-        """Cut rows and columns off the end until the map has this size; nothing where it has."""
+        """Add a removal of the last rows and columns to a given size; add nothing if the map has this size.
+        """
         shape = (*spatial, self.channels(x))
         return x if shape == self.shape(x) else self._add(Layer("crop", name, (x,), shape))
 
-    def merge(self, places: Sequence[int], name: str, kind: Literal["add", "multiply", "concat"]) -> int:
-        """Join maps; the first gives the shape of 'add' and 'multiply'."""
-        shape = self.shape(places[0])
+    def merge(self, inputs: Sequence[int], name: str, kind: Literal["add", "multiply", "concat"]) -> int:
+        """Add a merge of maps; the output of 'add' and 'multiply' has the shape of the first map."""
+        shape = self.shape(inputs[0])
         if kind == "concat":
-            shape = (*shape[:-1], sum(self.channels(place) for place in places))
-        return self._add(Layer(kind, name, tuple(places), shape))
+            shape = (*shape[:-1], sum(self.channels(index) for index in inputs))
+        return self._add(Layer(kind, name, tuple(inputs), shape))
 
     def finished(self) -> tuple[Layer, ...]:
-        """Give the layers, without the biases that a batch normalization right behind makes useless."""
+        """Return the layers, without the biases that a batch normalization directly after them removes."""
         readers: dict[int, list[str]] = {}
         for layer in self.layers:
-            for place in layer.inputs:
-                readers.setdefault(place, []).append(layer.kind)
+            for index in layer.inputs:
+                readers.setdefault(index, []).append(layer.kind)
         return tuple(
-            layer._replace(bias=False) if layer.bias and readers.get(place) == ["batch_norm"] else layer
-            for place, layer in enumerate(self.layers)
+            layer._replace(bias=False) if layer.bias and readers.get(index) == ["batch_norm"] else layer
+            for index, layer in enumerate(self.layers)
         )

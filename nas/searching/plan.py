@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field
 
 from nas.architecture import Part, Scalar, validate_part
+from nas.backends import Precision
 from nas.data import DataOptions
 from nas.engines import ENGINES
 from nas.errors import InputError, nearest
@@ -60,7 +61,7 @@ class SearchOptions(Part):
     """Number of seeds that each network is trained with; the mean counts."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the sampler, the validation split and the training."""
-    precision: Literal["float32", "float16", "dynamic_int8", "int8"] = "float32"
+    precision: Precision = "float32"
     """Precision of the file whose latency and size are measured."""
     latency_threads: Positive = 1
     """Threads of the runtime that is timed."""
