@@ -36,7 +36,7 @@ from nas.device.latency import measure_architecture
 from nas.evaluation import Job, evaluate, load_tensorflow
 from nas.export import export_litert
 from nas.space import SearchSpace, shipped_files
-from nas.training import TrainOptions, retrained, train_network
+from nas.training import TrainingOptions, retrained, train_network
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(os.environ.get("NAS_SHARED", Path(__file__).parents[2] / "shared")) / "data"
@@ -150,7 +150,7 @@ def trained(pair: Pair, name: str, seed: int, dataset: Dataset, folder: Path) ->
         print(f"{name}, seed {seed}: {len(progress.curve)} of {pair.epochs} epochs", file=sys.stderr)
 
     own = f"{name}-{seed}" if pair.normalization == "none" else f"{name}-{pair.normalization}-{seed}"
-    options = TrainOptions(folder / own, pair.epochs, seed=seed, formats=("keras",))
+    options = TrainingOptions(folder / own, pair.epochs, seed=seed, formats=("keras",))
     result = train_network(_design(pair, name), dataset, options, show, name)
     epochs = [row["seconds"] for row in result.progress.curve]
     return {

@@ -124,10 +124,10 @@ def nas_search(task: Task, report: Report) -> None:
     The most expensive come first, so that the workers end at nearly the same time.
     """
     from nas.architecture import network_cost
-    from nas.executors import default_workers
+    from nas.executors import worker_count
     from nas.searching import SearchOptions, Status, prepare_search
 
-    workers = default_workers()
+    workers = worker_count()
     options = SearchOptions.parse(
         {
             "data": task.data,

@@ -1,22 +1,21 @@
-"""`nas front`, `nas show`, `nas export` and `nas ui`: what a search found."""
+"""`nas front`, `nas show`, `nas export` and `nas ui`: the results of a search."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.errors import InputError
-from nas.report import figure_html, pareto_figure
-from nas.trials import trial_rows
+from nas.cli.completion import complete_formats
+from nas.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from nas.searching import Plan, Result
     from nas.trials import Trial
 
-__all__ = ["add_to", "print_front"]
+__all__ = ["add_to", "print_result"]
 
 NameArgument = Annotated[
     str | None, typer.Argument(help="A search.  [default: the latest]", show_default=False)
@@ -33,11 +32,13 @@ def add_to(app: typer.Typer) -> None:
 
 def front(
     name: NameArgument = None,
-    every: Annotated[bool, typer.Option("--all", help="All trials, not the front alone.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show all trials, not only the front.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the interactive figure to this file.")] = None,
 ) -> None:
-    """Show the Pareto front of a search: the networks that none beats in every objective.
+    """Show the Pareto front of a search: the networks that are not dominated.
+
+    A network is dominated if another one is at least as good in every objective and better in one.
 
     Examples:
 
@@ -48,23 +49,27 @@ def front(
         nas front photos --html front.html
     """
     from nas.api import find
-    from nas.cli.show import errors, print_json
+    from nas.cli.terminal import errors, print_json
+    from nas.files import output_file
+    from nas.report import figure_html, pareto_figure
+    from nas.trials import trial_rows
 
     found = find(name)
     objectives = found.plan.parsed_objectives()
-    chosen = list(found.trials) if every else found.front
+    trials = list(found.trials) if every else found.front
     if json:
-        print_json(trial_rows(chosen, objectives))
+        print_json(trial_rows(trials, objectives))
     else:
-        _print_table(found.record.name, chosen, found.plan, every)
+        _print_table(found.name, trials, found.plan, every)
     if html is not None:
         figure = pareto_figure(found.trials, objectives, found.record.links(found.trials))
-        html.write_text(figure_html(figure), encoding="utf-8")
-        errors.print(f"wrote {html}")
+        with output_file(html) as temporary:
+            temporary.write_text(figure_html(figure), encoding="utf-8")
+        errors.print(f"wrote {html}", markup=False)
 
 
 def _print_table(name: str, trials: list[Trial], plan: Plan, every: bool) -> None:
-    from nas.cli.show import label, number, output, table
+    from nas.cli.terminal import label, number, output, table
 
     names = [objective.name for objective in plan.parsed_objectives()]
     names += [extra for extra in ("params", "flops") if extra not in names]
@@ -83,12 +88,13 @@ def _print_table(name: str, trials: list[Trial], plan: Plan, every: bool) -> Non
         output.print(table(title, columns, rows))
     else:
         output.print(
-            f"{title}: no trial was trained to its full length yet; go on with nas search --resume {name}"
+            f"{title}: no trial is trained to its full length yet; continue with nas search --resume {name}",
+            markup=False,
         )
 
 
 def summary(trial: Trial) -> str:
-    """Say in a few words what a trial's network is."""
+    """Return a short description of a trial's network: widths, kinds, convolutions per stage, residuals."""
     if trial.architecture is None:
         return trial.id
     stages = trial.architecture.stages
@@ -99,39 +105,47 @@ def summary(trial: Trial) -> str:
     return f"{widths} {kinds} x{convs}{' ' + residual if residual else ''}"
 
 
-def print_front(result: Result, json: bool) -> None:
-    """Print what a search found, where it is kept, and what to do next."""
-    from nas.cli.show import duration, errors, output, print_json
+def print_result(result: Result, json: bool) -> None:
+    """Print what a search found, where it is recorded, and which commands may follow."""
+    from nas.cli.terminal import delivery_notice, duration, errors, output, print_json
     from nas.record import tracking_uri
+    from nas.trials import trial_rows
 
+    status, name = result.status, result.name
+    notice = delivery_notice(status)
     if json:
         print_json(trial_rows(result.front, result.plan.parsed_objectives()))
+        if notice:
+            errors.print(f"{notice} The next nas search --resume {name} delivers them.", markup=False)
         return
-    status, name = result.status, result.name
     errors.print(f"Ended after {duration(status.elapsed)}: {status.ended_by}.", soft_wrap=True)
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in result.worker_time.items())
+    shares = ", ".join(f"{work} {share:.0%}" for work, share in result.worker_time.items())
     errors.print(f"The workers' time: {shares}.", soft_wrap=True)
     output.print()
     _print_table(name, list(result.front), result.plan, every=False)
     output.print()
-    output.print(f"MLflow's data: {tracking_uri()}")
+    output.print(f"MLflow's data: {tracking_uri()}", markup=False)
+    if notice:
+        output.print(
+            f"{notice} The next nas search --resume {name} delivers them.", soft_wrap=True, markup=False
+        )
     output.print("Next:")
     output.print("  nas ui")
     if result.front:
         output.print(f"  nas export {name} --pick knee --out best")
-    most = result.plan.max_trials
-    more = f" --trials {2 * most}" if most and not status.interrupted else ""
+    trials = result.plan.max_trials
+    more = f" --trials {2 * trials}" if trials and not status.interrupted else ""
     output.print(f"  nas search --resume {name}{more}")
 
 
 def show(
-    words: Annotated[
+    arguments: Annotated[
         list[str],
         typer.Argument(metavar="[NAME] TRIAL", help="A search, the latest by default, and a trial's number."),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
 ) -> None:
-    """Show one trial: its values, its curve and its architecture as YAML.
+    """Show one trial: its values, its learning curve and its architecture as YAML.
 
     Examples:
 
@@ -140,11 +154,14 @@ def show(
         nas show photos 12
     """
     from nas.api import find
-    from nas.cli.show import number, output, print_json, table
+    from nas.cli.terminal import number, output, print_json, table
+    from nas.trials import trial_rows
 
-    name, number_text = _name_and_trial(words)
-    found = find(name)
-    trial = found.pick(number_text)
+    if len(arguments) > 2 or not arguments[-1].isdigit():
+        given = " ".join(arguments)
+        raise InputError(f"a trial's number must come last, got '{given}'; write nas show NAME 12")
+    found = find(arguments[0] if len(arguments) == 2 else None)
+    trial = found.pick(arguments[-1])
     if json:
         row = trial_rows([trial], found.plan.parsed_objectives())[0]
         architecture = trial.architecture.to_dict() if trial.architecture else None
@@ -152,8 +169,9 @@ def show(
                     "curve": [dict(epoch) for epoch in trial.curve], "architecture": architecture,
                     "training": trial.training.model_dump(mode="json"), "run_id": trial.run_id})  # fmt: skip
         return
-    output.print(f"[bold]Trial {trial.number} of {found.record.name}[/bold], {trial.state}", end="")
-    output.print(f": {trial.reason}" if trial.reason else f" at {trial.epochs} epochs")
+    state = f"{trial.state}: {trial.reason}" if trial.reason else f"{trial.state} at {trial.epochs} epochs"
+    output.print(f"[bold]Trial {trial.number} of {found.name}[/bold], ", end="")
+    output.print(state, markup=False)
     values = [[key, number(key, value)] for key, value in trial.values.items()]
     output.print(table("", ["value", ""], values))
     if trial.curve:
@@ -165,28 +183,27 @@ def show(
         output.print(trial.architecture.to_yaml(trial.training), markup=False)
 
 
-def _name_and_trial(words: list[str]) -> tuple[str | None, str]:
-    if len(words) > 2 or not words[-1].isdigit():
-        raise InputError(f"a trial's number must come last, got '{' '.join(words)}'; write nas show NAME 12")
-    return (words[0] if len(words) == 2 else None), words[-1]
-
-
 def export(
     name: NameArgument = None,
     pick: Annotated[str, typer.Option(help="best, knee, smallest or a trial's number.")] = "best",
     where: Annotated[str, typer.Option(help="Only trials that meet this, as in 'params < 50000'.")] = "",
     formats: Annotated[
-        str, typer.Option("--format", help="Of keras, python, litert, onnx, with commas between.")
+        str,
+        typer.Option(
+            "--format",
+            help="Of keras, python, litert, onnx; comma-separated.",
+            autocompletion=complete_formats,
+        ),
     ] = "keras,python",
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("export"),
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Fresh weights in the place of those found.")
+        bool, typer.Option("--fresh", help="Write new weights instead of the trained ones.")
     ] = False,
     precision: Annotated[
         str, typer.Option(help="Of the LiteRT file: float32, float16, dynamic_int8, int8.")
     ] = "float32",
 ) -> None:
-    """Write a network as files that are ready to train or to ship.
+    """Write a network as files that are ready to train or to deploy.
 
     Examples:
 
@@ -195,35 +212,23 @@ def export(
         nas export photos --pick best --where "params < 50000" --format keras,python,litert
     """
     from nas.api import find
-    from nas.cli.show import named, output
-    from nas.evaluation import load_tensorflow
-    from nas.export import ExportOptions, export_files
+    from nas.backends import PRECISIONS
+    from nas.cli.terminal import name_values, output
 
+    if precision not in PRECISIONS:
+        raise InputError(f"unknown precision '{precision}'; {nearest(precision, PRECISIONS)}")
     found = find(name)
     trial = found.pick(pick, where)
-    weights = None if fresh else found.weights(trial)
-    chosen = tuple(word.strip() for word in formats.split(",") if word.strip())
-    calibration = _calibration(found.plan) if precision == "int8" else None
-    load_tensorflow()
-    written = export_files(trial.design, weights, out, ExportOptions(chosen, precision, calibration))
-    if found.plan.task == "segmentation" and weights is not None:
-        written["predictions"] = out / "predictions.png"
-        written["predictions"].write_bytes(found.pictures(trial))
-    output.print(
-        f"Trial {trial.number} of {found.record.name}: {named(found.plan.parsed_objectives(), trial)}"
-    )
-    for path in written.values():
-        output.print(f"  {path}")
-
-
-def _calibration(plan: Plan) -> Any:
-    from nas.data import load_dataset
-
-    return load_dataset(plan.data, plan.data_options).train.x[:200]
+    chosen = [word.strip() for word in formats.split(",") if word.strip()]
+    files = found.export(trial, out, formats=chosen, precision=precision, fresh=fresh)
+    values = name_values(found.plan.parsed_objectives(), trial)
+    output.print(f"Trial {trial.number} of {found.name}: {values}", markup=False)
+    for path in files.values():
+        output.print(f"  {path}", markup=False)
 
 
 def ui(port: Annotated[int, typer.Option(help="The port to serve on.")] = 5000) -> None:
-    """Open MLflow on this folder's record: every trial, its curve, and the front.
+    """Open MLflow on this folder's record: every trial, its learning curve, and the front.
 
     Examples:
 
@@ -231,11 +236,11 @@ def ui(port: Annotated[int, typer.Option(help="The port to serve on.")] = 5000) 
 
         nas ui --port 5001
     """
-    from nas.cli.show import errors
+    from nas.cli.terminal import errors
     from nas.record import ui_command
 
     command = ui_command(port)
-    errors.print(f"http://127.0.0.1:{port}  (end with Ctrl-C)")
+    errors.print(f"http://127.0.0.1:{port}  (stop with Ctrl-C)")
     try:
         raise typer.Exit(subprocess.call(command))
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`nas search`: begin a search or go on with one."""
+"""`nas search`: start or resume a search."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from nas.cli.completion import complete_engine, complete_network, complete_space
 from nas.errors import InputError
 
-__all__ = ["add_to", "panel"]
+__all__ = ["add_to", "panel_option"]
 
-EXAMPLES = """Search a space for networks that are accurate, small and fast.
+HELP = """Search a space for networks that are accurate, small and fast.
 
 Examples:
 
@@ -20,123 +21,159 @@ Examples:
     nas search --space mine.yaml --data photos/ --image-size 64 --time 2h --name photos
     nas search --resume photos --trials 100
 
-Stop it at any moment with Ctrl-C; `nas search --resume` goes on with the latest search.
+Stop it at any moment with Ctrl-C; `nas search --resume` resumes the latest search.
 """
 
-UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+SECONDS_PER_UNIT = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+FLAT = 0.001
+"""Share of hypervolume below which `--stop-when-flat` ends a search."""
 
 
-def seconds(text: str | None) -> float | None:
-    """Read a duration such as 90s, 30m or 2h; raises InputError."""
+def parse_duration(text: str | None) -> float | None:
+    """Return the seconds of a duration such as 90s, 30m or 2h; raises InputError."""
     if text is None:
         return None
     match = re.fullmatch(r"([0-9.]+)\s*(s|m|min|h)?", text.strip())
     try:
         if match is None:
             raise ValueError
-        return float(match[1]) * UNITS[match[2] or "s"]
+        return float(match[1]) * SECONDS_PER_UNIT[match[2] or "s"]
     except ValueError:
         raise InputError(
             f"a duration must be a number with s, m or h, got '{text}'; write 90s, 30m or 2h"
         ) from None
 
 
-def panel(name: str, text: str) -> Any:
-    """Give an option that stands in a panel of the help."""
-    return typer.Option(help=text, rich_help_panel=name, show_default=True)
+def panel_option(panel: str, text: str, **settings: Any) -> Any:
+    """Return an option that is listed in a panel of the help."""
+    return typer.Option(help=text, rich_help_panel=panel, show_default=True, **settings)
+
+
+OBJECTIVES = "Objectives and limits"
 
 
 def search(
     space: Annotated[
-        str, typer.Option(help="A shipped space (`nas space list`) or a YAML file.")
+        str,
+        typer.Option(
+            help="A shipped space (`nas space list`) or a YAML file.", autocompletion=complete_space
+        ),
     ] = "xception_like",
     data: Annotated[
-        str, panel("Data", "digits, mnist, fashion_mnist, cifar10, cifar100, a .npz, .zip or folder.")
+        str,
+        panel_option("Data", "digits, mnist, fashion_mnist, cifar10, cifar100, a .npz, .zip or folder."),
     ] = "digits",
-    image_size: Annotated[int | None, panel("Data", "Resize every image to a square of this side.")] = None,
-    train_limit: Annotated[int | None, panel("Data", "Train on at most so many images, stratified.")] = None,
-    ignore_label: Annotated[int | None, panel("Data", "Segmentation: the label that is not counted.")] = None,
+    image_size: Annotated[
+        int | None, panel_option("Data", "Resize every image to a square of this side in pixels.")
+    ] = None,
+    train_limit: Annotated[
+        int | None, panel_option("Data", "Train on at most N images, stratified by class.")
+    ] = None,
+    ignore_label: Annotated[
+        int | None, panel_option("Data", "Segmentation: the label that is not counted.")
+    ] = None,
     objectives: Annotated[
         str,
-        panel(
-            "Goals",
-            "accuracy, mean_iou, params, flops, latency, size, memory.  [default: accuracy,params,latency]",
+        panel_option(
+            OBJECTIVES,
+            "accuracy, mean_iou, params, flops, latency, size, memory; comma-separated.  "
+            "[default: accuracy,params,latency]",
         ),
     ] = "",
-    max_params: Annotated[float | None, panel("Goals", "Train nothing with more parameters.")] = None,
-    max_flops: Annotated[float | None, panel("Goals", "Train nothing with more FLOPs an image.")] = None,
-    max_latency_ms: Annotated[float | None, panel("Goals", "Train nothing slower an image.")] = None,
-    max_size_kb: Annotated[float | None, panel("Goals", "Train nothing whose file is larger.")] = None,
+    max_params: Annotated[float | None, panel_option(OBJECTIVES, "Greatest number of parameters.")] = None,
+    max_flops: Annotated[
+        float | None, panel_option(OBJECTIVES, "Greatest number of FLOPs per image.")
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None, panel_option(OBJECTIVES, "Greatest latency in milliseconds per image.")
+    ] = None,
+    max_size_kb: Annotated[float | None, panel_option(OBJECTIVES, "Greatest size of the file in kB.")] = None,
     max_memory_kb: Annotated[
-        float | None, panel("Goals", "Train nothing with greater peak activations.")
+        float | None, panel_option(OBJECTIVES, "Greatest peak memory of activations in kB.")
     ] = None,
     trials: Annotated[
-        int | None, panel("Budget", "Candidates to train.  [default: 50, without limit with --time]")
+        int | None,
+        panel_option("Budget", "Number of candidates to train.  [default: 50, or no limit with --time]"),
     ] = None,
     time: Annotated[
-        str | None, panel("Budget", "End after 90s, 30m, 2h; without --trials, gains count by their seconds.")
+        str | None,
+        panel_option(
+            "Budget", "Time limit: 90s, 30m, 2h. Without --trials, gains are weighted by training time."
+        ),
     ] = None,
     stop_when_flat: Annotated[
-        bool, panel("Budget", "End when another trial is expected to gain under 0.1 % of hypervolume.")
+        bool,
+        panel_option("Budget", "End when another trial is expected to add under 0.1 % of hypervolume."),
     ] = False,
     epochs: Annotated[
-        int | None, panel("Training", "A trial's full length.  [default: 27, or 9 from 10,000 images on]")
+        int | None,
+        panel_option("Training", "Full length of a trial.  [default: 27, or 9 from 10,000 images on]"),
     ] = None,
     min_epochs: Annotated[
-        int | None, panel("Training", "Compare trials from here on.  [default: a ninth of --epochs]")
+        int | None,
+        panel_option(
+            "Training", "Epochs after which trials are first compared.  [default: a ninth of --epochs]"
+        ),
     ] = None,
     reduction: Annotated[
-        int, panel("Training", "Of so many trials of like cost one goes on; what leads always does.")
+        int,
+        panel_option("Training", "Promote 1 in N trials of similar cost; front members are always promoted."),
     ] = 3,
-    halving: Annotated[bool, panel("Training", "Stop the worse trials early, or train each in full.")] = True,
-    repeats: Annotated[int, panel("Training", "Train each network with so many seeds; the mean counts.")] = 1,
-    trial_time: Annotated[str | None, panel("Training", "A trial that takes longer has failed.")] = None,
-    engine: Annotated[str, panel("Engine", "cheap-aware, optuna or keras-tuner.")] = "cheap-aware",
+    halving: Annotated[
+        bool, panel_option("Training", "Stop the worse trials early, or train each trial in full.")
+    ] = True,
+    repeats: Annotated[
+        int, panel_option("Training", "Train each network with N seeds; the mean counts.")
+    ] = 1,
+    trial_time: Annotated[
+        str | None, panel_option("Training", "A trial that takes longer, such as 10m, has failed.")
+    ] = None,
+    engine: Annotated[
+        str,
+        panel_option("Engine", "cheap-aware, optuna or keras-tuner.", autocompletion=complete_engine),
+    ] = "cheap-aware",
     sampler: Annotated[
-        str, panel("Engine", "optuna: tpe, nsga2, random; keras-tuner: bayesian, random.")
+        str, panel_option("Engine", "optuna: tpe, nsga2, random; keras-tuner: bayesian, random.")
     ] = "",
     start_from: Annotated[
         list[str] | None,
-        panel("Engine", "Begin with this network, a shipped name or a file; may be repeated."),
+        panel_option(
+            "Engine",
+            "Try this network first, a shipped name or a file; may be repeated.",
+            autocompletion=complete_network,
+        ),
     ] = None,
-    seed: Annotated[int, panel("Engine", "Of the sampler, the splits and the training.")] = 0,
+    seed: Annotated[int, panel_option("Engine", "Seed of the sampler, the splits and the training.")] = 0,
     workers: Annotated[
-        int | None, panel("Engine", "Processes that train; 0: this one.  [default: one a core]")
+        int | None,
+        panel_option("Engine", "Processes that train; 0: this process.  [default: one per core]"),
     ] = None,
-    precision: Annotated[str, panel("Latency", "float32, float16, dynamic_int8 or int8.")] = "float32",
-    latency_threads: Annotated[int, panel("Latency", "Threads of the runtime that is timed.")] = 1,
-    runtime: Annotated[str, panel("Latency", "litert or onnx.")] = "litert",
+    precision: Annotated[str, panel_option("Latency", "float32, float16, dynamic_int8 or int8.")] = "float32",
+    latency_threads: Annotated[int, panel_option("Latency", "Threads of the runtime that is timed.")] = 1,
+    runtime: Annotated[str, panel_option("Latency", "litert or onnx.")] = "litert",
     name: Annotated[
         str | None, typer.Option(help="A name for the search.  [default: the space and the time]")
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(help="Go on with this search; without a name, the latest.", metavar="[NAME]")
+        str | None, typer.Option(help="Resume this search; without a name, the latest.", metavar="[NAME]")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
 ) -> None:
     """Search a space."""
-    from nas.cli.results import print_front
-    from nas.cli.show import SearchView, errors
+    from nas.cli.results import print_result
+    from nas.cli.terminal import SearchView, errors
+    from nas.executors import worker_count
     from nas.searching import SearchOptions, prepare_search, resume_search
 
-    changes: dict[str, Any] = {}
-    if trials is not None:
-        changes["trials"] = trials
-    if time is not None:
-        changes["seconds"] = seconds(time)
-    if stop_when_flat:
-        changes["flat"] = 0.001
-    from nas.executors import default_workers
+    def report(line: str) -> None:
+        errors.print(line, soft_wrap=True, markup=False)
 
-    processes = default_workers() if workers is None else workers
-    if processes < 0:
-        raise InputError(f"--workers must be 0 or more, got {processes}; leave it out for one a core")
-
-    def tell(text: str) -> None:
-        errors.print(text, soft_wrap=True)
-
+    budget = {"trials": trials, "seconds": parse_duration(time), "flat": FLAT if stop_when_flat else None}
+    processes = worker_count(workers)
     if resume is not None:
-        prepared = resume_search(resume or None, changes, workers=processes, progress=tell)
+        changes = {key: value for key, value in budget.items() if value is not None}
+        session = resume_search(resume or None, changes, workers=processes, progress=report)
     else:
         limits = {
             "params": max_params,
@@ -145,35 +182,36 @@ def search(
             "size_bytes": max_size_kb and 1000 * max_size_kb,
             "peak_bytes": max_memory_kb and 1000 * max_memory_kb,
         }
-        asked = {
-            "data": data,
-            "image_size": image_size,
-            "train_limit": train_limit,
-            "ignore_label": ignore_label,
-            "limits": {key: value for key, value in limits.items() if value is not None},
-            "epochs": epochs,
-            "reduction": reduction,
-            "min_epochs": min_epochs,
-            "halving": halving,
-            "repeats": repeats,
-            "trial_seconds": seconds(trial_time),
-            "engine": engine,
-            "sampler": sampler,
-            "seed": seed,
-            "precision": precision,
-            "latency_threads": latency_threads,
-            "runtime": runtime,
-            **changes,
-        }
-        if objectives:
-            asked["objectives"] = [word.strip() for word in objectives.split(",")]
-        prepared = prepare_search(space, SearchOptions.parse({key: value for key, value in asked.items() if value is not None}), name, start_from or (), workers=processes, progress=tell)
-    errors.print(prepared.introduction(), soft_wrap=True)
-    with SearchView(prepared.plan.parsed_objectives()) as view:
-        result = prepared.run(view)
-    print_front(result, json)
+        options = SearchOptions.parse(
+            {
+                **budget,
+                "data": data,
+                "image_size": image_size,
+                "train_limit": train_limit,
+                "ignore_label": ignore_label,
+                "objectives": [word.strip() for word in objectives.split(",") if word.strip()],
+                "limits": {key: value for key, value in limits.items() if value is not None},
+                "epochs": epochs,
+                "reduction": reduction,
+                "min_epochs": min_epochs,
+                "halving": halving,
+                "repeats": repeats,
+                "trial_seconds": parse_duration(trial_time),
+                "engine": engine,
+                "sampler": sampler,
+                "seed": seed,
+                "precision": precision,
+                "latency_threads": latency_threads,
+                "runtime": runtime,
+            }
+        )
+        session = prepare_search(space, options, name, start_from or (), workers=processes, progress=report)
+    report(session.introduction())
+    with SearchView(session.plan.parsed_objectives()) as view:
+        result = session.run(view)
+    print_result(result, json)
 
 
 def add_to(app: typer.Typer) -> None:
     """Add this module's command."""
-    app.command(help=EXAMPLES)(search)
+    app.command(help=HELP)(search)

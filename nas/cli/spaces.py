@@ -1,4 +1,4 @@
-"""`nas space list` and `nas space show`: what there is to search."""
+"""`nas space list` and `nas space show`: the search spaces and networks that ship."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.completion import complete_space
+
 __all__ = ["add_to"]
 
-spaces = typer.Typer(help="List and explain search spaces.", no_args_is_help=True)
+spaces = typer.Typer(help="List and describe search spaces.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,13 +22,13 @@ def add_to(app: typer.Typer) -> None:
 def list_spaces(
     json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
-    """List the spaces and the closed networks that ship.
+    """List the search spaces and networks that ship.
 
     Examples:
 
         nas space list
     """
-    from nas.cli.show import output, print_json, table
+    from nas.cli.terminal import output, print_json, table
     from nas.space import shipped_files
 
     rows = []
@@ -38,19 +40,21 @@ def list_spaces(
     if json:
         print_json([{"name": name, "kind": kind, "about": about} for name, kind, about in rows])
     else:
-        output.print(table("", ["name", "kind", "what it is"], rows))
+        output.print(table("", ["name", "kind", "description"], rows))
 
 
 @spaces.command(name="show")
 def show_space(
-    space: Annotated[str, typer.Argument(help="A shipped space or a YAML file.")],
-    data: Annotated[str, typer.Option(help="The data that sets the input and the classes.")] = "digits",
+    space: Annotated[
+        str, typer.Argument(help="A shipped space or a YAML file.", autocompletion=complete_space)
+    ],
+    data: Annotated[str, typer.Option(help="The data that sets input shape and classes.")] = "digits",
     image_size: Annotated[
-        int | None, typer.Option(help="Resize every image to a square of this side.")
+        int | None, typer.Option(help="Resize every image to a square of this side in pixels.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
 ) -> None:
-    """Show a space: its open values, how many settings and networks it has, and how small and large they are.
+    """Show a space: its open values, the number of settings and networks, and their range of parameters.
 
     Examples:
 
@@ -58,7 +62,7 @@ def show_space(
 
         nas space show mine.yaml --data photos.npz
     """
-    from nas.cli.show import number, output, print_json, table
+    from nas.cli.terminal import number, output, print_json, table
     from nas.data import DataOptions, load_dataset
     from nas.searching import counted_costs
     from nas.space import SearchSpace, count_distinct, find_extreme
@@ -70,7 +74,7 @@ def show_space(
             loaded.data["classes"],
             loaded.data.get("task", "classification"),
         )
-        source = "the file's own input"
+        source = "the file"
     else:
         dataset = load_dataset(data, DataOptions(image_size=image_size))
         bound = loaded.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale)
@@ -93,7 +97,7 @@ def show_space(
         when = ""
         if value.when is not None:
             counts = ", ".join(str(choice) for choice in sorted(value.when[1], key=str))
-            when = f"only where {value.when[0]} is {counts}"
+            when = f"only if {value.when[0]} is {counts}"
         rows.append([value.name, ", ".join(str(choice) for choice in value.choices), when])
     output.print(table(f"Open values of {bound.name}", ["name", "choices", ""], rows))
     shape = "x".join(str(size) for size in bound.data["input_shape"])

@@ -2,6 +2,6 @@
 
 from nas.executors.executor import Executor
 from nas.executors.in_process import InProcess
-from nas.executors.local import LocalProcesses, default_workers
+from nas.executors.local import LocalProcesses, worker_count
 
-__all__ = ["Executor", "InProcess", "LocalProcesses", "default_workers"]
+__all__ = ["Executor", "InProcess", "LocalProcesses", "worker_count"]

@@ -19,10 +19,10 @@ from functools import partial
 
 import psutil
 
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, InputError
 from nas.evaluation import Evaluation, Job, evaluate, load_tensorflow
 
-__all__ = ["LocalProcesses", "default_workers"]
+__all__ = ["LocalProcesses", "worker_count"]
 
 WORKER_MB = 1500.0
 """What a worker needs: TensorFlow, a small network's training, and room to grow."""
@@ -31,8 +31,15 @@ WORKER_MB = 1500.0
 CLOSED = "the search was closed before this trial ended"
 
 
-def default_workers() -> int:
-    """Give one worker for each core this process may use, fewer where memory would not hold them."""
+def worker_count(requested: int | None = None) -> int:
+    """Return the number of worker processes: the requested one, or one per core within the free memory.
+
+    0 means that this process trains. Raises InputError for a negative number.
+    """
+    if requested is not None:
+        if requested < 0:
+            raise InputError(f"--workers must be 0 or more, got {requested}; omit it to use one per core")
+        return requested
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, int(psutil.virtual_memory().available / 2**20 / WORKER_MB)))
 

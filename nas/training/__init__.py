@@ -1,15 +1,17 @@
-"""Training one network at full length."""
+"""Train one network at full length, from a shipped name, a file or a trial of a search."""
 
-from nas.training.find_network import DataChoice, Network, find_network, retrained
-from nas.training.train import Progress, Trained, TrainOptions, train_network
+from nas.training.find_network import DataOverrides, ResolvedNetwork, closed_space
+from nas.training.prepare import prepare_training
+from nas.training.train import TrainingProgress, TrainingResult, show_nothing
+from nas.training.trial_reference import parse_trial_reference
 
 __all__ = [
-    "DataChoice",
-    "Network",
-    "Progress",
-    "TrainOptions",
-    "Trained",
-    "find_network",
-    "retrained",
-    "train_network",
+    "DataOverrides",
+    "ResolvedNetwork",
+    "TrainingProgress",
+    "TrainingResult",
+    "closed_space",
+    "parse_trial_reference",
+    "prepare_training",
+    "show_nothing",
 ]

@@ -1,4 +1,4 @@
-"""What `nas train` is given: one network, by a shipped name, a file or a trial, and its data."""
+"""Resolve the network to train, given by a shipped name, a file or a trial, together with its data."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from nas.errors import InputError
 from nas.record import SearchRecord
 from nas.searching import Plan
 from nas.space import SearchSpace, shipped_files
-from nas.training.starting_weights import find_trial, trial_words
+from nas.training.trial_reference import parse_trial_reference, recorded_trial
 
-__all__ = ["DataChoice", "Network", "find_network", "retrained"]
+__all__ = ["DataOverrides", "ResolvedNetwork", "closed_space", "find_network", "replace_training"]
 
-SAID_BY_DATA = ("input_shape", "classes", "task", "rescale")
+SET_BY_DATA = ("input_shape", "classes", "task", "rescale")
 
 
 @dataclass(frozen=True)
-class DataChoice:
-    """What a user says of the data; None: the search's for a trial, else the default."""
+class DataOverrides:
+    """What a user sets of the data; None: the value of the search for a trial, else the default."""
 
     source: str | None = None
     image_size: int | None = None
@@ -31,84 +31,98 @@ class DataChoice:
 
 
 @dataclass(frozen=True)
-class Network:
-    """A closed design, made for a data set."""
+class ResolvedNetwork:
+    """A design that fits a data set."""
 
-    name: str  # the file's, or the search's with the trial's number
+    name: str  # of the file, or of the search with the number of the trial
     design: Design
     dataset: Dataset
     seed: int
 
 
-def find_network(which: str, choice: DataChoice) -> Network:
+def find_network(network: str, data: DataOverrides) -> ResolvedNetwork:
     """Find a network and load its data.
 
-    `which`: a shipped name (which takes the data's input and classes), a YAML file (which may leave them
-    out) or NAME:TRIAL. Raises InputError and its kinds: an unknown name, a file with open values, data
-    that the network does not fit.
+    network: a shipped name (takes input and classes of the data), a YAML file (may omit them) or NAME:TRIAL.
+
+    Raises InputError and its subclasses: an unknown name, a file with open values, data that the network does
+    not fit.
     """
-    words = trial_words(which)
-    if words is not None:
-        return _of_trial(*words, choice)
-    closed = None if Path(which).is_file() else shipped_files("models").get(which)  # a space may have the same name
-    space = SearchSpace.load(closed or which)
+    reference = parse_trial_reference(network)
+    if reference is not None:
+        return _trial_network(*reference, data)
+    space = closed_space(
+        network, "nas train", f"search it with nas search --space {network}, then train NAME:TRIAL"
+    )
+    seed = data.seed or 0
+    dataset = load_dataset(data.source or "digits", _options(data, seed))
+    is_shipped = not Path(network).is_file() and network in shipped_files("models")
+    values = _without(space.data, ("input_shape", "classes")) if is_shipped else space.data
+    design = _design_for(values, space, dataset)
+    return ResolvedNetwork(space.name or Path(network).stem, design, dataset, seed)
+
+
+def closed_space(network: str, command: str, fix: str) -> SearchSpace:
+    """Return the content of a shipped network or a file without open values; raises InputError otherwise.
+
+    A shipped network has priority over a shipped space of the same name.
+    """
+    models = {} if Path(network).is_file() else shipped_files("models")
+    space = SearchSpace.load(models.get(network, network))
     if space.open_values:
         raise InputError(
-            f"nas train takes one network, got '{which}' with {len(space.open_values)} open values; "
-            f"search it with nas search --space {which}, then train NAME:TRIAL"
+            f"{command} takes one network, got '{network}' with {len(space.open_values)} open values; {fix}"
         )
-    seed = choice.seed or 0
-    dataset = load_dataset(choice.source or "digits", _options(choice, seed))
-    data = _without(space.data, ("input_shape", "classes")) if closed else space.data
-    design = _made_for(data, space, dataset)
-    return Network(space.name or Path(which).stem, design, dataset, seed)
+    return space
 
 
-def _of_trial(name: str | None, number: int, choice: DataChoice) -> Network:
+def _trial_network(name: str | None, number: int, data: DataOverrides) -> ResolvedNetwork:
     record = SearchRecord.open(name)
-    trial, plan = find_trial(record, number), Plan.parse(record.config)
+    trial, plan = recorded_trial(record, number), Plan.parse(record.config)
     label = f"{record.name}-{number}"
-    seed = plan.seed if choice.seed is None else choice.seed
-    if choice.source is not None:
-        options = _options(choice, seed)
+    seed = plan.seed if data.seed is None else data.seed
+    if data.source is not None:
+        options = _options(data, seed)
     else:
         options = DataOptions(
-            image_size=choice.image_size or plan.image_size,
-            train_limit=choice.train_limit or plan.train_limit,
-            ignore_label=plan.ignore_label if choice.ignore_label is None else choice.ignore_label,
+            image_size=data.image_size or plan.image_size,
+            train_limit=data.train_limit or plan.train_limit,
+            ignore_label=plan.ignore_label if data.ignore_label is None else data.ignore_label,
             seed=seed,
         )
-    dataset = load_dataset(choice.source or plan.data, options)
-    if (choice.source, choice.image_size) == (None, None):
-        return Network(label, trial.design, dataset, seed)
-    data = trial.design.architecture.to_dict()
-    data["training"] = trial.training.model_dump(mode="json")
-    kept = _without(data, SAID_BY_DATA if data["task"] != "binary" else ("input_shape", "classes", "rescale"))
-    return Network(label, _made_for(kept, SearchSpace(kept, f"trial {number}"), dataset), dataset, seed)
+    dataset = load_dataset(data.source or plan.data, options)
+    if (data.source, data.image_size) == (None, None):
+        return ResolvedNetwork(label, trial.design, dataset, seed)
+    values = trial.design.architecture.to_dict()
+    values["training"] = trial.training.model_dump(mode="json")
+    removed = SET_BY_DATA if values["task"] != "binary" else ("input_shape", "classes", "rescale")
+    values = _without(values, removed)
+    design = _design_for(values, SearchSpace(values, f"trial {number}"), dataset)
+    return ResolvedNetwork(label, design, dataset, seed)
 
 
-def _options(choice: DataChoice, seed: int) -> DataOptions:
+def _options(data: DataOverrides, seed: int) -> DataOptions:
     return DataOptions(
-        image_size=choice.image_size,
-        train_limit=choice.train_limit,
-        ignore_label=choice.ignore_label,
+        image_size=data.image_size,
+        train_limit=data.train_limit,
+        ignore_label=data.ignore_label,
         seed=seed,
     )
 
 
-def _without(data: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key not in names}
+def _without(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in names}
 
 
-def _made_for(data: dict[str, Any], space: SearchSpace, dataset: Dataset) -> Design:
-    bound = SearchSpace(data, space.origin).bind(
+def _design_for(values: dict[str, Any], space: SearchSpace, dataset: Dataset) -> Design:
+    bound = SearchSpace(values, space.origin).bind(
         dataset.shape, len(dataset.classes), dataset.task, dataset.rescale
     )
     return bound.design({})
 
 
-def retrained(design: Design, changes: dict[str, Any]) -> Design:
-    """Give the design with other values of how it is trained, such as batch_size; raises SpaceError."""
+def replace_training(design: Design, changes: dict[str, Any]) -> Design:
+    """Return the design with other values of its training, such as batch_size; raises SpaceError."""
     values = {**design.training.model_dump(), **changes}
     return Design.model_construct(
         architecture=design.architecture, training=validate_part(Training, values, "training")

@@ -1,11 +1,11 @@
-"""The folder of one training: what was asked, the curve, the last and the best weights; whole at any moment.
+"""The folder of one training: its settings, curve, last and best weights; consistent at any moment.
 
-    training.json   what was asked for, the curve so far, the best epoch, what came of it
+    training.json   the settings, the curve so far, the best epoch, the results
     last.npz        the network and its optimizer after the last epoch
     best.npz        the same after the best epoch
-    next/           the epoch under way: `training.json` names it first, then its checkpoint moves up
+    next/           the current epoch: `training.json` lists it first, then its checkpoint is moved up
 
-A process that is killed between those two steps leaves `next/` behind; opening the folder finishes the move.
+A process that is killed between these two steps leaves `next/` behind; opening the folder completes the move.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ __all__ = ["TrainingFolder"]
 
 Row = Mapping[str, float]
 
-CHECKPOINT = "checkpoint.npz"  # what `nas.evaluation.job` calls it in `next/`
-BUSY = "a training must have one process, got '{path}', where another one trains; wait until it ends"
+CHECKPOINT = "checkpoint.npz"  # the name that `nas.evaluation` writes
+BUSY = "a training runs in one process, but another one trains in '{path}'; wait until it ends"
 FOREIGN = (
-    "a training must have a folder of its own, got '{path}', which holds {what}; "
-    "give another --out, or repeat the command that began it"
+    "a training must have its own folder, got '{path}', which contains {what}; "
+    "use another --out, or repeat the command that started it"
 )
 
 
 class TrainingFolder:
-    """One training's folder, held by this process alone until `close`."""
+    """The folder of one training, locked by this process until `close`."""
 
     def __init__(self, path: Path, lock: BaseFileLock, content: dict[str, Any]) -> None:
         self.path = path
@@ -45,21 +45,21 @@ class TrainingFolder:
         self._content = content
 
     @classmethod
-    def open(cls, path: Path, asked: Mapping[str, Any]) -> TrainingFolder:
-        """Make the folder of a new training, or open it to go on with the training that `asked` began.
+    def open(cls, path: Path, settings: Mapping[str, Any]) -> TrainingFolder:
+        """Create the folder of a new training, or open it to resume the training with these settings.
 
-        Raises InputError where it holds anything else, or where another process trains in it.
+        Raises InputError if it contains anything else, or if another process trains in it.
         """
         path = path.absolute()
         try:
             lock = lock_file(path / ".lock", BUSY.format(path=path))
         except OSError as error:
             raise InputError(
-                f"a training's folder must be writable, got '{path}': {error.strerror}; give another --out"
+                f"a training's folder must be writable, got '{path}': {error.strerror}; use another --out"
             ) from None
         try:
-            folder = cls(path, lock, _read(path, json.loads(json.dumps(asked))))
-            folder._settle()
+            folder = cls(path, lock, _read(path, json.loads(json.dumps(settings))))
+            folder._complete_move()
         except BaseException:
             lock.release()
             raise
@@ -67,23 +67,23 @@ class TrainingFolder:
 
     @property
     def key(self) -> str:
-        """A name for the training that no other has."""
+        """A unique key of the training."""
         return str(self._content["key"])
 
     @property
     def started(self) -> bool:
-        """Whether the starting weights are there."""
+        """Whether the starting weights are stored."""
         return "start" in self._content
 
     @property
     def start(self) -> Row:
-        """What the starting weights are worth: accuracy or mean_iou, val_loss."""
-        found: Row = self._content["start"]
-        return found
+        """The validation of the starting weights: accuracy or mean_iou, val_loss."""
+        start: Row = self._content["start"]
+        return start
 
     @property
     def curve(self) -> list[Row]:
-        """A row for each epoch trained so far."""
+        """One row per epoch trained so far."""
         rows: list[Row] = self._content["curve"]
         return rows
 
@@ -94,13 +94,13 @@ class TrainingFolder:
 
     @property
     def results(self) -> dict[str, Any]:
-        """What `save_results` wrote, {} before the end."""
-        found: dict[str, Any] = self._content.get("results", {})
-        return found
+        """The results that `save_results` stored, {} before the end."""
+        results: dict[str, Any] = self._content.get("results", {})
+        return results
 
     @property
     def last_weights(self) -> Path:
-        """The checkpoint to go on from."""
+        """The checkpoint to resume from."""
         return self.path / "last.npz"
 
     @property
@@ -110,38 +110,38 @@ class TrainingFolder:
 
     @property
     def scratch(self) -> Path:
-        """Where the next checkpoint is to be written, and the data set is kept while training."""
+        """The folder for the next checkpoint, and for the data set while training."""
         return self.path / "next"
 
     def begin(self, start: Row) -> None:
-        """Take the checkpoint in `scratch` as the starting weights, the best so far."""
+        """Store the checkpoint in `scratch` as the starting weights, the best so far."""
         self._save({**self._content, "start": dict(start)})
         self._promote(True)
 
     def add(self, row: Row, is_best: bool) -> None:
-        """Take the checkpoint in `scratch` and its row of the curve: the epoch is over."""
+        """Store the checkpoint in `scratch` and its row of the curve at the end of an epoch."""
         best = len(self.curve) + 1 if is_best else self.best
         self._save({**self._content, "curve": [*self.curve, dict(row)], "best": best})
         self._promote(is_best)
 
     def save_results(self, results: Mapping[str, Any]) -> None:
-        """Keep what came of the training."""
+        """Store the results of the training."""
         self._save({**self._content, "results": dict(results)})
 
     def close(self) -> None:
-        """Remove what only training needs, and let other processes in."""
+        """Remove temporary files and release the lock."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         self._lock.release()
 
-    def _settle(self) -> None:
-        """Finish what a killed process began: move a checkpoint up that the curve knows, drop any other."""
+    def _complete_move(self) -> None:
+        """Move up a checkpoint that a killed process left and the curve lists; remove any other."""
         waiting = self.scratch / CHECKPOINT
         if self.started and waiting.exists() and read_state(waiting).epochs == len(self.curve):
             self._promote(self.best == len(self.curve))
         shutil.rmtree(self.scratch, ignore_errors=True)
         if self.started and not self.last_weights.exists():
             raise InputError(
-                f"a training's folder must be whole, got '{self.path}' without last.npz; "
+                f"a training's folder must be complete, got '{self.path}' without last.npz; "
                 "delete the folder and train from the start"
             )
 
@@ -158,9 +158,9 @@ class TrainingFolder:
         self._content = content
 
 
-def _read(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
+def _read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     record = path / "training.json"
-    new: dict[str, Any] = {"asked": asked, "key": uuid.uuid4().hex, "curve": [], "best": 0}
+    new: dict[str, Any] = {"asked": settings, "key": uuid.uuid4().hex, "curve": [], "best": 0}
     if not record.exists():
         others = sorted(item.name for item in path.iterdir() if not item.name.startswith("."))
         if others:
@@ -175,10 +175,10 @@ def _read(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
             f"training.json must be readable, got '{record}' ({type(error).__name__}); "
             "delete the folder and train from the start"
         ) from None
-    now = _flat(asked)
+    now = _flat(settings)
     for name in (*now, *before):
         if before.get(name) != now.get(name):
-            if not trained:  # nothing is lost
+            if not trained:  # nothing to lose
                 _write(record, new)
                 return new
             what = f"another training ({name} {before.get(name)}, not {now.get(name)})"
@@ -188,12 +188,13 @@ def _read(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _flat(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Name what was asked for, the values of how it is trained one by one."""
-    return {**{key: value for key, value in asked.items() if key != "training"}, **asked.get("training", {})}
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with the values of `training` at the top level."""
+    others = {key: value for key, value in settings.items() if key != "training"}
+    return {**others, **settings.get("training", {})}
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON that is either whole or not there, whenever the process is killed."""
+    """Write JSON atomically."""
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")

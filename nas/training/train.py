@@ -1,4 +1,4 @@
-"""One network at full length: epoch by epoch, resumable at any moment, judged once on the test split."""
+"""Train one network at full length, resumable after any epoch, and score it once on the test split."""
 
 from __future__ import annotations
 
@@ -17,93 +17,86 @@ from nas.record import TrainingRecord, TrainingRun
 from nas.training.folder import TrainingFolder
 from nas.training.starting_weights import starting_state
 
-__all__ = ["Progress", "TrainOptions", "Trained", "train_network"]
+__all__ = ["TrainingOptions", "TrainingProgress", "TrainingResult", "train_network"]
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainingOptions:
     """How a network is trained; raises InputError for an impossible value."""
 
-    out: Path  # the training's own folder
+    out: Path  # the folder of the training
     epochs: int = 30
-    patience: int | None = None  # stop after so many epochs without a better validation; None: never
+    patience: int | None = None  # stop after N epochs without a better validation; None: never
     seed: int = 0
-    weights: str = ""  # a .npz, .weights.h5, .keras, a training's folder or NAME:TRIAL; '': fresh
-    fine_tune: bool = False  # batch normalization as it is, at inference
+    weights: str = ""  # a .npz, .weights.h5 or .keras file, a training's folder or NAME:TRIAL; '': new
+    fine_tune: bool = False  # batch normalization is frozen and in inference mode
     formats: tuple[str, ...] = ("keras", "python")
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}; leave it out for the default")
+                raise InputError(f"{name} must be at least 1, got {value}; omit it for the default")
         if self.seed < 0:
             raise InputError(f"seed must be 0 or more, got {self.seed}; use for example 0")
         for name in self.formats:
             if name not in FORMATS:
-                raise InputError(f"a format must be known, got '{name}'; {nearest(name, FORMATS)}")
+                raise InputError(f"unknown format '{name}'; {nearest(name, FORMATS)}")
         if self.fine_tune and not self.weights:
-            raise InputError("--fine-tune needs weights to begin with, got none; add --from WEIGHTS")
+            raise InputError("--fine-tune needs weights to start from, got none; add --from WEIGHTS")
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a training stands, after each epoch and once before the first."""
+class TrainingProgress:
+    """The state of a training after each epoch, and once before the first."""
 
-    epochs: int  # to be trained in all
-    curve: tuple[
-        Mapping[str, float], ...
-    ]  # a row for each epoch: epoch, loss, accuracy, val_loss, ..., seconds
-    start: Mapping[str, float]  # of the starting weights: accuracy or mean_iou, val_loss
-    best: int  # the epoch with the best weights, 0 for the starting ones
+    epochs: int  # to train in total
+    curve: tuple[Mapping[str, float], ...]  # one row per epoch: epoch, loss, accuracy, ..., seconds
+    start: Mapping[str, float]  # validation of the starting weights: accuracy or mean_iou, val_loss
+    best: int  # the epoch with the best weights, 0 for the starting weights
     quality: str  # accuracy | mean_iou
-    fresh_head: bool = False  # the last layer began with fresh weights, those given are for other classes
+    has_new_head: bool = False  # the last layer is initialized, since the weights are for other classes
     problem: str = ""  # why MLflow does not take the curve at the moment
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What came of a training."""
+class TrainingResult:
+    """The result of a training."""
 
-    progress: Progress
+    progress: TrainingProgress
     stopped_early: bool
-    values: Mapping[
-        str, float
-    ]  # on the validation split with the best weights, and params, flops, peak_bytes
-    test: Mapping[
-        str, float
-    ]  # test_accuracy, test_loss, for segmentation test_mean_iou: with the best weights
+    values: Mapping[str, float]  # on the validation split with the best weights; params, flops, peak_bytes
+    test: Mapping[str, float]  # with the best weights: test_accuracy, test_loss, test_mean_iou
     files: Mapping[str, Path]  # by format
     folder: Path
     run_id: str  # MLflow's
     link: str  # of the run's page
 
 
-def _silent(_: Progress) -> None:
-    """Show nothing."""
+def show_nothing(_: TrainingProgress) -> None:
+    """Do not display the progress."""
 
 
 def train_network(
     design: Design,
     dataset: Dataset,
-    options: TrainOptions,
-    show: Callable[[Progress], None] = _silent,
+    options: TrainingOptions,
+    show: Callable[[TrainingProgress], None] = show_nothing,
     name: str = "network",
-) -> Trained:
-    """Train a design in this process, or go on where an earlier call with the same folder stopped.
+) -> TrainingResult:
+    """Train a design in this process, or resume where an earlier call with the same folder stopped.
 
-    Keeps the weights that are best on the validation split, judges them once on the test split and
-    writes them in the formats asked for. A training that has ended is not trained again. Raises InputError
-    where the folder holds anything else, EvaluationError where the loss is not finite any more;
-    KeyboardInterrupt leaves the folder ready to go on.
+    Stores the weights that are best on the validation split, scores them once on the test split and exports
+    them. A training that has ended is not trained again. Raises InputError if the folder contains anything
+    else, EvaluationError if the loss is not finite; KeyboardInterrupt leaves the folder ready to resume.
     """
     if dataset.test is None:
         raise DataError(
-            f"a data set must have a test split, got '{dataset.name}' without; add x_test and y_test"
+            f"a data set must have a test split, got '{dataset.name}' without one; add x_test and y_test"
         )
     formats = ExportOptions(options.formats)
     _use_all_cores()
-    folder = TrainingFolder.open(options.out, _asked(design, dataset, options))
+    folder = TrainingFolder.open(options.out, _identity(design, dataset, options))
     try:
         training = _Training(design, dataset, options, folder, show)
         training.begin(name)
@@ -113,17 +106,17 @@ def train_network(
 
 
 def _use_all_cores() -> None:
-    """Load TensorFlow, if it is not loaded yet, with a thread for each core; a search's workers take one."""
+    """Load TensorFlow, if it is not loaded yet, with a thread per core; the workers of a search use one."""
     cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     own = [name for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS") if name not in os.environ]
     os.environ.update(dict.fromkeys(own, cores))
     load_tensorflow()
-    for name in own:  # worker processes that are started later are not to inherit it
+    for name in own:  # worker processes that start later must not inherit it
         del os.environ[name]
 
 
-def _asked(design: Design, dataset: Dataset, options: TrainOptions) -> dict[str, Any]:
-    """Give what makes two trainings the same one."""
+def _identity(design: Design, dataset: Dataset, options: TrainingOptions) -> dict[str, Any]:
+    """Return the settings that identify a training."""
     return {
         "architecture": design.architecture.to_dict(),
         "training": design.training.model_dump(mode="json"),
@@ -143,24 +136,24 @@ class _Training:
         self,
         design: Design,
         dataset: Dataset,
-        options: TrainOptions,
+        options: TrainingOptions,
         folder: TrainingFolder,
-        show: Callable[[Progress], None],
+        show: Callable[[TrainingProgress], None],
     ) -> None:
         self.design, self.dataset, self.options, self.folder = design, dataset, options, folder
         self.quality = "mean_iou" if dataset.task == "segmentation" else "accuracy"
-        self.fresh_head = False
+        self.has_new_head = False
         self._show = show
 
     def begin(self, name: str) -> None:
-        """Put the starting weights into the folder, and begin or find the run in MLflow."""
+        """Store the starting weights in the folder, and create or find the run in MLflow."""
         options, folder = self.options, self.folder
         if not folder.results:
             self.data = self.dataset.save(folder.scratch / "data")
         if not folder.started:
             given = None
             if options.weights:
-                state, self.fresh_head = starting_state(
+                state, self.has_new_head = starting_state(
                     options.weights, self.design.architecture, options.seed
                 )
                 given = folder.scratch / "given.npz"
@@ -177,8 +170,8 @@ class _Training:
         }
         self.record = TrainingRecord.open(TrainingRun(folder.key, name, self.design, self.dataset, settings))
 
-    def run(self, formats: ExportOptions) -> Trained:
-        """Train the epochs that are left; give what came of it."""
+    def run(self, formats: ExportOptions) -> TrainingResult:
+        """Train the remaining epochs and return the result."""
         state: Literal["complete", "interrupted", "failed"] = "failed"
         values: dict[str, float] = {}
         files: Mapping[str, Path] = {}
@@ -195,7 +188,7 @@ class _Training:
         finally:
             final = {**values, **self.folder.results.get("test", {})}
             self.record.finish(state, self.folder.curve, final, list(files.values()))
-        return Trained(
+        return TrainingResult(
             progress=self._progress(),
             stopped_early=len(self.folder.curve) < self.options.epochs,
             values=values,
@@ -209,14 +202,14 @@ class _Training:
     def _epochs(self) -> None:
         folder = self.folder
         self._show(self._progress())
-        while not self._over():
+        while not self._has_ended():
             job = self._job(len(folder.curve) + 1, folder.last_weights)
             row = evaluate(job).curve[-1]
             folder.add(row, self._score(row) > self._best_score())
             self.record.write_curve(folder.curve)
             self._show(self._progress())
 
-    def _over(self) -> bool:
+    def _has_ended(self) -> bool:
         done, patience = len(self.folder.curve), self.options.patience
         without = done - self.folder.best
         return done >= self.options.epochs or (patience is not None and without >= patience)
@@ -225,17 +218,17 @@ class _Training:
         if self.folder.best:
             return self._score(self.folder.curve[self.folder.best - 1])
         if not self.options.weights:
-            return (float("-inf"), float("-inf"))  # an epoch is always better than fresh weights
+            return (float("-inf"), float("-inf"))  # an epoch is always better than initial weights
         return self.folder.start[self.quality], -self.folder.start["val_loss"]
 
     def _score(self, row: Mapping[str, float]) -> tuple[float, float]:
         return row[f"val_{self.quality}"], -row["val_loss"]
 
     def _test(self) -> Mapping[str, float]:
-        """Judge the best weights on the test split, the first time that it is asked."""
+        """Score the best weights on the test split, once."""
         if not self.folder.results:
-            found = score_test_split(self.design, self.folder.best_weights, self.dataset)
-            self.folder.save_results({"test": found})
+            scores = score_test_split(self.design, self.folder.best_weights, self.dataset)
+            self.folder.save_results({"test": scores})
         test: Mapping[str, float] = self.folder.results["test"]
         return test
 
@@ -262,14 +255,14 @@ class _Training:
             freeze_norm=self.options.fine_tune,
         )
 
-    def _progress(self) -> Progress:
+    def _progress(self) -> TrainingProgress:
         folder = self.folder
-        return Progress(
+        return TrainingProgress(
             self.options.epochs,
             tuple(folder.curve),
             folder.start,
             folder.best,
             self.quality,
-            self.fresh_head,
+            self.has_new_head,
             self.record.problem,
         )

@@ -15,7 +15,7 @@ import pytest
 from nas.architecture import Architecture, Design
 from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Job
-from nas.executors import InProcess, LocalProcesses, default_workers
+from nas.executors import InProcess, LocalProcesses, worker_count
 
 ARCHITECTURE = Architecture.from_dict({"input_shape": [8, 8, 1], "classes": 10, "stages": [{"width": 4}]})
 
@@ -157,5 +157,5 @@ def test_in_process_gives_results_and_errors_through_futures():
         executor.submit(job(15)).result()
 
 
-def test_default_workers_are_one_a_core_at_the_most():
-    assert 1 <= default_workers() <= (os.cpu_count() or 1)
+def test_the_default_is_at_most_one_worker_per_core():
+    assert 1 <= worker_count() <= (os.cpu_count() or 1)

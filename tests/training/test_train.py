@@ -35,7 +35,7 @@ from nas.evaluation import score_test_split as values_on_test
 from nas.record import SearchRecord
 from nas.record.mlflow_store import connect
 from nas.space import SearchSpace, shipped_files
-from nas.training import DataChoice, TrainOptions, find_network, train_network
+from nas.training import DataChoice, TrainingOptions, find_network, train_network
 from nas.training.folder import TrainingFolder
 from nas.trials import Trial
 
@@ -101,7 +101,7 @@ def trained(work, digits, uninterrupted):
     before = Path.cwd()
     os.chdir(work)
     try:
-        return train_network(design(), digits, TrainOptions(work / "plain", epochs=6), name="tiny")
+        return train_network(design(), digits, TrainingOptions(work / "plain", epochs=6), name="tiny")
     finally:
         os.chdir(before)
 
@@ -147,13 +147,13 @@ def test_a_training_that_has_ended_is_neither_trained_nor_judged_again(trained, 
 
     monkeypatch.setattr(nas.training.train, "evaluate", never)
     monkeypatch.setattr(nas.training.train, "test_values", never)
-    again = train_network(design(), digits, TrainOptions(work / "plain", epochs=6), name="tiny")
+    again = train_network(design(), digits, TrainingOptions(work / "plain", epochs=6), name="tiny")
     assert (again.test, again.values, again.run_id) == (trained.test, trained.values, trained.run_id)
 
 
 def test_patience_stops_so_many_epochs_after_the_best(digits, work):
     wild = design(training={"batch_size": 32, "learning_rate": 0.3, "optimizer": "sgd"})
-    result = train_network(wild, digits, TrainOptions(work / "early", epochs=60, patience=2))
+    result = train_network(wild, digits, TrainingOptions(work / "early", epochs=60, patience=2))
     assert result.stopped_early
     assert len(result.progress.curve) == result.progress.best + 2
 
@@ -161,12 +161,12 @@ def test_patience_stops_so_many_epochs_after_the_best(digits, work):
 def test_a_loss_that_is_not_finite_ends_the_training_and_its_run(digits, work):
     wild = design(training={"batch_size": 32, "learning_rate": 5.0, "optimizer": "sgd"})
     with pytest.raises(EvaluationError, match="finite"):
-        train_network(wild, digits, TrainOptions(work / "wild", epochs=40), name="wild")
+        train_network(wild, digits, TrainingOptions(work / "wild", epochs=40), name="wild")
     (run,) = runs("train wild")
     assert run.info.status == "FAILED"
 
     # nothing was trained: the same folder takes the mended training
-    assert train_network(design(), digits, TrainOptions(work / "wild", epochs=1)).progress.best == 1
+    assert train_network(design(), digits, TrainingOptions(work / "wild", epochs=1)).progress.best == 1
 
 
 @pytest.mark.skipif(
@@ -322,11 +322,11 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_the_run_killed(work, monkeypatch, c
 )
 def test_a_folder_of_another_training_is_refused(trained, digits, work, changes, found):
     with pytest.raises(InputError, match=found):
-        train_network(design(), digits, TrainOptions(**{"out": work / "plain", "epochs": 6, **changes}))
+        train_network(design(), digits, TrainingOptions(**{"out": work / "plain", "epochs": 6, **changes}))
 
 
 def test_a_folder_of_another_architecture_or_of_other_files_is_refused(trained, digits, work):
-    options = TrainOptions(work / "plain", epochs=6)
+    options = TrainingOptions(work / "plain", epochs=6)
     with pytest.raises(InputError, match=r"another training \(another architecture\)"):
         train_network(design(stages=[]), digits, options)
     with pytest.raises(InputError, match=r"another training \(learning_rate 0.01, not 0.02\)"):
@@ -334,7 +334,7 @@ def test_a_folder_of_another_architecture_or_of_other_files_is_refused(trained, 
     (work / "photos").mkdir()
     (work / "photos" / "cat.jpg").touch()
     with pytest.raises(InputError, match=r"other files \('cat.jpg'\); give another --out"):
-        train_network(design(), digits, TrainOptions(work / "photos"))
+        train_network(design(), digits, TrainingOptions(work / "photos"))
 
 
 def test_two_processes_do_not_train_in_one_folder(work):
@@ -354,7 +354,7 @@ def test_every_kind_of_file_gives_the_same_start(trained, digits, work):
     model.save_weights(work / "given.weights.h5")
     sources = [work / "plain", work / "plain" / "best.npz", work / "given.weights.h5", trained.files["keras"]]
     for number, source in enumerate(sources):
-        options = TrainOptions(work / f"from-{number}", epochs=1, weights=str(source))
+        options = TrainingOptions(work / f"from-{number}", epochs=1, weights=str(source))
         start = train_network(design(), digits, options).progress.start
         assert start["accuracy"] == pytest.approx(trained.values["accuracy"])
         assert start["val_loss"] == pytest.approx(trained.values["val_loss"], rel=1e-5)
@@ -366,7 +366,7 @@ def test_weights_for_other_classes_leave_the_last_layer_fresh(trained, digits, w
     parity = load_dataset(str(tmp_path / "parity.npz"))
     for number, source in enumerate((work / "plain" / "best.npz", trained.files["keras"])):
         out = work / f"parity-{number}"
-        result = train_network(design(classes=2), parity, TrainOptions(out, epochs=1, weights=str(source)))
+        result = train_network(design(classes=2), parity, TrainingOptions(out, epochs=1, weights=str(source)))
         assert result.progress.fresh_head
         ours, given = read_state(out / "last.npz"), read_state(work / "plain" / "best.npz")
         assert [a.shape == b.shape for a, b in zip(ours.weights, given.weights, strict=True)].count(
@@ -390,7 +390,7 @@ def test_fine_tuning_leaves_batch_normalization_as_it_is(trained, work, capsys):
 
 def test_the_starting_weights_are_kept_where_no_epoch_is_better(trained, digits, work):
     wild = design(training={"batch_size": 32, "learning_rate": 1.0})
-    options = TrainOptions(work / "spoilt", epochs=3, patience=1, weights=str(work / "plain"))
+    options = TrainingOptions(work / "spoilt", epochs=3, patience=1, weights=str(work / "plain"))
     result = train_network(wild, digits, options)
     assert (result.progress.best, len(result.progress.curve)) == (0, 1)
     assert result.test["test_accuracy"] == pytest.approx(trained.test["test_accuracy"])
@@ -414,7 +414,7 @@ def test_weights_that_cannot_be_used_are_refused(trained, digits, work, source, 
     write_state(work / "other.npz", State(["w"], [np.zeros(3)]))
     out = work / f"refused-{source.replace('/', '-')}"
     with pytest.raises(InputError, match=said):
-        train_network(design(), digits, TrainOptions(out, epochs=1, weights=source))
+        train_network(design(), digits, TrainingOptions(out, epochs=1, weights=source))
 
 
 # ---- what is asked for
@@ -515,7 +515,7 @@ def test_training_goes_on_without_mlflow_and_delivers_later(trained, digits, wor
         if len(progress.curve) == 3:
             rename("away", "metrics")
 
-    result = train_network(design(), digits, TrainOptions(work / "alone", epochs=4, seed=2), show)
+    result = train_network(design(), digits, TrainingOptions(work / "alone", epochs=4, seed=2), show)
     assert [bool(problem) for problem in problems] == [False, False, True, True, False]
     history = connect(make=False).client.get_metric_history(result.run_id, "epoch/loss")
     assert [point.step for point in history] == [1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""How values, tables and a running search look in a terminal."""
+"""Values, tables and a running search in a terminal."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from nas.searching import Status
 from nas.trials import Objective, Trial, pareto_front
 
 __all__ = [
-    "Progress",
     "SearchView",
+    "delivery_notice",
     "duration",
     "errors",
     "label",
-    "named",
+    "name_values",
     "number",
     "output",
     "print_json",
@@ -36,14 +36,14 @@ __all__ = [
 NUMBER = re.compile(r"-|([-+0-9.,e]+( ?(ms|kB|M|%))?)?")
 
 output = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-"""Data goes here."""
+"""For data."""
 
 errors = Console(stderr=True, highlight=False)
-"""Progress goes here."""
+"""For progress and messages."""
 
 
 def number(name: str, value: float | None) -> str:
-    """Write a value in the way its name asks for: 97.2 %, 12,345, 1.23 M, 0.123 ms, 45.6 kB."""
+    """Format a value with the unit that its name implies: 97.2%, 12,345, 1.23 M, 0.123 ms, 45.6 kB."""
     if value is None:
         return "-"
     if name in ("accuracy", "mean_iou") or name.startswith(("val_accuracy", "val_mean_iou")):
@@ -58,12 +58,12 @@ def number(name: str, value: float | None) -> str:
 
 
 def label(name: str) -> str:
-    """Name a value without the unit that `number` writes: latency for latency_ms."""
+    """Return the name of a value without its unit, which `number` writes: latency for latency_ms."""
     return name.removesuffix("_ms").removesuffix("_bytes")
 
 
-def named(objectives: Sequence[Objective], trial: Trial) -> str:
-    """Write a trial's values of these objectives with their names."""
+def name_values(objectives: Sequence[Objective], trial: Trial) -> str:
+    """Format a trial's values of these objectives with their names."""
     return ", ".join(
         f"{label(objective.name)} {number(objective.name, trial.values.get(objective.name))}"
         for objective in objectives
@@ -71,7 +71,7 @@ def named(objectives: Sequence[Objective], trial: Trial) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration: 42 s, 3 min 05 s, 2 h 10 min."""
+    """Format a duration: 42 s, 3 min 05 s, 2 h 10 min."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -81,14 +81,14 @@ def duration(seconds: float) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Make a table whose columns of numbers are to the right."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for place, column in enumerate(columns):
-        numeric = all(NUMBER.fullmatch(row[place]) for row in rows)
-        made.add_column(column, justify="right" if numeric and rows else "left", no_wrap=place == 0)
+    """Return a table whose columns of numbers are aligned to the right."""
+    created = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        is_numeric = all(NUMBER.fullmatch(row[index]) for row in rows)
+        created.add_column(column, justify="right" if is_numeric and rows else "left", no_wrap=index == 0)
     for row in rows:
-        made.add_row(*row)
-    return made
+        created.add_row(*row)
+    return created
 
 
 def print_json(data: Any) -> None:
@@ -96,12 +96,21 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2))
 
 
+def delivery_notice(status: Status) -> str:
+    """Return a sentence about trials that MLflow does not take at the moment, '' if it takes them."""
+    if not status.record_problem:
+        return ""
+    waiting = "1 trial waits" if status.undelivered == 1 else f"{status.undelivered} trials wait"
+    return f"{status.record_problem}; {waiting} in mlruns/spool."
+
+
 class SearchView:
-    """Shows a running search: live in a terminal, a line for each ended trial elsewhere."""
+    """Displays a running search: live in a terminal, else one line per ended trial."""
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         self._objectives = objectives
-        self._shown: dict[int, int] = {}  # the epochs at which each trial was last shown
+        self._shown: dict[int, int] = {}  # epochs at which each trial was last shown
+        self._notice = ""  # about MLflow, as last shown
         self._live: Live | None = None
 
     def __enter__(self) -> SearchView:
@@ -117,26 +126,34 @@ class SearchView:
             self._live.stop()
 
     def __call__(self, status: Status) -> None:
-        """Show where the search stands."""
+        """Display the status of the search."""
         if self._live is not None:
             self._live.update(self._screen(status))
             return
         for trial in status.trials.values():
             if trial.run_id == "" and self._shown.get(trial.number) != trial.epochs:
                 self._shown[trial.number] = trial.epochs
-                errors.print(self._line(trial), soft_wrap=True)
+                errors.print(self._line(trial), soft_wrap=True, markup=False)
+        if status.record_problem != self._notice:
+            self._notice = status.record_problem
+            text = delivery_notice(status) or "MLflow takes trials again; none waits."
+            errors.print(text, soft_wrap=True, markup=False)
 
     def _line(self, trial: Trial) -> str:
         if trial.state == "failed":
             return f"trial {trial.number} failed: {trial.reason}"
-        return (
-            f"trial {trial.number} {trial.state} at {trial.epochs} epochs: {named(self._objectives, trial)}"
-        )
+        values = name_values(self._objectives, trial)
+        return f"trial {trial.number} {trial.state} at {trial.epochs} epochs: {values}"
 
     def _screen(self, status: Status) -> RenderableType:
-        found = pareto_front(list(status.trials.values()), self._objectives)
+        front = pareto_front(list(status.trials.values()), self._objectives)
+        notice = [Text(delivery_notice(status), style="yellow")] if status.record_problem else []
         return Group(
-            self._bar(status), self._counts(status, len(found)), *self._running(status), self._best(found)
+            self._bar(status),
+            self._counts(status, len(front)),
+            *self._running(status),
+            self._best(front),
+            *notice,
         )
 
     def _bar(self, status: Status) -> RenderableType:
@@ -149,8 +166,8 @@ class SearchView:
         count = f"{ended} of {max(most, ended)} trials" if most else f"{ended} trials"
         bar = Progress(BarColumn(30), TextColumn("{task.description}"))
         left = self._left(status)
-        said = f"{count} {duration(status.elapsed)} gone{left and ', '}{left}"
-        bar.add_task(said, total=1000, completed=round(1000 * share))
+        description = f"{count}, {duration(status.elapsed)} elapsed{left and ', '}{left}"
+        bar.add_task(description, total=1000, completed=round(1000 * share))
         return bar
 
     def _left(self, status: Status) -> str:
@@ -161,8 +178,8 @@ class SearchView:
         if done >= 2 and status.budget.trials is not None:
             left = max(0.0, (status.budget.trials - len(status.trials)) * status.elapsed / done)
         if status.budget.seconds is not None:
-            over = max(0.0, status.budget.seconds - status.elapsed)
-            left = over if left is None else min(left, over)
+            remaining = max(0.0, status.budget.seconds - status.elapsed)
+            left = remaining if left is None else min(left, remaining)
         return "" if left is None else f"about {duration(left)} left"
 
     def _counts(self, status: Status, on_front: int) -> Text:
@@ -176,23 +193,23 @@ class SearchView:
             if states[state]:
                 parts.append(f"{states[state]} {word}")
         if status.over_limit:
-            parts.append(f"{status.over_limit} over a limit, never trained")
+            parts.append(f"{status.over_limit} over a limit")
         if status.flatness is not None:
-            parts.append(f"one more trial is expected to gain {status.flatness:.2%}")
+            parts.append(f"one more trial is expected to add {status.flatness:.2%}")
         return Text(", ".join(parts), style="dim")
 
     def _running(self, status: Status) -> list[Text]:
         now = time.monotonic()
         lines = []
         for trial, since in list(status.running.values())[:8]:
-            costs = named([objective for objective in self._objectives if not objective.trained], trial)
-            going = f"from epoch {trial.epochs}" if trial.epochs else "new"
-            lines.append(Text(f"  trial {trial.number}, {going}, {duration(now - since)}: {costs}"))
+            costs = name_values([objective for objective in self._objectives if not objective.trained], trial)
+            start = f"from epoch {trial.epochs}" if trial.epochs else "new"
+            lines.append(Text(f"  trial {trial.number}, {start}, {duration(now - since)}: {costs}"))
         return lines
 
-    def _best(self, found: Sequence[Trial]) -> RenderableType:
-        if not found:
-            return Text("no trial trained in full yet", style="dim")
+    def _best(self, front: Sequence[Trial]) -> RenderableType:
+        if not front:
+            return Text("no trial is trained in full yet", style="dim")
         quality = next(objective.name for objective in self._objectives if objective.trained)
-        best = max(found, key=lambda trial: trial.values[quality])
-        return Text(f"best so far: trial {best.number}, {named(self._objectives, best)}", style="bold")
+        best = max(front, key=lambda trial: trial.values[quality])
+        return Text(f"best so far: trial {best.number}, {name_values(self._objectives, best)}", style="bold")

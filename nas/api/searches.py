@@ -1,0 +1,234 @@
+"""Start, resume and open searches from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nas.backends import Precision, build_compiled_model
+from nas.data import load_dataset
+from nas.evaluation import load_tensorflow, read_state
+from nas.executors import worker_count
+from nas.export import ExportOptions, export_files
+from nas.record import SearchRecord
+from nas.report import draw_predictions
+from nas.searching import Plan, Result, SearchOptions, Status, prepare_search, resume_search
+from nas.trials import Trial, pareto_front, pick_trial
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+__all__ = ["Found", "find", "resume", "search"]
+
+CALIBRATION_IMAGES = 200
+"""Training images that calibrate an int8 file."""
+
+
+def _show_nothing(_: Status) -> None:
+    """Do not display the status."""
+
+
+def search(
+    space: str | Path | Mapping[str, Any],
+    *,
+    data: str | Path = "digits",
+    image_size: int | None = None,
+    train_limit: int | None = None,
+    ignore_label: int | None = None,
+    objectives: Sequence[str] = (),
+    limits: Mapping[str, float] | None = None,
+    trials: int | None = None,
+    seconds: float | None = None,
+    flat: float | None = None,
+    epochs: int | None = None,
+    min_epochs: int | None = None,
+    reduction: int = 3,
+    halving: bool = True,
+    repeats: int = 1,
+    trial_seconds: float | None = None,
+    engine: Literal["cheap-aware", "optuna", "keras-tuner"] = "cheap-aware",
+    sampler: str = "",
+    start_from: Sequence[str] = (),
+    seed: int = 0,
+    precision: Precision = "float32",
+    latency_threads: int = 1,
+    runtime: Literal["litert", "onnx"] = "litert",
+    name: str | None = None,
+    workers: int | None = None,
+    show: Callable[[Status], None] = _show_nothing,
+) -> Result:
+    """Search a space and record every trial, as `nas search` does.
+
+    Parameters:
+
+    - space: name of a shipped space, a YAML file, or the content of such a file.
+    - data: name of a data set, a `.npz` or `.zip` file, or a folder.
+    - image_size: side in pixels to which every image is resized; None keeps the size.
+    - train_limit: greatest number of training examples, stratified by class.
+    - ignore_label: segmentation: the label that neither the loss nor the score counts.
+    - objectives: for example `("accuracy", "params")`; empty: the quality of the task, params and latency.
+    - limits: greatest allowed values, for example `{"params": 20000, "latency_ms": 0.5}`.
+    - trials: number of candidates to train; None: 50, or without limit if `seconds` is given.
+    - seconds: time limit of the search.
+    - flat: end when one more trial is expected to add less than this share of the hypervolume.
+    - epochs: full length of a trial; None: 27, or 9 from 10,000 training examples on.
+    - min_epochs: epochs of the first rung; None: `epochs / reduction**2`.
+    - reduction: promote 1 in N trials of similar cost; front members are always promoted.
+    - halving: stop the worse trials early; False trains each trial in full.
+    - repeats: number of seeds that each network is trained with; the mean counts.
+    - trial_seconds: a trial that takes longer has failed.
+    - engine, sampler: what proposes settings; `""` is the first sampler of the engine.
+    - start_from: networks to try first, as shipped names or files.
+    - seed: of the sampler, the validation split and the training.
+    - precision, latency_threads, runtime: of the file whose latency and size are measured.
+    - name: name of the search; None: the name of the space and the time.
+    - workers: number of processes that train; None: one per core; 0: this process. With more than 0, call
+    this under `if __name__ == "__main__":`, because worker processes import the calling script.
+    - show: receives the status whenever it changes.
+
+    Raises NasError, whose message is one sentence with the rule, the value and the fix.
+
+    Example:
+
+    ```python
+    result = nas.search("xception_like", trials=2, epochs=3, objectives=("accuracy", "params"), workers=0)
+    print([trial.values["params"] for trial in result.front])
+    ```
+    """
+    options = SearchOptions.parse(
+        {
+            "data": str(data),
+            "image_size": image_size,
+            "train_limit": train_limit,
+            "ignore_label": ignore_label,
+            "objectives": tuple(objectives),
+            "limits": dict(limits or {}),
+            "trials": trials,
+            "seconds": seconds,
+            "flat": flat,
+            "epochs": epochs,
+            "min_epochs": min_epochs,
+            "reduction": reduction,
+            "halving": halving,
+            "repeats": repeats,
+            "trial_seconds": trial_seconds,
+            "engine": engine,
+            "sampler": sampler,
+            "seed": seed,
+            "precision": precision,
+            "latency_threads": latency_threads,
+            "runtime": runtime,
+        }
+    )
+    return prepare_search(space, options, name, start_from, workers=worker_count(workers)).run(show)
+
+
+def resume(
+    name: str | None = None,
+    *,
+    trials: int | None = None,
+    seconds: float | None = None,
+    flat: float | None = None,
+    workers: int | None = None,
+    show: Callable[[Status], None] = _show_nothing,
+) -> Result:
+    """Resume a search, the latest by default, as `nas search --resume` does.
+
+    trials, seconds and flat replace the budget of the search; `trials` is the total number, `seconds` the
+    time from now on. For workers and show see `nas.search`. Raises NasError.
+    """
+    changes = {"trials": trials, "seconds": seconds, "flat": flat}
+    given = {key: value for key, value in changes.items() if value is not None}
+    return resume_search(name, given, workers=worker_count(workers)).run(show)
+
+
+def find(name: str | None = None) -> Found:
+    """Open the record of a search to read it, the latest by default.
+
+    Raises InputError for an unknown name, RecordError if the record cannot be read.
+    """
+    record = SearchRecord.open(name)
+    trials = tuple(trial for trial in record.trials() if trial.state != "over_limit")
+    return Found(record, Plan.parse(record.config), trials)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A recorded search: its plan and its trained trials.
+
+    Example:
+
+    ```python
+    found = nas.find()
+    best = found.pick("best")
+    found.export(best, "best", formats=("keras", "python"))
+    ```
+    """
+
+    record: SearchRecord
+    plan: Plan
+    trials: tuple[Trial, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the search."""
+        return self.record.name
+
+    @property
+    def front(self) -> list[Trial]:
+        """The Pareto front of the trials that were trained in full, best quality first."""
+        return pareto_front(self.trials, self.plan.parsed_objectives())
+
+    def pick(self, choice: str | int = "best", where: str = "") -> Trial:
+        """Return one trial: "best", "knee", "smallest", or by its number.
+
+        where: conditions on its values, for example "params < 50000 and accuracy >= 0.9". Raises InputError
+        if there is no such trial.
+        """
+        return pick_trial(self.trials, self.plan.parsed_objectives(), str(choice), where)
+
+    def weights(self, trial: Trial) -> list[np.ndarray]:
+        """Return the weights of a trial in the order of Keras' `model.weights`; raises RecordError."""
+        return list(read_state(self.record.file(trial)).weights)
+
+    def model(self, trial: Trial) -> keras.Model:
+        """Return the network of a trial as a compiled Keras model with its weights."""
+        load_tensorflow()
+        model = build_compiled_model(trial.design.architecture, trial.design.training)
+        model.set_weights(self.weights(trial))
+        return model
+
+    def export(
+        self,
+        trial: Trial,
+        folder: str | Path,
+        *,
+        formats: Sequence[str] = ("keras", "python"),
+        precision: Precision = "float32",
+        fresh: bool = False,
+    ) -> dict[str, Path]:
+        """Write a trial's network as files and return their paths by format.
+
+        formats: of "keras", "python", "litert", "onnx". precision: of the LiteRT file; "int8" is calibrated
+        with training images. fresh: new weights instead of the trained ones. For segmentation a picture of
+        predictions is written as well. Existing files are replaced. Raises InputError, ConversionError.
+        """
+        weights = None if fresh else self.weights(trial)
+        calibration = None
+        if precision == "int8":
+            dataset = load_dataset(self.plan.data, self.plan.data_options)
+            calibration = dataset.train.x[:CALIBRATION_IMAGES]
+        load_tensorflow()
+        options = ExportOptions(tuple(formats), precision, calibration)
+        files = export_files(trial.design, weights, Path(folder), options)
+        if self.plan.task == "segmentation" and weights is not None:
+            files["predictions"] = Path(folder) / "predictions.png"
+            files["predictions"].write_bytes(self.draw_predictions(trial))
+        return files
+
+    def draw_predictions(self, trial: Trial) -> bytes:
+        """Return a PNG of validation images, their masks and a segmentation network's predictions."""
+        return draw_predictions(self.model(trial), load_dataset(self.plan.data, self.plan.data_options))
