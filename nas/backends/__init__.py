@@ -1,6 +1,6 @@
 """Layers as a Keras model, as TensorFlow operations, and as a LiteRT file."""
 
-from nas.backends.keras_model import build_compiled_model, build_model
+from nas.backends.keras_model import build_compiled_model, build_model, keras_layer
 from nas.backends.litert_file import litert_bytes
 from nas.backends.precision import PRECISIONS, Precision
 from nas.backends.runtime_operators import Operator, lower_to_operators, operator_features
@@ -16,6 +16,7 @@ __all__ = [
     "build_model",
     "forward",
     "initial_weights",
+    "keras_layer",
     "litert_bytes",
     "lower_to_operators",
     "operator_features",

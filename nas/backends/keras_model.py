@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
-from nas.architecture import NORM_MOMENTUM, Architecture, Layer, Training
+from nas.architecture import NORM_MOMENTUM, Architecture, Layer, Shape, Training
 from nas.errors import SpaceError
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["build_compiled_model", "build_model", "optimizer"]
+__all__ = ["build_compiled_model", "build_model", "keras_layer", "optimizer"]
 
 
 def build_model(architecture: Architecture, training: Training | None = None) -> keras.Model:
@@ -50,62 +50,82 @@ def apply_layer(inputs: list[Any], layer: Layer) -> Any:
     """Apply the Keras layer that a layer of the list stands for to its input tensors."""
     from keras import layers
 
-    x = inputs[0]
-    rank = len(x.shape) - 2
-    name = layer.name
+    class_name, arguments = keras_layer(layer, tuple(inputs[0].shape[1:]))
+    made = getattr(layers, class_name)(**arguments, name=layer.name)
+    return made(inputs if len(inputs) > 1 else inputs[0])
+
+
+def keras_layer(layer: Layer, before: Shape) -> tuple[str, dict[str, Any]]:
+    """Return the name of a layer's class in `keras.layers`, and the arguments of its constructor.
+
+    `before` is the shape of the layer's first input.
+    """
+    rank = len(before) - 1
     match layer.kind:
-        case "conv" | "depthwise_conv" | "separable_conv" | "transposed_conv":
-            return apply_conv(x, layer)
+        case "conv":
+            return f"Conv{rank}D", {
+                **_window(layer, filters=layer.filters),
+                "dilation_rate": layer.dilation,
+                "groups": layer.groups,
+                "use_bias": layer.bias,
+            }
+        case "separable_conv":
+            return f"SeparableConv{rank}D", {
+                **_window(layer, filters=layer.filters),
+                "dilation_rate": layer.dilation,
+                "depth_multiplier": layer.depth_multiplier,
+                "use_bias": layer.bias,
+            }
+        case "depthwise_conv":
+            return f"DepthwiseConv{rank}D", {
+                **_window(layer),
+                "dilation_rate": layer.dilation,
+                "depth_multiplier": layer.depth_multiplier,
+                "use_bias": layer.bias,
+            }
+        case "transposed_conv":
+            return f"Conv{rank}DTranspose", {**_window(layer, filters=layer.filters), "use_bias": layer.bias}
         case "dense":
-            return layers.Dense(layer.filters, name=name)(x)
+            return "Dense", {"units": layer.filters}
         case "batch_norm":
-            return layers.BatchNormalization(momentum=NORM_MOMENTUM, name=name)(x)
+            return "BatchNormalization", {"momentum": NORM_MOMENTUM}
         case "activation":
-            return layers.Activation(layer.function, name=name)(x)
+            return "Activation", {"activation": layer.function}
         case "max_pool" | "average_pool":
-            kind = "MaxPooling" if layer.kind == "max_pool" else "AveragePooling"
-            pool = getattr(layers, f"{kind}{rank}D")
-            return pool(layer.kernel_size, layer.stride, layer.padding, name=name)(x)
-        case "global_average" | "global_max":
-            kind = "Average" if layer.kind == "global_average" else "Max"
-            pool = getattr(layers, f"Global{kind}Pooling{rank}D")
-            return pool(keepdims=layer.keep_dims, name=name)(x)
+            name = "MaxPooling" if layer.kind == "max_pool" else "AveragePooling"
+            arguments = {"pool_size": layer.kernel_size, "strides": layer.stride, "padding": layer.padding}
+            return f"{name}{rank}D", arguments
+        case "global_average":
+            return f"GlobalAveragePooling{rank}D", {"keepdims": layer.keep_dims}
+        case "global_max":
+            return f"GlobalMaxPooling{rank}D", {"keepdims": layer.keep_dims}
         case "flatten":
-            return layers.Flatten(name=name)(x)
+            return "Flatten", {}
         case "dropout":
-            return layers.Dropout(layer.rate, name=name)(x)
+            return "Dropout", {"rate": layer.rate}
         case "rescale":
-            return layers.Rescaling(1 / 255, name=name)(x)
+            return "Rescaling", {"scale": 1 / 255}
         case "upsample":
-            return layers.UpSampling2D(layer.stride, interpolation="bilinear", name=name)(x)
+            return f"UpSampling{rank}D", {"size": layer.stride, "interpolation": "bilinear"}
         case "crop":
-            height, width = (old - new for old, new in zip(x.shape[1:3], layer.shape[:2], strict=True))
-            return layers.Cropping2D(((0, height), (0, width)), name=name)(x)
-        case "add" | "multiply" | "concat":
-            merge = {"add": layers.Add, "multiply": layers.Multiply, "concat": layers.Concatenate}
-            return merge[layer.kind](name=name)(inputs)
+            cut = tuple((0, old - new) for old, new in zip(before[:-1], layer.shape[:-1], strict=True))
+            return f"Cropping{rank}D", {"cropping": cut}
+        case "add":
+            return "Add", {}
+        case "multiply":
+            return "Multiply", {}
+        case "concat":
+            return "Concatenate", {}
+        case "input":
+            raise AssertionError("the input of a network is a tensor, not a layer of Keras")
         case _:
-            raise AssertionError(f"no Keras layer for {layer.kind}")
+            assert_never(layer.kind)
 
 
-def apply_conv(x: Any, layer: Layer) -> Any:
-    """Apply a convolution of any kind to (batch, height, width, channels) or (batch, length, channels)."""
-    from keras import layers
-
-    shared = {"padding": layer.padding, "use_bias": layer.bias, "name": layer.name}
-    size, stride = layer.kernel_size, layer.stride
-    rank = len(x.shape) - 2
-    if layer.kind == "transposed_conv":
-        return layers.Conv2DTranspose(layer.filters, size, stride, **shared)(x)
-    shared["dilation_rate"] = layer.dilation
-    if layer.kind == "depthwise_conv":
-        depthwise = layers.DepthwiseConv2D if rank == 2 else layers.DepthwiseConv1D
-        return depthwise(size, stride, depth_multiplier=layer.depth_multiplier, **shared)(x)
-    if layer.kind == "separable_conv":
-        separable = layers.SeparableConv2D if rank == 2 else layers.SeparableConv1D
-        return separable(layer.filters, size, stride, depth_multiplier=layer.depth_multiplier, **shared)(x)
-    conv = layers.Conv2D if rank == 2 else layers.Conv1D
-    return conv(layer.filters, size, stride, groups=layer.groups, **shared)(x)
+def _window(layer: Layer, **filters: int) -> dict[str, Any]:
+    return {
+        **filters, "kernel_size": layer.kernel_size, "strides": layer.stride, "padding": layer.padding
+    }  # fmt: skip
 
 
 def build_compiled_model(architecture: Architecture, training: Training) -> keras.Model:
