@@ -16,7 +16,8 @@ import numpy as np
 
 from nas.space import Setting, sample
 from nas.testing.tabular_benchmark import TabularBenchmark
-from nas.trials import Trial, minimization_points
+from nas.trials import Trial
+from nas.trials.trial import minimization_points
 
 __all__ = ["SAMPLERS", "Sampler", "missing", "start"]
 

@@ -29,8 +29,8 @@ import numpy as np
 
 from nas.architecture import Architecture
 from nas.backends import litert_bytes
-from nas.device import LatencyOptions, local_device
-from nas.device.latency import measure_architecture, measure_file
+from nas.device import LatencyOptions
+from nas.device.latency import local_device, measure_architecture, measure_file
 from nas.device.latency_model import LatencyModel, sample_across_costs
 from nas.space import SearchSpace, sample
 

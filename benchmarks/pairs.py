@@ -31,8 +31,8 @@ from nas.architecture import (
 )
 from nas.backends import build_compiled_model, build_model
 from nas.data import DataOptions, Dataset, load_dataset
-from nas.device import LatencyOptions, local_device
-from nas.device.latency import measure_architecture
+from nas.device import LatencyOptions
+from nas.device.latency import local_device, measure_architecture
 from nas.evaluation import Job, evaluate, load_tensorflow
 from nas.export import export_litert
 from nas.space import SearchSpace, shipped_files

@@ -6,7 +6,8 @@ import numpy as np
 
 from nas.architecture import Architecture
 from nas.backends import litert_bytes, lower_to_operators
-from nas.device import Latency, LatencyOptions, local_device
+from nas.device import Latency, LatencyOptions
+from nas.device.latency import local_device
 
 __all__ = ["latency_ms", "measure_architecture"]
 

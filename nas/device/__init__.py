@@ -1,7 +1,7 @@
 """Measure and predict the latency, memory and file size of a network on this device."""
 
 from nas.device.file_costs import FileCostMeter
-from nas.device.latency import Latency, LatencyOptions, local_device, measure_architecture, measure_file
+from nas.device.latency import Latency, LatencyOptions, measure_architecture, measure_file
 from nas.device.latency_model import calibrate_latency_model
 from nas.device.model_files import (
     ModelSummary,
@@ -19,7 +19,6 @@ __all__ = [
     "ModelSummary",
     "calibrate_latency_model",
     "convert_to_litert",
-    "local_device",
     "measure_architecture",
     "measure_file",
     "summarize_architecture",

@@ -4,7 +4,7 @@ from nas.trials.candidate import Candidate
 from nas.trials.front import front_csv, hypervolume_curve, pareto_front, trial_rows
 from nas.trials.pareto import non_dominated
 from nas.trials.pick import pick_trial
-from nas.trials.trial import OBJECTIVES, Limit, Objective, Trial, minimization_points, parse_objectives
+from nas.trials.trial import OBJECTIVES, Limit, Objective, Trial, parse_objectives
 
 __all__ = [
     "OBJECTIVES",
@@ -14,7 +14,6 @@ __all__ = [
     "Trial",
     "front_csv",
     "hypervolume_curve",
-    "minimization_points",
     "non_dominated",
     "pareto_front",
     "parse_objectives",

@@ -7,7 +7,8 @@ import pytest
 import simulated_latency
 
 from nas.architecture import network_cost
-from nas.device import FileCostMeter, LatencyOptions, file_costs, local_device
+from nas.device import FileCostMeter, LatencyOptions, file_costs
+from nas.device.latency import local_device
 from nas.device.latency_model import LatencyModel, default_path
 from nas.errors import ConversionError
 from nas.space import SearchSpace, sample

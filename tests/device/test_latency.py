@@ -17,7 +17,7 @@ import pytest
 
 from nas.architecture import Architecture
 from nas.backends import litert_bytes
-from nas.device import LatencyOptions, local_device
+from nas.device import LatencyOptions
 from nas.device import latency as latency_module
 from nas.device.arena import arena_bytes
 from nas.device.latency import (
@@ -25,6 +25,7 @@ from nas.device.latency import (
     _time_round,
     _time_rounds,
     estimate_latency,
+    local_device,
     measure_architecture,
     measure_file,
 )

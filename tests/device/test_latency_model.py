@@ -12,8 +12,8 @@ from simulated_latency import latency_ms, measure_architecture
 
 from nas.architecture import Architecture, network_cost
 from nas.backends import litert_bytes, lower_to_operators
-from nas.device import LatencyOptions, latency_model, local_device
-from nas.device.latency import Device
+from nas.device import LatencyOptions, latency_model
+from nas.device.latency import Device, local_device
 from nas.device.latency_model import LatencyModel, calibrate_latency_model, default_path, sample_across_costs
 from nas.errors import ConversionError, InputError
 from nas.space import SearchSpace

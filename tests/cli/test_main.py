@@ -1,7 +1,9 @@
-"""The command line: bad input in one sentence, and `--help` without heavy imports."""
+"""The command line as a whole: bad input in one sentence, closed pipes, help without large libraries."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +18,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A working folder with files that are wrong in many ways."""
+def folder(tmp_path, monkeypatch):
+    """A working folder with files that are invalid in many ways."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     rng = np.random.default_rng(0)
@@ -29,9 +31,9 @@ def place(tmp_path, monkeypatch):
     np.savez("one_class.npz", **{**good, "y_train": 0 * y, "y_test": 0 * y})
     np.savez("lonely.npz", **{**good, "y_train": np.r_[2, y[1:]]})
     for number in range(6):
-        folder = Path("mixed", "cat" if number % 2 else "dog")
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.zeros((8, 8 + number), np.uint8)).save(folder / f"{number}.png")
+        images = Path("mixed", "cat" if number % 2 else "dog")
+        images.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((8, 8 + number), np.uint8)).save(images / f"{number}.png")
     Path("typo.yaml").write_text("stages: [{widht: {choice: [4, 8]}}]\n")
     Path("even.yaml").write_text("stages: [{width: 8, kernel_size: {choice: [3, 4]}}]\n")
     Path("broken.yaml").write_text("stages: [{width: 8\n")
@@ -40,7 +42,7 @@ def place(tmp_path, monkeypatch):
 
 
 def run(arguments: list[str], capsys) -> tuple[int, str, str]:
-    """Run the command line in this process: exit code, output, errors."""
+    """Run the command line in this process; return exit code, output, errors."""
     capsys.readouterr()
     code = 0
     try:
@@ -64,18 +66,21 @@ BAD = {
     "one class": ([*SMALL[:3], "--data", "one_class.npz"], "class"),
     "a class with one example": ([*SMALL[:3], "--data", "lonely.npz"], "class"),
     "images of different sizes": ([*SMALL[:3], "--data", "mixed"], "--image-size"),
-    "a limit that nothing meets": ([*SMALL, "--max-params", "10"], "the least value in the space"),
+    "a limit that no network meets": (
+        [*SMALL, "--objectives", "accuracy,params", "--max-params", "10"],
+        "the least value in the space",
+    ),
     "a limit of zero": ([*SMALL, "--max-flops", "0"], "over 0"),
     "unknown objective": ([*SMALL, "--objectives", "acuracy,params"], "did you mean 'accuracy'"),
     "no quality": ([*SMALL, "--objectives", "params"], "add accuracy"),
     "quality of another task": ([*SMALL, "--objectives", "mean_iou,params"], "use accuracy"),
     "no trials": ([*SMALL, "--trials", "0"], "trials"),
-    "a time that is none": ([*SMALL, "--time", "soon"], "write 90s, 30m or 2h"),
+    "an invalid duration": ([*SMALL, "--time", "soon"], "write 90s, 30m or 2h"),
     "negative workers": ([*SMALL, "--workers", "-1"], "--workers"),
     "unknown engine": ([*SMALL, "--engine", "optna"], "did you mean 'optuna'"),
     "unknown sampler": ([*SMALL, "--engine", "optuna", "--sampler", "tpa"], "did you mean 'tpe'"),
     "a network outside the space": ([*SMALL, "--start-from", "vgg_small"], "takes points of the space"),
-    "a name of odd letters": ([*SMALL, "--name", "a/b", "--objectives", "accuracy,params"], "name"),
+    "an invalid name": ([*SMALL, "--name", "a/b", "--objectives", "accuracy,params"], "name"),
     "no search yet": (["front"], "search"),
     "unknown search": (["front", "nosuch"], "start one with: nas search"),
     "nothing to resume": (["search", "--resume"], "search"),
@@ -86,34 +91,34 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_sentence_and_exit_code_2(case, place, capsys):
-    arguments, words = BAD[case]
+def test_bad_input_is_one_sentence_and_exit_code_2(case, folder, capsys):
+    arguments, message = BAD[case]
     code, out, err = run(arguments, capsys)
     assert code == 2
-    assert words in err
+    assert message in err
     assert "Traceback" not in err
     assert out == ""
     if case != "an unknown option":
-        said = [line for line in err.splitlines() if not line.startswith("measuring ")]
-        assert len(said) == 1
-        assert said[0].startswith("nas: ")
+        lines = [line for line in err.splitlines() if not line.startswith("measuring ")]
+        assert len(lines) == 1
+        assert lines[0].startswith("nas: ")
 
 
-def test_mlruns_that_cannot_be_written_is_said(place, capsys):
-    Path("mlruns").write_text("a file in the place of the folder")
+def test_a_file_named_mlruns_is_one_clear_error(folder, capsys):
+    Path("mlruns").write_text("a file instead of the folder")
     code, _, err = run([*SMALL, "--objectives", "accuracy,params"], capsys)
     assert code in (1, 2)
     assert "mlruns" in err
     assert len(err.strip().splitlines()) == 1
 
 
-def test_help_loads_no_heavy_library():
+def test_help_loads_no_large_library():
     script = (
         "import sys\n"
         "from nas.cli import main\n"
         "try:\n    main(['search', '--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'tensorflow', 'keras', 'mlflow', 'optuna', 'pandas', 'scipy', 'plotly', 'numpy'}\n"
-        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+        "large = {'tensorflow', 'keras', 'mlflow', 'optuna', 'pandas', 'scipy', 'plotly', 'numpy'}\n"
+        "print(sorted(large & set(sys.modules)), file=sys.stderr)\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stderr.strip() == "[]"
@@ -121,16 +126,54 @@ def test_help_loads_no_heavy_library():
         assert word in ended.stdout
 
 
-def test_import_nas_is_light():
+def test_import_nas_loads_no_large_library():
     script = "import nas, sys; print(sorted({'numpy', 'keras', 'mlflow'} & set(sys.modules)))"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
 
 
 def test_space_list_names_all_that_ship(capsys):
-    import json
-
     code, out, _ = run(["space", "list", "--json"], capsys)
     assert code == 0
     listed = {entry["name"] for entry in json.loads(out)}
     assert listed == {path.stem for path in (REPOSITORY / "search_spaces").rglob("*.yaml")}
+
+
+NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
+
+
+def test_a_closed_pipe_ends_the_command_without_a_message():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        ended = subprocess.run(
+            [*NAS, "space", "list"], stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "expected", "absent"),
+    [
+        ("nas search --space xc", "xception_like", "vgg_like"),
+        ("nas search --engine o", "optuna", "keras-tuner"),
+        ("nas train mini", "mini_xception", "mnist_cnn"),
+        ("nas export --format keras,o", "keras,onnx", "keras,python"),
+    ],
+)
+def test_the_shell_completes_names(line, expected, absent):
+    words = line.split()
+    environment = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_NAS_COMPLETE": "complete_bash"}
+    ended = subprocess.run(
+        NAS, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert expected in ended.stdout.split()
+    assert absent not in ended.stdout.split()
+    assert ended.stderr == ""
+
+
+def test_completion_can_be_installed(capsys):
+    code, out, _ = run(["--show-completion", "bash"], capsys)
+    assert code == 0
+    assert "_NAS_COMPLETE=complete_bash" in out

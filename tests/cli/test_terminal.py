@@ -1,0 +1,67 @@
+"""Values and a running search in a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from nas.cli.terminal import SearchView, delivery_notice, duration, number
+from nas.searching import Status
+from nas.searching.status import Budget
+from nas.trials import Trial, parse_objectives
+
+OBJECTIVES = parse_objectives(["accuracy", "params"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("accuracy", 0.972, "97.2%"),
+        ("params", 12345, "12,345"),
+        ("flops", 1_230_000, "1.23 M"),
+        ("latency_ms", 0.12345, "0.123 ms"),
+        ("size_bytes", 45_600, "45.6 kB"),
+        ("params", None, "-"),
+    ],
+)
+def test_values_have_the_unit_of_their_name(name, value, text):
+    assert number(name, value) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(42, "42 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")])
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def trial(number: int) -> Trial:
+    return Trial(number, {}, str(number), "complete", {"accuracy": 0.5, "params": 10}, 3)
+
+
+def test_a_problem_of_mlflow_is_shown_once_and_its_end_too(capsys):
+    status, view = Status(Budget(5)), SearchView(OBJECTIVES)
+    status.trials[0] = trial(0)
+    view(status)
+    status.record_problem, status.undelivered = "MLflow's record at http://x cannot be written", 1
+    status.trials[1] = trial(1)
+    view(status)
+    view(status)
+    status.record_problem, status.undelivered = "", 0
+    view(status)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "trial 0 complete at 3 epochs: accuracy 50.0%, params 10",
+        "trial 1 complete at 3 epochs: accuracy 50.0%, params 10",
+        "MLflow's record at http://x cannot be written; 1 trial waits in mlruns/spool.",
+        "MLflow takes trials again; none waits.",
+    ]
+
+
+def test_text_of_others_is_not_markup(capsys):
+    status = Status(Budget(5))
+    failed = Trial(0, {}, "0", "failed", reason="[/b] is not a tag")
+    status.trials[0] = failed
+    SearchView(OBJECTIVES)(status)
+    assert capsys.readouterr().err == "trial 0 failed: [/b] is not a tag\n"
+
+
+def test_without_a_problem_there_is_no_notice():
+    assert delivery_notice(Status(Budget())) == ""
