@@ -201,7 +201,7 @@ def _squeeze_excitation(graph: Graph, x: int, part: Stage, name: str) -> int:
     y = graph.conv(y, f"{name}_expand", channels, 1)
     y = graph.activation(y, f"{name}_sigmoid", "sigmoid")
     x = graph.merge((x, y), f"{name}_scale", "multiply")
-    graph.add_span("squeeze_excitation", start, ratio=part.squeeze_excitation)
+    graph.add_span("squeeze_excitation", start, "squeeze-and-excitation", part.squeeze_excitation)
     return x
 
 

@@ -77,13 +77,14 @@ class Span(NamedTuple):
     """Consecutive layers that form one part of a network; spans are nested or disjoint.
 
     A `unit` is one convolution of a block with its normalization and activation. In an `expansion` and a
-    `squeeze_excitation` the first convolution has `ratio` output channels per input channel.
+    `squeeze_excitation` the first convolution has `ratio` output channels per input channel; in the latter,
+    the second has as many as the span's input.
     """
 
     kind: SpanKind
     start: int  # index of the first layer
     end: int  # index after the last layer
-    label: str = ""  # of a unit: the kind of its convolution, for readers
+    label: str = ""  # for readers: of a unit, the kind of its convolution
     ratio: float = 0.0
 
 

@@ -1,168 +1,91 @@
-"""What the exported source calls its functions and says about them."""
+"""Names and docstrings of the functions of the exported program."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
-from nas.export.python.statements import Call, Code, Scaled, Statement, calls
+from nas.export.python.statements import Call, Statement, When, calls
 
-__all__ = ["block_about", "block_name", "decoder_about", "decoder_name", "pooling", "unit_about", "unit_name"]
-
-UNITS = {
-    "standard": "standard_conv",
-    "separable": "separable_conv",
-    "depthwise_pointwise": "depthwise_separable_conv",
-    "inverted_bottleneck": "inverted_bottleneck",
-    "transposed": "transposed_conv",
-    "mixed": "conv_unit",
-}
-
-BLOCKS = {
-    "standard": "conv",
-    "separable": "separable",
-    "depthwise_pointwise": "depthwise_separable",
-    "inverted_bottleneck": "inverted",
-    "mixed": "conv",
-}
-
-CONVOLUTIONS = {
-    "standard": "convolution",
-    "separable": "separable convolution",
-    "depthwise_pointwise": "depthwise separable convolution",
-    "inverted_bottleneck": "inverted bottleneck",
-    "transposed": "transposed convolution",
-    "mixed": "convolution",
-}
+__all__ = ["block_docstring", "block_name", "unit_docstring", "unit_name"]
 
 ACTIVATIONS = {
     "relu": "ReLU", "relu6": "ReLU6", "leaky_relu": "leaky ReLU", "elu": "ELU", "selu": "SELU",
-    "gelu": "GELU", "silu": "SiLU", "hard_silu": "hard SiLU", "tanh": "tanh",
+    "gelu": "GELU", "silu": "SiLU", "hard_silu": "hard SiLU", "activation": "an activation",
 }  # fmt: skip
+"""Activations whose names in prose are not Keras' names; `activation` is a parameter."""
 
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 
-def capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def unit_name(labels: Collection[str], taken: Collection[str]) -> str:
+    """Return a name for a function of units."""
+    name = _common(labels).replace("convolution", "conv").replace(" ", "_").replace("-", "_")
+    return _free("conv_unit" if name == "conv" else name, taken)
 
 
-def counted(number: object, noun: str) -> str:
-    """Write a number of things: 'Two convolutions'; 'Convolutions' where the number is a variable."""
-    if not isinstance(number, int):
-        return capitalized(f"{noun}s")
-    word = NUMBERS[number] if number < len(NUMBERS) else str(number)
-    return f"{word} {noun}" + ("s" if number != 1 else "")
+def unit_docstring(labels: Collection[str], body: Sequence[Statement]) -> str:
+    """Return a sentence that lists the normalizations and activations of a unit in their order."""
+    label = _common(labels)
+    steps = [step for call in calls(body) for step in _steps(call)]
+    others = _joined(list(dict.fromkeys(filter(None, steps))))
+    link = "after" if steps[0] else "followed by" if steps.count("") == 1 else "with"
+    return f"{label[:1].upper()}{label[1:]}{f', {link} {others}' if others else ''}."
 
 
-def unit_name(kinds: Iterable[str], body: Sequence[Statement], taken: Iterable[str]) -> str:
-    """Name a unit's function after its convolutions."""
-    name = UNITS[_kind(kinds)]
-    expands = any(isinstance(value, Scaled) for call in calls(body) for _, value in call.arguments)
-    if name == "inverted_bottleneck" and not expands:
-        name = "separable_bottleneck"
-    return _free(name, taken)
+def block_name(kind: str, labels: Collection[str], body: Sequence[Statement], taken: Collection[str]) -> str:
+    """Return a name for a function of blocks; an empty `kind` is replaced by the kind of the units."""
+    inputs = {name for call in calls(body) for name in call.inputs}
+    if not kind:
+        kind = _common(labels).removesuffix("convolution").removeprefix("standard").strip().replace(" ", "_")
+    words = [kind] * bool(kind) + ["residual"] * ("shortcut" in inputs)
+    return _free("_".join([*(words or ["conv"]), "block"]), taken)
 
 
-def pooling(functions: Iterable[str]) -> str:
-    """Say how a block pools, from the classes of its pooling layers, '' for none."""
-    found = {name.removeprefix("layers.").partition("Pooling")[0] for name in functions if name}
-    return f"{found.pop().lower()} pooling" if len(found) == 1 else "pooling" if found else ""
+def block_docstring(labels: Collection[str], count: int, extras: list[str], body: Sequence[Statement]) -> str:
+    """Return a sentence that lists the content of a block.
+
+    `count` is the number of units, 0 if it varies; `extras` are labels of other spans.
+    """
+    label = _common(labels) + "s" * (count != 1)
+    counted = f"{NUMBERS[count] if count < len(NUMBERS) else count} {label}"
+    text = counted if count else label[:1].upper() + label[1:]
+    text = _joined([text, *extras, *_pooling(body)])
+    shortcuts = [one for one in body if any(call.output == "shortcut" for call in calls([one]))]
+    if len(shortcuts) < 2:
+        return f"{text} around a shortcut." if shortcuts else f"{text}."
+    projected = "a shortcut, projected where its shape differs"
+    return f"{text} around {projected if isinstance(shortcuts[1], When) else 'a projected shortcut'}."
 
 
-def _kind(kinds: Iterable[str]) -> str:
-    found = set(kinds)
-    if found == {"depthwise_pointwise", "inverted_bottleneck"}:
-        return "depthwise_pointwise"  # an inverted bottleneck that does not expand
-    return found.pop() if len(found) == 1 else "mixed"
+def _common(labels: Collection[str]) -> str:
+    """Return the label that all units share, else 'convolution'."""
+    return next(iter(labels)) if len(set(labels)) == 1 else "convolution"
 
 
-def _free(name: str, taken: Iterable[str]) -> str:
-    """Add a number to a name that is taken."""
-    used, number, candidate = set(taken), 1, name
-    while candidate in used:
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return the name, with a number if it is taken."""
+    number, candidate = 1, name
+    while candidate in taken:
         number += 1
         candidate = f"{name}_{number}"
     return candidate
 
 
-def block_name(kinds: Iterable[str], traits: Sequence[str], residual: bool, taken: Iterable[str]) -> str:
-    """Name a block's function after its convolutions and its shortcut; after its traits if need be."""
-    kind = _kind(kinds)
-    words = BLOCKS[kind]
-    if residual:
-        words = "residual" if kind in ("standard", "mixed") else f"{words}_residual"
-    name, used = f"{words}_block", set(taken)
-    for trait in traits:
-        if name in used:
-            name = f"{trait}_{name}"
-    return _free(name, used)
-
-
-def unit_about(kinds: Iterable[str], body: Sequence[Statement]) -> str:
-    """Say what a unit does, layer after layer."""
-    kind = _kind(kinds)
-    steps = [word for call in calls(body) for word in _steps(call)]
-    places = [place for place, step in enumerate(steps) if step == CONVOLUTION]
-    before, after = steps[: places[0]], steps[places[-1] + 1 :]
-    if kind == "inverted_bottleneck":
-        first = "Expand the channels, filter each" if len(places) == 3 else "Filter each channel"
-        used = dict.fromkeys(step for step in steps if step != CONVOLUTION)
-        return f"{first} and project" + (f", with {_joined(list(used))}." if used else ".")
-    words = "depthwise and a 1x1 convolution" if kind == "depthwise_pointwise" else CONVOLUTIONS[kind]
-    each = "each " if kind == "depthwise_pointwise" else ""
-    if before:
-        return f"A {words}, {each}after {_joined(before)}."
-    return f"A {words}, {each}followed by {_joined(after)}." if after else f"A {words}."
-
-
-CONVOLUTION = "convolution"
+def _pooling(body: Sequence[Statement]) -> list[str]:
+    """Return how a block pools: by max pooling, average pooling, or either of them."""
+    classes = [call.function.removeprefix("layers.") for call in calls(body) if call.role == "pool"]
+    kinds = [name.partition("Pooling") for name in classes]
+    return [f"{kind.lower()} pooling" if found else "pooling" for kind, found, _ in kinds]
 
 
 def _steps(call: Call) -> list[str]:
-    """Say what a layer is and which activation it has."""
-    arguments = dict(call.arguments)
+    """Return the names of a layer and its activation; '' stands for a convolution."""
     if call.function == "layers.BatchNormalization":
         return ["batch normalization"]
-    if call.function == "layers.Activation":
-        return [_activation(arguments["function"])]
-    used = arguments.get("activation")
-    return [CONVOLUTION] if used is None else [CONVOLUTION, _activation(used)]
-
-
-def _activation(function: object) -> str:
-    return "an activation" if isinstance(function, Code) else ACTIVATIONS[str(function)]
+    function = dict(call.arguments).get("activation")
+    activation = [ACTIVATIONS.get(function, function)] if function else []
+    return activation if call.function == "layers.Activation" else ["", *activation]
 
 
 def _joined(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def block_about(kinds: Iterable[str], count: object, shrink: str, shortcut: str, excitation: bool) -> str:
-    """Say what a block does in one sentence.
-
-    `shrink` is '', 'strided' or the pooling; `shortcut` is '', 'identity', 'projected' or 'mixed'.
-    """
-    words = counted(count, CONVOLUTIONS[_kind(kinds)])
-    if shrink == "strided":
-        words += ", the first of them strided," if count != 1 else " with a stride"
-    followers = ["squeeze-and-excitation"] * excitation + [shrink] * ("pooling" in shrink)
-    if followers:
-        words = words.removesuffix(",") + " and " + " and ".join(followers)
-    around = {
-        "identity": " around a shortcut",
-        "projected": " around a projected shortcut",
-        "mixed": " around a shortcut, projected where its shape differs",
-    }
-    return (words + around.get(shortcut, "")).removesuffix(",") + "."
-
-
-def decoder_name(taken: Iterable[str]) -> str:
-    return _free("decoder_block", taken)
-
-
-def decoder_about(kinds: Iterable[str], count: object, skip: bool) -> str:
-    """Say what a step of a decoder does in one sentence."""
-    words = counted(count, CONVOLUTIONS[_kind(kinds)])
-    last = "the last of them doubling" if count != 1 else "doubling"
-    joined = ", joined to the encoder's map of that size" if skip else ""
-    return f"{words}, {last} the map's height and width{joined}."
