@@ -218,8 +218,7 @@ class Graph:
         return self._add(Layer("upsample", name, (x,), (*(2 * size for size in spatial), channels), stride=2))
 
     def crop(self, x: int, name: str, spatial: Sequence[int]) -> int:
-        """Add a removal of the last rows and columns to a given size; add nothing if the map has this size.
-        """
+        """Add a cropping at the end of each dimension; add nothing if the map already has the size."""
         shape = (*spatial, self.channels(x))
         return x if shape == self.shape(x) else self._add(Layer("crop", name, (x,), shape))
 

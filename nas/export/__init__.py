@@ -1,4 +1,4 @@
-"""A network as files: Keras, readable Python source, LiteRT, ONNX."""
+"""Networks as files: Keras, readable Python source, LiteRT, ONNX."""
 
 from nas.export.formats import FORMATS, ExportOptions, export_files
 from nas.export.litert import export_litert

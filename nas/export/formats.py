@@ -1,4 +1,4 @@
-"""A network as files: Keras, readable Python, LiteRT, ONNX; a function for each, and one for several."""
+"""The formats of exported networks, and the export of several at once."""
 
 from __future__ import annotations
 
@@ -8,53 +8,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.architecture import Design
+from nas.backends import Precision
 from nas.errors import InputError, nearest
 from nas.export.keras_file import export_keras
 from nas.export.litert import export_litert
 from nas.export.onnx import export_onnx
-from nas.export.python.source import export_python, python_source
+from nas.export.python import export_python
 from nas.files import output_file
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = [
-    "FORMATS",
-    "ExportOptions",
-    "export",
-    "export_files",
-    "export_keras",
-    "export_litert",
-    "export_onnx",
-    "export_python",
-    "python_source",
-]
+__all__ = ["FORMATS", "ExportOptions", "export_files"]
 
 FORMATS = {"keras": "model.keras", "python": "model.py", "litert": "model.tflite", "onnx": "model.onnx"}
-"""What can be written, and the name of its file."""
+"""Formats, and the names of their files."""
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to write, and how exact the LiteRT file is."""
+    """Which files to write, and the precision of the LiteRT file."""
 
     formats: Sequence[str] = ("keras", "python")
-    precision: str = "float32"  # of the LiteRT file: see nas.backends.PRECISIONS
-    calibration: np.ndarray | None = None  # training images for precision int8
+    precision: Precision = "float32"  # of the LiteRT file
+    calibration: np.ndarray | None = None  # training images for precision int8, as the network takes them
 
 
 def export_files(
     design: Design, weights: Sequence[np.ndarray] | None, folder: Path, options: ExportOptions
 ) -> dict[str, Path]:
-    """Write a design's files into a folder, architecture.yaml always; give the path of each by its format.
+    """Write a design's files, and `architecture.yaml`, to a folder; return the path of each by its format.
 
-    `weights` are in the order of `nas.backends.keras_model.build`, None for fresh ones. A file that exists is replaced.
-    Raises InputError for an unknown format, or where the folder can't be written; ConversionError where a
-    runtime can't express the network.
+    `weights` have the order of `nas.backends.build_model`; None for initial weights. Existing files are
+    replaced. Raises InputError for an unknown format or if the folder can't be written, and ConversionError
+    if a runtime can't express the network.
     """
     for name in options.formats:
         if name not in FORMATS:
-            raise InputError(f"a format must be known, got '{name}'; {nearest(name, FORMATS)}")
+            raise InputError(f"unknown format '{name}'; {nearest(name, FORMATS)}")
     paths = {name: folder / FORMATS[name] for name in dict.fromkeys(options.formats)}
     paths["architecture"] = folder / "architecture.yaml"
     with output_file(paths["architecture"]) as unfinished:
@@ -70,10 +61,3 @@ def export_files(
     if "onnx" in paths:
         export_onnx(design.architecture, weights, paths["onnx"])
     return paths
-
-
-def export(
-    design: Design, weights: Sequence[np.ndarray] | None, folder: Path, formats: Sequence[str]
-) -> dict[str, Path]:
-    """Write a design's files with a LiteRT file, if asked for, of float32: see `write`."""
-    return export_files(design, weights, folder, ExportOptions(formats))

@@ -19,11 +19,11 @@ __all__ = ["check_weights", "export_keras", "set_weights"]
 
 
 def export_keras(design: Design, weights: Sequence[np.ndarray] | None, path: Path) -> Path:
-    """Write a `.keras` file that is compiled and ready for `fit`; fresh weights where `weights` is None.
+    """Write a `.keras` file that is compiled and ready for `fit`.
 
-    `weights` are in the order of `nas.backends.keras_model.build`. A network without a head cannot be trained and is
-    saved uncompiled. Raises InputError where the weights are another network's or the file can't be
-    written.
+    `weights` have the order of `nas.backends.build_model`; None for initial weights. A network without a head
+    cannot be trained and is saved without compilation. Raises InputError if the weights do not fit the
+    network or the file can't be written.
     """
     architecture = design.architecture
     if architecture.head is None:
@@ -38,7 +38,7 @@ def export_keras(design: Design, weights: Sequence[np.ndarray] | None, path: Pat
 
 
 def set_weights(model: keras.Model, weights: Sequence[np.ndarray] | None, architecture: Architecture) -> None:
-    """Give a model its weights, if there are any; raises InputError where they don't fit."""
+    """Set the weights of a model, unless they are None; raises InputError if they do not fit."""
     if weights is None:
         return
     check_weights([tuple(weight.shape) for weight in model.weights], weights, architecture)
@@ -48,7 +48,7 @@ def set_weights(model: keras.Model, weights: Sequence[np.ndarray] | None, archit
 def check_weights(
     expected: Sequence[tuple[int, ...]], weights: Sequence[np.ndarray], architecture: Architecture
 ) -> None:
-    """Raise InputError where arrays are not of the expected shapes."""
+    """Raise InputError if arrays do not have the expected shapes."""
     if list(expected) != [tuple(weight.shape) for weight in weights]:
         raise InputError(
             f"the weights must be those of architecture {architecture.id} ({len(expected)} arrays), "

@@ -24,22 +24,22 @@ OPSET = 17
 
 
 def export_onnx(architecture: Architecture, weights: Sequence[np.ndarray] | None, path: Path) -> Path:
-    """Write an `.onnx` file; fresh weights where `weights` is None.
+    """Write an `.onnx` file; with initial weights if `weights` is None.
 
-    Input `input` (batch, *input_shape) float32, channels last, any batch; output as the Keras model's.
-    Raises InputError without the extra, for other weights or an unwritable file; ConversionError where the
-    converter can't convert.
+    The input `input` is (batch, *input_shape) float32, channels last, with any batch size; the output is that
+    of the Keras model. Raises InputError if the extra is not installed, the weights do not fit or the file
+    can't be written, and ConversionError if the converter can't convert the network.
     """
     if missing := [name for name in ("onnx", "tf2onnx") if importlib.util.find_spec(name) is None]:
         raise InputError(
-            f"the format onnx needs the package {missing[0]}, which is missing; install nas[onnx]"
+            f"the format onnx needs the package {missing[0]}, which is not installed; install nas[onnx]"
         )
     model = build_model(architecture)
     set_weights(model, weights, architecture)
     try:
         with silence_output():
             content = _converted(model, architecture.input_shape)
-    except Exception as error:
+    except Exception as error:  # the converter's errors have no common type
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ConversionError(
             f"ONNX cannot express architecture {architecture.id}: {lines[0][:300]}"
@@ -51,7 +51,6 @@ def export_onnx(architecture: Architecture, weights: Sequence[np.ndarray] | None
 
 def _converted(model: Any, input_shape: Sequence[int]) -> bytes:
     import onnx
-    import tensorflow as tf
     import tf2onnx
 
     signature = [tf.TensorSpec((None, *input_shape), tf.float32, name="input")]
@@ -69,7 +68,7 @@ def _converted(model: Any, input_shape: Sequence[int]) -> bytes:
 
 @contextlib.contextmanager
 def _functions_inlined() -> Iterator[None]:
-    """Trace without inner functions: Keras wraps a grouped convolution in one that ONNX can't express."""
+    """Run functions eagerly while tracing: Keras wraps grouped convolutions in one that ONNX lacks."""
     import tensorflow as tf
 
     before = tf.config.functions_run_eagerly()
@@ -81,7 +80,7 @@ def _functions_inlined() -> Iterator[None]:
 
 
 def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
-    """Write erfc(x), which GELU needs and tf2onnx lacks, as 1 - erf(x)."""
+    """Convert erfc(x), which GELU needs and tf2onnx lacks, to 1 - erf(x)."""
     import numpy as np
 
     one = graph.make_const(f"{name}_one", np.float32(1.0))

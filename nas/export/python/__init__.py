@@ -1,4 +1,4 @@
-"""An architecture as readable Python source that needs only Keras."""
+"""Designs as readable Python source that needs only Keras."""
 
 from nas.export.python.source import export_python, python_source
 

@@ -1,0 +1,186 @@
+"""The layers, weights, output and style of exported Python source."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.architecture import Design, Training
+from nas.backends import build_compiled_model, build_model
+from nas.export.python import export_python, python_source
+from nas.space import SearchSpace, sample, shipped_files
+from tests.exported_designs import (
+    GRAMMAR,
+    design,
+    example_designs,
+    random_inputs,
+    random_weights,
+    shipped_designs,
+)
+from tests.grammar import random_file
+from tests.keras_recorder import plain, recorded
+
+
+def without_augmentation(one: Design) -> Design:
+    return Design.model_construct(architecture=one.architecture, training=Training())
+
+
+def sampled_designs(count: int) -> list[Design]:
+    space = SearchSpace.load("xception_like").bind((16, 16, 1), 10)
+    rng = np.random.default_rng(7)
+    return [space.design(sample(space.open_values, rng)) for _ in range(count)]
+
+
+def run_module(source: str) -> dict[str, Any]:
+    """Execute a source as an import does."""
+    names: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(source, "model.py", "exec"), names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def ruff() -> Callable[..., str]:
+    def run(*arguments: str) -> str:
+        program = Path(sys.executable).with_name("ruff")
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+        return done.stdout + (done.stderr if done.returncode else "")
+
+    return run
+
+
+@pytest.mark.parametrize("name", sorted(shipped_files()))
+def test_the_source_of_a_design_of_a_shipped_space_builds_its_layers(name: str) -> None:
+    space = SearchSpace.load(name)
+    task = "segmentation" if "decoder" in space.data else "classification"
+    space = space.bind((24, 16, 3), 4, task)
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        one = space.design(sample(space.open_values, rng))
+        assert recorded(python_source(without_augmentation(one))) == plain(one.architecture.layers)
+
+
+def test_the_source_of_any_valid_file_builds_its_layers() -> None:
+    rng = np.random.default_rng(29)
+    drawn = [design(random_file(rng)) for _ in range(300)]
+    for one in (*drawn, *example_designs().values(), *shipped_designs().values()):
+        assert recorded(python_source(without_augmentation(one))) == plain(one.architecture.layers)
+
+
+def test_the_comparison_of_layers_detects_changes_of_the_source() -> None:
+    one = design(GRAMMAR["blocks, strided"])
+    source, expected = python_source(one), plain(one.architecture.layers)
+    changes = [("relu", "elu"), ("use_bias=False", "use_bias=True"), ("width, 3,", "width, 5,"),
+               ("[x, shortcut]", "[shortcut, x]"), ("(4, act", "(5, act")]  # fmt: skip
+    for old, new in changes:
+        assert old in source
+        assert recorded(source.replace(old, new)) != expected
+
+
+@pytest.mark.trains
+def test_the_source_builds_the_same_weights_in_the_same_order() -> None:
+    for one in sampled_designs(8):
+        model = run_module(python_source(one))["build_model"]()
+        expected = build_model(one.architecture)
+        assert [(w.name, w.shape) for w in model.weights] == [(w.name, w.shape) for w in expected.weights]
+
+
+@pytest.mark.parametrize(
+    ("name", "one"), example_designs().items(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_the_source_computes_the_same_output_as_the_model(name: str, one: Design) -> None:
+    expected = build_model(one.architecture, one.training)
+    model = run_module(python_source(one))["build_model"]()
+    assert [w.shape for w in model.weights] == [w.shape for w in expected.weights]
+    weights = random_weights(expected)
+    expected.set_weights(weights)
+    model.set_weights(weights)
+    x = random_inputs(one.architecture, 2)
+    np.testing.assert_allclose(
+        model(x, training=False), expected(x, training=False), rtol=1e-4, atol=1e-5, err_msg=name
+    )
+
+
+@pytest.mark.trains
+def test_the_source_compiles_the_same_training_as_the_search() -> None:
+    for name in ("training", "special characters", "binary"):
+        one = design(GRAMMAR[name])
+        names = run_module(python_source(one))
+        cosine = one.training.schedule == "cosine"
+        model = names["compile_model"](names["build_model"](), **({"steps": 8} if cosine else {}))
+        expected = build_compiled_model(one.architecture, one.training)
+        assert type(model.optimizer) is type(expected.optimizer)
+        assert model.optimizer.weight_decay == expected.optimizer.weight_decay
+        assert model.loss == expected.loss
+        assert float(model.optimizer.learning_rate) == pytest.approx(one.training.learning_rate)
+        x, y = random_inputs(one.architecture, 8), np.zeros(8, int)
+        model.fit(x, y, verbose=0)
+        if cosine:
+            model.optimizer.iterations.assign(8)
+            assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_source_is_short_and_leaves_out_defaults() -> None:
+    source = python_source(shipped_designs()["mini_xception"])
+    assert source.startswith('"""mini_xception: a convolutional network of 721,857 parameters, 718,849')
+    assert "for width in (32, 64, 128, 256, 512):\n        x = separable_residual_block(x, width)" in source
+    assert source.count("layers.SeparableConv2D") == 1
+    assert source.count("\n") < 60
+    for one in sampled_designs(60):
+        text = python_source(one)
+        body = text[text.index("def ") :]
+        assert len(body.splitlines()) < 110
+        for default in ("strides=1)", "groups=1)", "dilation_rate=1)", 'padding="valid"', "=None)(x)"):
+            assert default not in body
+
+
+def test_the_source_passes_ruff(tmp_path: Path, ruff: Callable[..., str]) -> None:
+    rng = np.random.default_rng(23)
+    fuzzed = [design(random_file(rng)) for _ in range(100)]
+    named = [*example_designs().values(), *shipped_designs().values()]
+    for number, one in enumerate([*named, *sampled_designs(60), *fuzzed]):
+        (tmp_path / f"model{number}.py").write_text(python_source(one), encoding="utf-8")
+    rules = "--select=E,F,W,I,B,UP,SIM,C4,RUF,PT,N,ARG,D1"
+    common = ("--isolated", "--no-cache", "--line-length=100", str(tmp_path))
+    assert ruff("check", rules, "--quiet", *common) == ""
+    assert ruff("format", "--diff", "--quiet", *common) == ""
+
+
+CLEAN_PROCESS = """
+import runpy, sys
+import numpy as np
+names = runpy.run_path("model.py")
+model = names["compile_model"](names["build_model"]())
+model.load_weights("model.weights.h5")
+print(model.count_params())
+np.save("y.npy", model.predict(np.load("x.npy"), verbose=0))
+assert "nas" not in sys.modules
+runpy.run_path("model.py", run_name="__main__")
+"""
+
+
+@pytest.mark.trains
+def test_the_source_runs_in_a_process_with_keras_only(tmp_path: Path) -> None:
+    one = design(GRAMMAR["blocks, strided"])
+    model = build_model(one.architecture)
+    weights = random_weights(model)
+    model.set_weights(weights)
+    assert export_python(one, weights, tmp_path / "model.py") == tmp_path / "model.py"
+    np.save(tmp_path / "x.npy", random_inputs(one.architecture))
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CLEAN_PROCESS],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) == model.count_params()
+    assert "Total params" in done.stdout
+    np.testing.assert_allclose(
+        np.load(tmp_path / "y.npy"), model(random_inputs(one.architecture), training=False), atol=1e-5
+    )

@@ -1,0 +1,96 @@
+"""The export of several formats to a folder, and its errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.architecture import Design, read_yaml
+from nas.backends import build_model
+from nas.errors import InputError, RunError
+from nas.export import ExportOptions, export_files
+from nas.files import output_file
+from nas.space import SearchSpace
+from tests.exported_designs import GRAMMAR, IMAGE, design, random_weights, stages
+
+
+@pytest.fixture(scope="module")
+def exported() -> tuple[Design, list[np.ndarray]]:
+    data = {**IMAGE, **stages(2, 16, convs=2, shrink="max_pool", normalization="between")}
+    one = design({**data, "head": {"pooling": "flatten"}, "training": {"learning_rate": 0.003}})
+    return one, random_weights(build_model(one.architecture))
+
+
+def test_a_folder_contains_each_format_and_a_file_that_is_a_search_space(
+    tmp_path: Path, exported: tuple[Design, list[np.ndarray]]
+) -> None:
+    one, weights = exported
+    paths = export_files(one, weights, tmp_path / "deep" / "out", ExportOptions(["keras", "python"]))
+    assert {name: path.name for name, path in paths.items()} == {
+        "keras": "model.keras",
+        "python": "model.py",
+        "weights": "model.weights.h5",
+        "architecture": "architecture.yaml",
+    }
+    assert sorted(path.name for path in (tmp_path / "deep" / "out").iterdir()) == sorted(
+        path.name for path in paths.values()
+    )
+    text = paths["architecture"].read_text()
+    again = design(read_yaml(text, "it"))
+    assert again == one
+    opened = text.replace("width: 16", "width: {choice: [16, 24]}", 1)
+    assert opened != text
+    assert SearchSpace(read_yaml(opened, "it")).settings_count() == 2
+
+
+def bad_exports(one: Design, weights: list[np.ndarray]) -> list[tuple[ExportOptions, Any, str]]:
+    images = np.zeros((3, 8, 8, 3), np.float32)
+    return [
+        (ExportOptions(("kers",)), weights, "did you mean 'keras'"),
+        (ExportOptions(("litert",), "int4"), weights, "did you mean 'int8'"),
+        (ExportOptions(("litert",), "int8"), weights, "needs calibration images, got none"),
+        (ExportOptions(("litert",), "int8", images), weights, r"\(16, 16, 3\), got \(8, 8, 3\)"),
+        (ExportOptions(("keras",)), weights[1:], "fresh weights"),
+        (ExportOptions(("python",)), weights[1:], "fresh weights"),
+        (ExportOptions(("litert",)), weights[1:], "fresh weights"),
+    ]
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_invalid_options_and_weights_are_input_errors(
+    tmp_path: Path, exported: tuple[Design, list[np.ndarray]], number: int
+) -> None:
+    one, weights = exported
+    options, weights, sentence = bad_exports(one, weights)[number]
+    with pytest.raises(InputError, match=sentence):
+        export_files(one, weights, tmp_path, options)
+
+
+def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path: Path) -> None:
+    one = design(GRAMMAR["head alone"])
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InputError, match="must be writable"):
+        export_files(one, None, tmp_path / "file", ExportOptions(["python"]))
+    with pytest.raises(InputError, match="must be writable"):
+        export_files(one, None, Path("/proc/nowhere"), ExportOptions(["python"]))
+
+
+def test_a_full_disk_leaves_the_previous_file(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full")
+    path = tmp_path / "model.py"
+    path.write_text("previous")
+
+    def fill() -> None:
+        with output_file(path) as unfinished:
+            unfinished.symlink_to(full)
+            unfinished.write_text("new")
+
+    with pytest.raises(RunError, match="disk is full"):
+        fill()
+    assert path.read_text() == "previous"
+    assert [one.name for one in tmp_path.iterdir()] == ["model.py"]

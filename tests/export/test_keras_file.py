@@ -1,0 +1,34 @@
+"""Exported `.keras` files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.backends import build_model
+from nas.export.keras_file import export_keras
+from tests.exported_designs import GRAMMAR, design, random_inputs, random_weights
+
+
+@pytest.mark.trains
+def test_a_keras_file_can_be_trained_and_contains_the_weights(tmp_path: Path) -> None:
+    import keras
+
+    one = design(GRAMMAR["training"])
+    fresh = keras.saving.load_model(export_keras(one, None, tmp_path / "fresh.keras"))
+    assert "accuracy" in fresh.evaluate(
+        random_inputs(one.architecture), np.zeros(4), verbose=0, return_dict=True
+    )
+    history = fresh.fit(random_inputs(one.architecture), np.zeros(4), verbose=0).history
+    assert np.isfinite(history["loss"][0])
+    model = build_model(one.architecture)
+    weights = random_weights(model)
+    model.set_weights(weights)
+    kept = keras.saving.load_model(export_keras(one, weights, tmp_path / "kept.keras"))
+    np.testing.assert_allclose(kept(x, training=False), model(x, training=False), atol=1e-6)
+    headless = keras.saving.load_model(
+        export_keras(design(GRAMMAR["no head"]), None, tmp_path / "headless.keras")
+    )
+    assert not headless.compiled

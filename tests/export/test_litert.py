@@ -1,0 +1,110 @@
+"""Exported LiteRT files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.architecture import Design
+from nas.backends import PRECISIONS, build_compiled_model, build_model
+from nas.errors import ConversionError
+from nas.export import export_litert
+from tests.exported_designs import GRAMMAR, IMAGE, design, random_inputs, random_weights, stages
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[Design, Any]:
+    """A network trained to find the bright corner of an image: int8 needs well separated classes."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    data = {**IMAGE, **stages(2, 16, convs=2, shrink="max_pool", normalization="between"),
+            "head": {"pooling": "flatten"}, "training": {"learning_rate": 0.003}}  # fmt: skip
+    one = design(data)
+    model = build_compiled_model(one.architecture, one.training)
+    x, y = bright_corners(512)
+    model.fit(x, y, epochs=4, batch_size=32, verbose=0)
+    return one, model
+
+
+def bright_corners(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0, 120, (count, 16, 16, 3)).astype(np.float32)
+    y = rng.integers(0, 4, count)
+    for image, corner in zip(x, y, strict=True):
+        row, column = 8 * (corner // 2), 8 * (corner % 2)
+        image[row : row + 8, column : column + 8] += 100
+    return x, y
+
+
+def run_litert(path: Path, x: np.ndarray) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert source["dtype"] is np.float32
+    assert target["dtype"] is np.float32
+    found = []
+    for image in x:
+        interpreter.set_tensor(source["index"], image[None])
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(target["index"])[0])
+    return np.array(found)
+
+
+@pytest.mark.trains
+def test_litert_files_agree_with_keras_and_lower_precisions_are_smaller(
+    tmp_path: Path, trained: tuple[Design, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    one, model = trained
+    x, _ = bright_corners(64, seed=1)
+    expected = model(x, training=False).numpy()
+    sizes = {}
+    capfd.readouterr()
+    for precision in PRECISIONS:
+        path = tmp_path / f"{precision}.tflite"
+        calibration = bright_corners(64, seed=2)[0] if precision == "int8" else None
+        export_litert(one.architecture, model.get_weights(), path, precision, calibration)
+        assert capfd.readouterr() == ("", ""), "the converter must print nothing"
+        sizes[precision] = path.stat().st_size
+        found = run_litert(path, x)
+        capfd.readouterr()
+        if precision == "float32":
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+        elif precision == "float16":
+            np.testing.assert_allclose(found, expected, atol=1e-2)
+        else:
+            assert np.mean(found.argmax(-1) == expected.argmax(-1)) >= 0.95
+    assert sizes["float32"] > sizes["float16"] > sizes["int8"]
+    assert sizes["float16"] > sizes["dynamic_int8"]
+
+
+def test_signal_and_segmentation_networks_are_exported(tmp_path: Path) -> None:
+    for name in ("signal, depthwise", "decoder, from pools"):
+        one = design(GRAMMAR[name])
+        model = build_model(one.architecture)
+        weights = random_weights(model)
+        model.set_weights(weights)
+        x = random_inputs(one.architecture)
+        path = export_litert(one.architecture, weights, tmp_path / "model.tflite")
+        np.testing.assert_allclose(run_litert(path, x), model(x, training=False), atol=1e-5)
+
+
+def test_a_network_that_the_converter_rejects_is_a_conversion_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = design({**IMAGE, **stages(1)})
+    import tensorflow as tf
+
+    def refuse(*_: Any) -> bytes:
+        raise RuntimeError("loc(callsite): error: 'tf.Strange' op is neither a custom op nor a flex op\nmore")
+
+    monkeypatch.setattr(tf.lite.TFLiteConverter, "convert", refuse, raising=False)
+    images = np.zeros((2, *one.architecture.input_shape), np.float32)
+    with pytest.raises(ConversionError, match=r"to int8: .*tf\.Strange"):
+        export_litert(one.architecture, None, tmp_path / "model.tflite", "int8", images)
+    assert not list(tmp_path.iterdir())
