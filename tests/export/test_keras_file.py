@@ -18,6 +18,7 @@ def test_a_keras_file_can_be_trained_and_contains_the_weights(tmp_path: Path) ->
 
     one = design(GRAMMAR["training"])
     fresh = keras.saving.load_model(export_keras(one, None, tmp_path / "fresh.keras"))
+    x = random_inputs(one.architecture)
     assert "accuracy" in fresh.evaluate(
         random_inputs(one.architecture), np.zeros(4), verbose=0, return_dict=True
     )
