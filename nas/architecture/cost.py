@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from typing import assert_never
 
 from nas.architecture.architecture import Architecture
 from nas.architecture.buffers import Operation, assign_buffers, peak_buffer_bytes
@@ -66,19 +67,30 @@ def _layer_cost(layer: Layer, before: tuple[int, ...]) -> LayerCost:
     weights = multiply_adds = statistics = 0
     pixels = prod(layer.shape[:-1])
     channels = before[-1] if before else 0
-    if layer.kind == "batch_norm":
-        weights, statistics = 2 * channels, 2 * channels
-    elif layer.kind == "dense":
-        weights = multiply_adds = channels * layer.filters
-    elif layer.kind in ("conv", "transposed_conv"):
-        window = layer.kernel_size ** (len(before) - 1)
-        weights = window * channels // layer.groups * layer.filters
-        multiply_adds = weights * (prod(before[:-1]) if layer.kind == "transposed_conv" else pixels)
-    elif layer.kind in ("depthwise_conv", "separable_conv"):
-        weights = layer.kernel_size ** (len(before) - 1) * channels * layer.depth_multiplier
-        if layer.kind == "separable_conv":
-            weights += channels * layer.depth_multiplier * layer.filters
-        multiply_adds = weights * pixels
+    window = layer.kernel_size ** max(len(before) - 1, 0)
+    match layer.kind:
+        case "batch_norm":
+            weights, statistics = 2 * channels, 2 * channels
+        case "dense":
+            weights = multiply_adds = channels * layer.filters
+        case "conv":
+            weights = window * channels // layer.groups * layer.filters
+            multiply_adds = weights * pixels
+        case "transposed_conv":
+            weights = window * channels * layer.filters
+            multiply_adds = weights * prod(before[:-1])
+        case "depthwise_conv":
+            weights = window * channels * layer.depth_multiplier
+            multiply_adds = weights * pixels
+        case "separable_conv":
+            weights = (window + layer.filters) * channels * layer.depth_multiplier
+            multiply_adds = weights * pixels
+        case "input" | "rescale" | "activation" | "dropout" | "flatten" | "add" | "multiply" | "concat":
+            pass
+        case "max_pool" | "average_pool" | "global_average" | "global_max" | "upsample" | "crop":
+            pass
+        case _:
+            assert_never(layer.kind)
     if layer.bias:
         weights += layer.filters
     return LayerCost(layer.name, layer.kind, layer.shape, weights + statistics, weights, 2 * multiply_adds)
