@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import gcd
-from typing import Literal, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from nas.architecture.layers import Graph, Shape
-from nas.architecture.parts import Decoder, Head, Stage, Stem
+from nas.architecture.parts import Decoder, Head, Shrink, Stage, Stem
 
 __all__ = ["Network", "build_network", "classifier_head", "decoder", "segmentation_head", "stage", "stem"]
 
@@ -98,37 +98,51 @@ def stem(graph: Graph, x: int, part: Stem) -> int:
 def stage(graph: Graph, x: int, part: Stage, name: str) -> int:
     """Add a stage: its blocks, of which the first may halve the map, and its dropout."""
     for block in range(part.blocks):
-        shrink = part.shrink if block == 0 and min(graph.shape(x)[:-1]) > 1 else "none"
+        shrink: Shrink = part.shrink if block == 0 and min(graph.shape(x)[:-1]) > 1 else "none"
         x = _block(graph, x, part, f"{name}_block{block + 1}", shrink)
     return graph.dropout(x, f"{name}_dropout", part.dropout)
 
 
-def _block(graph: Graph, x: int, part: Stage, name: str, shrink: str) -> int:
+def _block(graph: Graph, x: int, part: Stage, name: str, shrink: Shrink) -> int:
+    """Add a block: its convolutions, squeeze-and-excitation, pooling and shortcut."""
     start, shortcut = len(graph.layers), x
     for number in range(part.convs):
         stride = 2 if shrink == "strided" and number == 0 else 1
         x = _convolution(graph, x, part, f"{name}_conv{number + 1}", stride)
     if part.squeeze_excitation:
         x = _squeeze_excitation(graph, x, part, f"{name}_se")
-    if shrink in ("max_pool", "average_pool") and min(graph.shape(x)[:-1]) > 1:
-        kind: Literal["max_pool", "average_pool"] = "max_pool" if shrink == "max_pool" else "average_pool"
-        x = graph.pool(x, f"{name}_pool", kind, part.pool_size, part.padding)
+    match shrink:
+        case "max_pool" | "average_pool":
+            if min(graph.shape(x)[:-1]) > 1:
+                x = graph.pool(x, f"{name}_pool", shrink, part.pool_size, part.padding)
+        case "none" | "strided":
+            pass
+        case _:
+            assert_never(shrink)
     x = _shortcut(graph, shortcut, x, part, name)
     graph.add_span("block", start)
     return x
 
 
 def _shortcut(graph: Graph, shortcut: int, x: int, part: Stage, name: str) -> int:
-    if part.residual == "none":
-        return x
-    if graph.shape(shortcut) != graph.shape(x):
-        before, after = graph.shape(shortcut)[:-1], graph.shape(x)[:-1]
-        stride = 1 if before == after else 2
-        if part.residual == "identity" or after != tuple(-(-size // stride) for size in before):
+    """Add the connection from a block's input to its output, if their shapes are or can be made equal."""
+    same_shape = graph.shape(shortcut) == graph.shape(x)
+    match part.residual:
+        case "none":
             return x
-        shortcut = graph.conv(
-            shortcut, f"{name}_shortcut", graph.channels(x), 1, stride=stride, bias=part.shortcut_bias
-        )
+        case "identity":
+            if not same_shape:
+                return x
+        case "projection":
+            if not same_shape:
+                before, after = graph.shape(shortcut)[:-1], graph.shape(x)[:-1]
+                stride = 1 if before == after else 2
+                if after != tuple(-(-size // stride) for size in before):
+                    return x
+                width, bias = graph.channels(x), part.shortcut_bias
+                shortcut = graph.conv(shortcut, f"{name}_shortcut", width, stride=stride, bias=bias)
+        case _:
+            assert_never(part.residual)
     return graph.merge((x, shortcut), f"{name}_add", "add")
 
 
@@ -259,15 +273,15 @@ def _decoder_conv(graph: Graph, x: int, part: Decoder, name: str, width: int, st
     start = len(graph.layers)
 
     def convolve(y: int, name: str) -> int:
-        if part.upsample == "transposed":
-            return graph.transposed_conv(y, name, width, part.kernel_size, stride=stride, bias=part.bias)
-        match part.conv:
-            case "standard":
+        match part.upsample, part.conv:
+            case "transposed", _:
+                return graph.transposed_conv(y, name, width, part.kernel_size, stride=stride, bias=part.bias)
+            case "interpolated", "standard":
                 return graph.conv(y, name, width, part.kernel_size, bias=part.bias)
-            case "separable":
+            case "interpolated", "separable":
                 return graph.conv(y, name, width, part.kernel_size, kind="separable_conv", bias=part.bias)
-            case _:
-                assert_never(part.conv)
+            case unknown:
+                assert_never(unknown)
 
     x = _normalized(graph, x, name, convolve, part)
     kind = "transposed" if part.upsample == "transposed" else part.conv
@@ -277,12 +291,15 @@ def _decoder_conv(graph: Graph, x: int, part: Decoder, name: str, width: int, st
 
 def classifier_head(graph: Graph, x: int, part: Head, outputs: int) -> int:
     """Add pooling or flattening, hidden dense layers, dropout and the output layer."""
-    if part.pooling == "flatten" and max(graph.shape(x)[:-1]) > 1:
-        x = graph.flatten(x, "head_flatten")
-    else:
-        x = graph.global_pool(
-            x, "head_pool", "global_max" if part.pooling == "global_max" else "global_average"
-        )
+    match part.pooling:
+        case "flatten" if max(graph.shape(x)[:-1]) > 1:
+            x = graph.flatten(x, "head_flatten")
+        case "flatten" | "global_average":
+            x = graph.global_pool(x, "head_pool", "global_average")
+        case "global_max":
+            x = graph.global_pool(x, "head_pool", "global_max")
+        case _:
+            assert_never(part.pooling)
     for number, units in enumerate(filter(None, part.dense), start=1):
         x = graph.dense(x, f"head_dense{number}", units)
         x = graph.activation(x, f"head_dense{number}_act", part.activation)
