@@ -1,10 +1,10 @@
-"""What parts of an architecture build, layer by layer."""
+"""The layers and spans that the parts of an architecture build."""
 
 from itertools import pairwise
 
 import pytest
 
-from nas.architecture import Architecture
+from nas.architecture import Architecture, Stage
 
 
 def built(task="classification", shape=(8, 8, 4), **values):
@@ -27,12 +27,12 @@ def kinds(layers):
         ("after", ["conv", "relu", "batch_norm"]),
     ],
 )
-def test_the_place_of_batch_normalization(normalization, expected):
+def test_the_position_of_batch_normalization(normalization, expected):
     assert kinds(built(stages=[{"width": 8, "normalization": normalization}])) == expected
     assert kinds(built(stem={"width": 8, "normalization": normalization})) == expected
 
 
-def test_depthwise_and_pointwise_have_their_own_activations():
+def test_depthwise_and_pointwise_convolutions_each_have_an_activation():
     layers = built(stages=[{"width": 8, "conv": "depthwise_pointwise", "normalization": "between"}])
     assert kinds(layers) == ["depthwise_conv", "batch_norm", "relu", "conv", "batch_norm", "relu"]
     assert [layer.kernel_size for layer in layers if layer.kernel_size] == [3, 1]
@@ -48,7 +48,7 @@ def test_the_inverted_bottleneck_expands_filters_and_projects():
     )
 
 
-def test_squeeze_and_excitation_weighs_channels():
+def test_squeeze_and_excitation_multiplies_the_channels():
     layers = built(stages=[{"width": 8, "squeeze_excitation": 0.25}])
     assert kinds(layers)[2:] == ["global_average", "conv", "relu", "conv", "sigmoid", "multiply"]
     assert [layer.filters for layer in layers if layer.kind == "conv"] == [8, 2, 8]
@@ -70,50 +70,50 @@ def test_squeeze_and_excitation_weighs_channels():
         ({"width": 4, "residual": "identity", "shrink": "strided"}, ["conv", "relu"]),
     ],
 )
-def test_a_shortcut_stands_where_shapes_can_be_made_equal(values, expected):
+def test_a_shortcut_is_added_only_if_shapes_can_be_made_equal(values, expected):
     layers = built(stages=[values])
     assert kinds(layers) == expected
     shapes = [(8, 8, 4), *(layer.shape for layer in layers)]
     for layer in layers:
         if layer.kind == "add":
-            assert {shapes[place] for place in layer.inputs} == {layer.shape}
+            assert {shapes[index] for index in layer.inputs} == {layer.shape}
 
 
 @pytest.mark.parametrize("shrink", ["max_pool", "average_pool", "strided"])
 @pytest.mark.parametrize("shape", [(5, 3, 2), (1, 4, 2), (2, 2, 1), (1, 1, 1), (7, 2), (1, 2)])
-def test_a_map_is_never_shrunk_below_one_pixel(shrink, shape):
+def test_a_map_is_never_reduced_below_one_pixel(shrink, shape):
     layers = built(shape=shape, stages={"count": 6, "width": 4}, block={"shrink": shrink, "padding": "valid"})
     assert all(size >= 1 for layer in layers for size in layer.shape)
     assert min(layers[-1].shape[:-1]) == 1
 
 
-def test_a_bias_before_batch_normalization_is_dropped_and_no_other():
+def test_only_biases_before_batch_normalization_are_removed():
     layers = built(
         stages=[{"width": 8, "normalization": "between"}, {"width": 8, "convs": 2, "residual": "identity"}]
     )
     assert [layer.bias for layer in layers if layer.kind == "conv"] == [False, True, True]
     before = built(stages=[{"width": 8, "normalization": "before", "residual": "projection"}] * 2)
     named = {layer.name: layer.bias for layer in before if layer.kind == "conv"}
-    assert named["stage1_block1_conv1"]  # its reader is an addition
+    assert named["stage1_block1_conv1"]  # an addition reads it
     assert named["stage1_block1_shortcut"]
 
 
-def test_only_the_first_block_shrinks():
+def test_only_the_first_block_halves_the_map():
     layers = built(stages=[{"width": 8, "blocks": 3, "shrink": "max_pool"}])
     assert kinds(layers) == ["conv", "relu", "max_pool", "conv", "relu", "conv", "relu"]
 
 
-def test_dilation_stands_aside_for_a_stride():
+def test_a_strided_convolution_has_no_dilation():
     layers = built(stages=[{"width": 8, "convs": 2, "dilation": 2, "shrink": "strided"}])
     assert [(layer.stride, layer.dilation) for layer in layers if layer.kind == "conv"] == [(2, 1), (1, 2)]
 
 
-def test_groups_are_those_that_divide_the_channels():
+def test_groups_divide_the_channels():
     layers = built(stages=[{"width": 6, "convs": 2, "groups": 6}])
     assert [layer.groups for layer in layers if layer.kind == "conv"] == [2, 6]
 
 
-def test_heads():
+def test_the_layers_of_heads():
     stage = {"stages": [{"width": 8}]}
     dense = {"pooling": "flatten", "dense": [6, 5], "dropout": 0.5}
     head = built(head=dense, **stage)[2:]
@@ -128,7 +128,7 @@ def test_heads():
 @pytest.mark.parametrize("upsample", ["transposed", "interpolated"])
 @pytest.mark.parametrize("skip", ["none", "add", "concat"])
 @pytest.mark.parametrize("shrink", ["max_pool", "strided"])
-def test_a_decoder_gives_each_pixel_its_classes(shape, upsample, skip, shrink):
+def test_a_decoder_restores_the_size_of_the_input(shape, upsample, skip, shrink):
     layers = built(
         "segmentation",
         shape,
@@ -149,7 +149,7 @@ def test_a_decoder_gives_each_pixel_its_classes(shape, upsample, skip, shrink):
     assert sum(layer.name.endswith("_up") and layer.kind in convolutions for layer in layers) == shrinks
 
 
-def test_skips_join_the_maps_before_they_shrink():
+def test_skips_read_the_maps_before_they_are_halved():
     layers = built(
         "segmentation",
         (16, 16, 3),
@@ -161,3 +161,53 @@ def test_skips_join_the_maps_before_they_shrink():
     sources = [layers[layer.inputs[1] - 1] for layer in concats]
     assert [source.name for source in sources] == ["stage1_block1_pool", "stage1_block1_conv1_act"]
     assert [layer.shape for layer in concats] == [(8, 8, 6 + 4), (16, 16, 4 + 4)]
+
+
+def test_spans_contain_the_layers_of_blocks_and_units():
+    network = Architecture.from_dict(
+        {
+            "task": "segmentation",
+            "input_shape": [8, 8, 3],
+            "stem": {"width": 4},
+            "stages": [
+                {"width": 4, "convs": 2, "shrink": "max_pool", "residual": "projection"},
+                {"width": 4, "conv": "inverted_bottleneck", "expansion": 6, "squeeze_excitation": 0.5},
+            ],
+            "decoder": {"upsample": "interpolated", "conv": "separable", "skip": "concat"},
+        }
+    )
+    named = [
+        (
+            span.kind,
+            span.label,
+            network.layers[span.start].name,
+            network.layers[span.end - 1].name,
+            span.ratio,
+        )
+        for span in network.spans
+    ]
+    assert named == [
+        ("unit", "standard convolution", "stage1_block1_conv1", "stage1_block1_conv1_act", 0),
+        ("unit", "standard convolution", "stage1_block1_conv2", "stage1_block1_conv2_act", 0),
+        ("block", "", "stage1_block1_conv1", "stage1_block1_add", 0),
+        ("expansion", "", "stage2_block1_conv1_expand", "stage2_block1_conv1_expand_act", 6),
+        ("unit", "inverted bottleneck", "stage2_block1_conv1_expand", "stage2_block1_conv1_project", 0),
+        (
+            "squeeze_excitation",
+            "squeeze-and-excitation",
+            "stage2_block1_se_squeeze",
+            "stage2_block1_se_scale",
+            0.5,
+        ),
+        ("block", "", "stage2_block1_conv1_expand", "stage2_block1_se_scale", 0),
+        ("unit", "separable convolution", "decoder1_conv1", "decoder1_conv1_act", 0),
+        ("unit", "separable convolution", "decoder1_up", "decoder1_up_act", 0),
+        ("decoder_block", "", "decoder1_conv1", "decoder1_concat", 0),
+    ]
+
+
+def test_an_unknown_kind_of_convolution_is_an_error():
+    stage = Stage.model_construct(**{**Stage(width=4).model_dump(), "conv": "new"})
+    network = Architecture.model_construct(input_shape=(8, 8, 3), stages=(stage,))
+    with pytest.raises(AssertionError, match="'new'"):
+        _ = network.layers
