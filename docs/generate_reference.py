@@ -159,20 +159,30 @@ def class_text(name: str, thing: type) -> Iterator[str]:
 
 
 def signature_text(name: str, thing: Any) -> str:
-    """Return a function's signature as code, a parameter on a line where one line is too short."""
+    """Return a function's signature as code, with one parameter per line if one line is too short."""
     signature = inspect.signature(thing)
-    parameters = [p for p in signature.parameters.values() if p.name != "self"]
-    text = str(signature.replace(parameters=parameters)).replace("'", "")
-    if len(name + text) > 96:
-        listed: list[str] = []
-        for parameter in parameters:
-            keyword_only = parameter.kind is inspect.Parameter.KEYWORD_ONLY
-            if keyword_only and "    *," not in listed:
-                listed.append("    *,")
-            listed.append(f"    {parameter},".replace("'", ""))
-        returned = signature.return_annotation
-        text = "(\n" + "\n".join(listed) + f"\n) -> {returned}".replace("'", "")
-    return f"```python\n{name}{text}\n```"
+    parts: list[str] = []
+    for parameter in signature.parameters.values():
+        if parameter.name == "self":
+            continue
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and "*" not in parts:
+            parts.append("*")
+        parts.append(parameter_text(parameter))
+    returned = signature.return_annotation
+    end = "" if returned is inspect.Signature.empty else f" -> {returned}"
+    line = f"{name}({', '.join(parts)}){end}"
+    if len(line) > 96:
+        line = f"{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){end}"
+    return f"```python\n{line}\n```"
+
+
+def parameter_text(parameter: inspect.Parameter) -> str:
+    """Return a parameter with its type and its default; a function as default is `...`."""
+    text = f"{parameter.name}: {parameter.annotation}"
+    if parameter.default is inspect.Parameter.empty:
+        return text
+    default = "..." if callable(parameter.default) else repr(parameter.default).replace("'", '"')
+    return f"{text} = {default}"
 
 
 def docstring_text(thing: Any) -> str:

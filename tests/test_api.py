@@ -68,7 +68,7 @@ def test_the_examples_in_the_docstrings_run(tmp_path, monkeypatch, capsys):
     ("call", "message"),
     [
         (lambda: nas.search("xception_like", trials=0), "trials must be at least 1, got 0"),
-        (lambda: nas.search("xception_like", workers=-1, data="digits"), "--workers must be 0 or more, got -1"),
+        (lambda: nas.search("xception_like", workers=-1, data="digits"), "must be 0 or more, got -1"),
         (lambda: nas.measure("none.tflite"), "a model file must exist, got 'none.tflite'"),
         (lambda: nas.measure("xception_like"), "nas measure takes one network, got 'xception_like' with"),
         (lambda: nas.measure("vgg_small", precision="int4"), "int4"),
