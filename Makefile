@@ -38,4 +38,4 @@ reference: venv  ## write the generated pages of docs/reference
 	$(BIN)/python docs/generate_reference.py
 
 docs: venv  ## render the documentation into site/, without a network
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
