@@ -27,7 +27,7 @@ from nas.export.python.statements import (
     leaves,
     substitute,
 )
-from nas.export.python.wording import block_docstring, block_name, unit_docstring, unit_name
+from nas.export.python.wording import block_docstring, block_name, pooling, unit_docstring, unit_name
 
 __all__ = ["REQUIRED", "Function", "Program", "programs"]
 
@@ -47,7 +47,8 @@ OPTIONAL = {
     "pool": "{}",
     "crop": "{}",
     "shortcut": "shortcut.shape != x.shape",
-    "skip": "skip.shape[-1] != x.shape[-1]",
+    "skip": "skip is not None and skip.shape[-1] != x.shape[-1]",
+    "join": "skip is not None",
 }
 """Calls that only some of the blocks with a common function make, in their order, with their conditions.
 
@@ -158,7 +159,7 @@ class _Writer:
                 else:
                     before = self.layers[layer.inputs[0]].shape
                     call = layer_call(layer, before, self.widths.get(index), self.general)
-                    optional = call.optional if output == "x" else output
+                    optional = output if output != "x" else "join" if "skip" in inputs else call.optional
                     found.append(replace(call, inputs=inputs, output=output, optional=optional))
                 if output == "x":
                     current = index
@@ -196,9 +197,7 @@ class _Writer:
                 found = _with_shortcut(merge_repeats(found, first=int(separate)))
                 inner = [units[i].span for i in range(span.start, span.end) if i in units]
                 parts.append(_Part(span, found, inner))
-        for group in _groups(
-            parts, lambda part: (part.span.kind, part.reads("skip"), tuple(map(form, part.fixed())))
-        ):
+        for group in _groups(parts, lambda part: (part.span.kind, tuple(map(form, part.fixed())))):
             small = len(group[0].inner) == sum(one != STORE for one in group[0].fixed()) == 1
             if len(group) > 1 and not small:
                 self._add_block_function(group)
@@ -210,22 +209,25 @@ class _Writer:
 
     def _add_block_function(self, group: Sequence[_Part]) -> None:
         """Add the function of a group of blocks, and replace each block's statements with its call."""
-        bodies = _aligned([part.statements for part in group])
+        bodies = _aligned(_with_strides_by_pool([part.statements for part in group]))
         conditional = any(isinstance(statement, When) for statement in bodies[0])
         template, variables = generalize(bodies, {"width", "crop", "pool"} if conditional else {"width"})
-        inputs = {"x": "x"}
-        inputs |= {"skips": "skips"} if STORE in template else {}
-        inputs |= {"skip": "skips.pop()"} if group[0].reads("skip") else {}
+        stores, joins = STORE in template, any(part.reads("skip") for part in group)
+        inputs = ("x", *["skips"] * stores, *["skip"] * joins)
         labels = [span.label for part in group for span in part.inner if span.kind == "unit"]
         extras = [span.label for span in group[0].inner if span.kind != "unit"]
         counts = {len(part.inner) - len(extras) for part in group}
+        pools = {call.function for part in group for call in calls(part.statements) if call.role == "pool"}
         kind = "decoder" if group[0].span.kind == "decoder_block" else ""
         name = block_name(kind, labels, template, [function.name for function in self.block_functions])
-        docstring = block_docstring(labels, counts.pop() if len(counts) == 1 else 0, extras, template)
-        function = _function(name, docstring, tuple(inputs), template, variables)
+        count = counts.pop() if len(counts) == 1 else 0
+        docstring = block_docstring(kind, labels, count, [*extras, *pooling(pools)], template)
+        function = _function(name, docstring, inputs, template, variables)
         self.block_functions.append(function)
         for index, part in enumerate(group):
-            part.statements = [_call_of(function, variables, index, tuple(inputs.values()))]
+            skip = "skips.pop()" if part.reads("skip") else "None"
+            arguments = ("x", *["skips"] * stores, *[skip] * joins)
+            part.statements = [_call_of(function, variables, index, arguments)]
 
     def _inlined(self, body: tuple[Statement, ...]) -> Program:
         """Write units of one statement, or with one call in the text, in place; name the other functions."""
@@ -261,6 +263,23 @@ def _with_shortcut(statements: list[Statement]) -> list[Statement]:
     return [*([Call("", output="shortcut", layer=False)] if reads else []), *statements]
 
 
+def _with_strides_by_pool(bodies: Sequence[list[Statement]]) -> Sequence[list[Statement]]:
+    """Write the strides of shortcuts as an expression of `pool`, if they follow from it."""
+    strides: set[tuple[bool, int]] = set()
+    changed: list[list[Statement]] = []
+    for body in bodies:
+        pools = any(call.role == "pool" for call in calls(body))
+        changed.append([])
+        for one in body:
+            if isinstance(one, Call) and one.optional == "shortcut":
+                arguments = dict(one.arguments)
+                strides.add((pools, arguments["strides"]))
+                arguments["strides"] = Code("2 if pool else 1")
+                one = replace(one, arguments=tuple(arguments.items()))
+            changed[-1].append(one)
+    return changed if strides == {(True, 2), (False, 1)} else bodies
+
+
 def _aligned(bodies: Sequence[Sequence[Statement]]) -> list[list[Statement]]:
     """Give blocks the same forms: a call that only some of them make gets a condition in all of them."""
     tables: list[dict[tuple[int, int], Statement]] = []
@@ -272,7 +291,7 @@ def _aligned(bodies: Sequence[Sequence[Statement]]) -> list[list[Statement]]:
             table[row, list(OPTIONAL).index(optional) if optional else len(OPTIONAL)] = one
             row += not optional
         tables.append(table)
-    examples = {key: one for table in tables for key, one in sorted(table.items())}
+    examples = {key: one for table in tables for key, one in table.items()}
     common = {key for key in examples if all(key in table for table in tables)}
     return [
         [table[key] if key in common else _when(table.get(key), examples[key]) for key in sorted(examples)]

@@ -8,6 +8,9 @@ from nas.export.python.statements import Call, Repeat, Statement, form, generali
 
 __all__ = ["find_loops", "merge_repeats"]
 
+HEADER_LENGTH = 75
+"""Length of the values of a loop from which on they are written on several lines."""
+
 LONGEST_PERIOD = 8
 """The largest number of statements in a loop's body."""
 
@@ -57,7 +60,9 @@ def _loop(instances: list[list[Statement]]) -> tuple[Repeat, float]:
     """Return sequences of the same forms as one loop, and its cost, which grows with the differences."""
     body, variables = generalize(instances)
     columns = tuple(variables.items())
-    cost = 1 + sum(map(_line_count, body)) + len(columns) * (0.3 + 0.05 * len(instances))
+    rows = sum(len(str(value)) + 2 for _, values in columns for value in values)
+    header = 1 if rows < HEADER_LENGTH else 2 + len(instances)
+    cost = header + sum(map(_line_count, body)) + len(columns) * (0.3 + 0.05 * len(instances))
     return Repeat(len(instances), body, columns), cost
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from nas.export.python.statements import Call, Statement, When, calls
 
-__all__ = ["block_docstring", "block_name", "unit_docstring", "unit_name"]
+__all__ = ["block_docstring", "block_name", "pooling", "unit_docstring", "unit_name"]
 
 ACTIVATIONS = {
     "relu": "ReLU", "relu6": "ReLU6", "leaky_relu": "leaky ReLU", "elu": "ELU", "selu": "SELU",
@@ -41,15 +41,19 @@ def block_name(kind: str, labels: Collection[str], body: Sequence[Statement], ta
     return _free("_".join([*(words or ["conv"]), "block"]), taken)
 
 
-def block_docstring(labels: Collection[str], count: int, extras: list[str], body: Sequence[Statement]) -> str:
+def block_docstring(
+    kind: str, labels: Collection[str], count: int, extras: list[str], body: Sequence[Statement]
+) -> str:
     """Return a sentence that lists the content of a block.
 
-    `count` is the number of units, 0 if it varies; `extras` are labels of other spans.
+    `count` is the number of units, 0 if it varies; `extras` are the other parts of the block.
     """
     label = _common(labels) + "s" * (count != 1)
     counted = f"{NUMBERS[count] if count < len(NUMBERS) else count} {label}"
     text = counted if count else label[:1].upper() + label[1:]
-    text = _joined([text, *extras, *_pooling(body)])
+    text = _joined([text, *extras])
+    if kind == "decoder":
+        return f"{text}; {'the last one' if count != 1 else 'it'} doubles the size of the map."
     shortcuts = [one for one in body if any(call.output == "shortcut" for call in calls([one]))]
     if len(shortcuts) < 2:
         return f"{text} around a shortcut." if shortcuts else f"{text}."
@@ -71,11 +75,10 @@ def _free(name: str, taken: Collection[str]) -> str:
     return candidate
 
 
-def _pooling(body: Sequence[Statement]) -> list[str]:
-    """Return how a block pools: by max pooling, average pooling, or either of them."""
-    classes = [call.function.removeprefix("layers.") for call in calls(body) if call.role == "pool"]
-    kinds = [name.partition("Pooling") for name in classes]
-    return [f"{kind.lower()} pooling" if found else "pooling" for kind, found, _ in kinds]
+def pooling(classes: Collection[str]) -> list[str]:
+    """Return a name for the pooling of blocks, from the classes that they use; none for no class."""
+    kinds = [name.removeprefix("layers.").partition("Pooling")[0].lower() for name in classes]
+    return [f"{kinds[0]} pooling" if len(kinds) == 1 else "pooling"] if kinds else []
 
 
 def _steps(call: Call) -> list[str]:
