@@ -49,6 +49,11 @@ GRAMMAR: dict[str, dict[str, Any]] = {
         ),
         "stem": {"width": 8, "stride": 2, "normalization": "between", "activation": "relu6"},
     },
+    "inverted bottleneck, first": {
+        "input_shape": [9, 2],
+        "rescale": False,
+        **stages(1, conv="inverted_bottleneck", expansion=2),
+    },
     "squeeze and excitation": {
         **IMAGE,
         **stages(3, [3, 8, 16], squeeze_excitation=[0.1, 0.25, 0.3], convs=2, residual="projection"),

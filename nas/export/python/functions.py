@@ -13,6 +13,7 @@ from typing import Any
 from nas.architecture import BIASED_KINDS, Architecture, Span
 from nas.export.python.layer_calls import layer_call
 from nas.export.python.loops import find_loops, merge_repeats
+from nas.export.python.optional_calls import align
 from nas.export.python.statements import (
     ANY,
     Call,
@@ -20,11 +21,9 @@ from nas.export.python.statements import (
     Repeat,
     Statement,
     When,
-    blank,
     calls,
     form,
     generalize,
-    leaves,
     substitute,
 )
 from nas.export.python.wording import block_docstring, block_name, pooling, unit_docstring, unit_name
@@ -42,18 +41,6 @@ DEFAULTS: Mapping[str, Any] = {
 
 ORDER = ("conv", "width", "ratio", "kernel_size", "convs", "expansion", "stride", "pool")
 """The first parameters of a function; the others follow in alphabetical order."""
-
-OPTIONAL = {
-    "pool": "{}",
-    "crop": "{}",
-    "shortcut": "shortcut.shape != x.shape",
-    "skip": "skip is not None and skip.shape[-1] != x.shape[-1]",
-    "join": "skip is not None",
-}
-"""Calls that only some of the blocks with a common function make, in their order, with their conditions.
-
-A condition of `{}` is a parameter of the same name.
-"""
 
 STORE = Call("skips.append", output="", layer=False)
 """Stores a map of the encoder for the decoder."""
@@ -209,7 +196,7 @@ class _Writer:
 
     def _add_block_function(self, group: Sequence[_Part]) -> None:
         """Add the function of a group of blocks, and replace each block's statements with its call."""
-        bodies = _aligned(_with_strides_by_pool([part.statements for part in group]))
+        bodies = align([part.statements for part in group])
         conditional = any(isinstance(statement, When) for statement in bodies[0])
         template, variables = generalize(bodies, {"width", "crop", "pool"} if conditional else {"width"})
         stores, joins = STORE in template, any(part.reads("skip") for part in group)
@@ -261,50 +248,6 @@ def _with_shortcut(statements: list[Statement]) -> list[Statement]:
     """Store the input of a span as `shortcut` if a statement reads it."""
     reads = any("shortcut" in call.inputs for call in calls(statements))
     return [*([Call("", output="shortcut", layer=False)] if reads else []), *statements]
-
-
-def _with_strides_by_pool(bodies: Sequence[list[Statement]]) -> Sequence[list[Statement]]:
-    """Write the strides of shortcuts as an expression of `pool`, if they follow from it."""
-    strides: set[tuple[bool, int]] = set()
-    changed: list[list[Statement]] = []
-    for body in bodies:
-        pools = any(call.role == "pool" for call in calls(body))
-        changed.append([])
-        for one in body:
-            if isinstance(one, Call) and one.optional == "shortcut":
-                arguments = dict(one.arguments)
-                strides.add((pools, arguments["strides"]))
-                arguments["strides"] = Code("2 if pool else 1")
-                one = replace(one, arguments=tuple(arguments.items()))
-            changed[-1].append(one)
-    return changed if strides == {(True, 2), (False, 1)} else bodies
-
-
-def _aligned(bodies: Sequence[Sequence[Statement]]) -> list[list[Statement]]:
-    """Give blocks the same forms: a call that only some of them make gets a condition in all of them."""
-    tables: list[dict[tuple[int, int], Statement]] = []
-    for body in bodies:
-        table: dict[tuple[int, int], Statement] = {}
-        row = 0
-        for one in body:
-            optional = isinstance(one, Call) and one.optional
-            table[row, list(OPTIONAL).index(optional) if optional else len(OPTIONAL)] = one
-            row += not optional
-        tables.append(table)
-    examples = {key: one for table in tables for key, one in table.items()}
-    common = {key for key in examples if all(key in table for table in tables)}
-    return [
-        [table[key] if key in common else _when(table.get(key), examples[key]) for key in sorted(examples)]
-        for table in tables
-    ]
-
-
-def _when(statement: Statement | None, example: Statement) -> When:
-    """Return an optional call, or a blank one where it is missing, with its condition."""
-    assert isinstance(example, Call)
-    name, test = example.optional, OPTIONAL[example.optional]
-    value = next((leaf for label, leaf in leaves(statement) if label == name), ANY) if statement else None
-    return When(test, name if test == "{}" else "", value, (statement or blank(example),))
 
 
 def _function(

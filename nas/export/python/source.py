@@ -68,7 +68,8 @@ def _network(program: Program, architecture: Architecture, training: Training) -
     if architecture.head is not None and isinstance(body[-1], Call):
         result, body[-1] = "outputs", replace(body[-1], output="outputs")
     first = body[0] if body else None
-    if isinstance(first, Call) and first.output != "shortcut" and "x.shape" not in str(first.arguments):
+    relative = isinstance(first, Call) and "expansion" in dict(first.arguments) and first.layer
+    if isinstance(first, Call) and first.output == "x" and not relative:
         body[0] = replace(first, inputs=("inputs", *first.inputs[1:]))
     elif body:
         body.insert(0, Call("", inputs=("inputs",), layer=False))
