@@ -27,7 +27,7 @@ from _common import conditions, emit, median, table
 from nas.architecture import Design, network_cost
 from nas.backends import build_compiled_model
 from nas.data import DataOptions, Dataset, load_dataset
-from nas.evaluation import Job, evaluate, load_tensorflow
+from nas.evaluation import Evaluator, Job
 
 BATCH = 64
 EPOCHS = 4  # after the first
@@ -70,14 +70,14 @@ def by_fit(network: Design, dataset: Dataset) -> dict[str, float]:
     return split_times(moments[0], moments[1], moments[2:])
 
 
-def by_nas(network: Design, dataset: Path, folder: Path) -> dict[str, float]:
+def by_nas(evaluator: Evaluator, network: Design, dataset: Path, folder: Path) -> dict[str, float]:
     """Train as in a worker of a search: a job for each epoch, resumed from the previous checkpoint."""
     start = now()
-    first = evaluate(Job(network, dataset, 1, 1 + EPOCHS, folder))
+    first = evaluator.evaluate(Job(network, dataset, 1, 1 + EPOCHS, folder))
     end = now()
     ends = [end]
     for epoch in range(2, 2 + EPOCHS):
-        evaluate(Job(network, dataset, epoch, 1 + EPOCHS, folder, resume=first.checkpoint))
+        evaluator.evaluate(Job(network, dataset, epoch, 1 + EPOCHS, folder, resume=first.checkpoint))
         ends.append(now())
     return split_times(start, end, ends)
 
@@ -107,9 +107,13 @@ def run(repeats: int) -> dict[str, Any]:
         folder = Path(scratch)
         saved = data.save(folder / "data")
         opened = Dataset.open(saved)
+        evaluator = Evaluator()
         for number in range(-1, repeats):  # the first of each is a warm-up and not counted
             network = design(14 + number)
-            found = {"fit": by_fit(network, opened), "nas": by_nas(network, saved, folder / str(number))}
+            found = {
+                "fit": by_fit(network, opened),
+                "nas": by_nas(evaluator, network, saved, folder / str(number)),
+            }
             if number >= 0:
                 params.append(network_cost(network.architecture).params)
                 for name, row in found.items():
@@ -168,7 +172,6 @@ def main() -> None:
     if options.repeats < 5:
         parser.error(f"--repeats must be at least 5, got {options.repeats}; use 5")
     environment = conditions()
-    load_tensorflow()
     result = {"conditions": environment, **run(options.repeats)}
     emit("fixed_cost", result, text(result), options.json, not options.no_write)
 

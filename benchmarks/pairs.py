@@ -33,7 +33,7 @@ from nas.backends import build_compiled_model, build_model
 from nas.data import DataOptions, Dataset, load_dataset
 from nas.device import LatencyOptions
 from nas.device.latency import local_device, measure_architecture
-from nas.evaluation import Job, evaluate, load_tensorflow
+from nas.evaluation import Evaluator, Job
 from nas.export import export_litert
 from nas.space import SearchSpace, shipped_files
 from nas.training import TrainingOptions, retrained, train_network
@@ -98,7 +98,7 @@ def timings(pair: Pair, folder: Path) -> dict[str, dict[str, float]]:
     """Return the median processor seconds per epoch of this project's trainer and of Keras' `fit`."""
     dataset = load_dataset(pair.data, DataOptions(train_limit=pair.timed, validation=0.02))
     saved = dataset.save(folder / "timed" / pair.loader)
-    load_tensorflow()
+    evaluator = Evaluator()
     designs = {name: _design(pair, name) for name in (pair.standard, pair.separable)}
     models = {name: build_compiled_model(made.architecture, made.training) for name, made in designs.items()}
     seconds: dict[str, dict[str, list[float]]] = {name: {"nas": [], "fit": []} for name in designs}
@@ -107,7 +107,7 @@ def timings(pair: Pair, folder: Path) -> dict[str, dict[str, float]]:
             own = folder / "timed" / f"{name}-{pair.normalization}"
             job = Job(design, saved, epoch, TURNS, own, own / "checkpoint.npz" if epoch > 1 else None)
             begun = time.process_time()
-            evaluate(job)
+            evaluator.evaluate(job)
             seconds[name]["nas"].append(time.process_time() - begun)
             size = design.training.batch_size
             begun = time.process_time()

@@ -26,8 +26,8 @@ from nas.device import (
     summarize_onnx,
 )
 from nas.errors import InputError
-from nas.evaluation import load_tensorflow
 from nas.space import SearchSpace
+from nas.tensorflow_imports import import_keras
 from nas.training import (
     DataOverrides,
     TrainingProgress,
@@ -179,9 +179,7 @@ def _measure_keras(path: Path, options: LatencyOptions) -> Measurement:
             f"a .keras file is measured as LiteRT of float32, got {options.runtime} {options.precision}; "
             "export it in that precision and measure the file"
         )
-    load_tensorflow()
-    import keras
-
+    keras = import_keras()
     try:
         model: Any = keras.models.load_model(path, compile=False)
     except (ValueError, TypeError, OSError) as error:

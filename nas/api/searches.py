@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nas.backends import Precision, build_compiled_model
 from nas.data import load_dataset
-from nas.evaluation import load_tensorflow, read_state
+from nas.evaluation import read_state
 from nas.executors import worker_count
 from nas.export import ExportOptions, export_files
 from nas.record import SearchRecord
@@ -196,7 +196,6 @@ class Found:
 
     def model(self, trial: Trial) -> keras.Model:
         """Return the network of a trial as a compiled Keras model with its weights."""
-        load_tensorflow()
         model = build_compiled_model(trial.design.architecture, trial.design.training)
         model.set_weights(self.weights(trial))
         return model
@@ -221,7 +220,6 @@ class Found:
         if precision == "int8":
             dataset = load_dataset(self.plan.data, self.plan.data_options)
             calibration = dataset.train.x[:CALIBRATION_IMAGES]
-        load_tensorflow()
         options = ExportOptions(tuple(formats), precision, calibration)
         files = export_files(trial.design, weights, Path(folder), options)
         if self.plan.task == "segmentation" and weights is not None:

@@ -1,10 +1,11 @@
-"""Layers as a Keras model, as TensorFlow operations, and as a LiteRT file."""
+"""Turn the layers of a network into a Keras model, TensorFlow operations or a LiteRT file."""
 
-from nas.backends.keras_model import build_compiled_model, build_model, keras_layer
+from nas.backends.keras_model import build_compiled_model, build_model, keras_layer, predict
 from nas.backends.litert_file import litert_bytes
 from nas.backends.precision import PRECISIONS, Precision
 from nas.backends.runtime_operators import Operator, lower_to_operators, operator_features
-from nas.backends.tensorflow_ops import ForwardMode, WeightSpec, forward, initial_weights, weight_specs
+from nas.backends.tensorflow_ops import ForwardMode, forward
+from nas.backends.weights import WeightSpec, initial_weights, weight_specs
 
 __all__ = [
     "PRECISIONS",
@@ -20,5 +21,6 @@ __all__ = [
     "litert_bytes",
     "lower_to_operators",
     "operator_features",
+    "predict",
     "weight_specs",
 ]

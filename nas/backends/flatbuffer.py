@@ -1,6 +1,6 @@
-"""A LiteRT file's bytes, written piece by piece: tensors, constants and operators of one graph.
+"""Build the content of a LiteRT file from tensors, constants and operators.
 
-The schema is LiteRT's own (`ai_edge_litert.schema_py_generated`); TensorFlow is not needed.
+The schema comes with LiteRT (`ai_edge_litert.schema_py_generated`); TensorFlow is not needed.
 """
 
 from __future__ import annotations
@@ -13,35 +13,38 @@ import numpy as np
 __all__ = ["FlatBuffer"]
 
 ALIGNMENT = 16
-"""Bytes on whose multiples a runtime expects constants to start."""
+"""Alignment of constants in the file, in bytes."""
 
 ACTIVATIONS = {"": 0, "relu": 1, "relu6": 3}
-"""Activations that an operator can compute in the same pass, with the schema's numbers."""
+"""Numbers in the schema of the activations that an operator can apply to its result."""
 
 HYBRID_VERSIONS = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6}
-"""Versions of operators that take int8 weights, one scale a channel, with float32 activations."""
+"""Versions of operators with float32 activations and int8 weights, which have one scale per channel."""
 
 
 class FlatBuffer:
-    """Builds a model with one input and one output. Tensors are known by their places."""
+    """Builds a model with one input and one output; tensors are identified by their indices.
 
-    def __init__(self, half: bool = False, int8: bool = False) -> None:
+    float16: float constants are written as float16, each with an operator that widens it. int8: large
+    weights are written as int8 with one scale per output channel.
+    """
+
+    def __init__(self, float16: bool = False, int8: bool = False) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
         self._schema = schema
-        self._half = half  # float constants as float16, each with the operator that widens it
-        self._int8 = int8  # large weights as int8, one scale for each output channel
+        self._float16, self._int8 = float16, int8
         self._graph = schema.SubGraphT()
         self._graph.name = b"main"
         self._graph.tensors, self._graph.operators = [], []
         self._buffers = [schema.BufferT()]
         self._widening: list[Any] = []
-        self._codes: dict[int, int] = {}  # each operator's number in the schema, with its highest version
+        self._codes: dict[int, int] = {}  # the highest version of each operator, by its number in the schema
         self._constants: dict[tuple[str, tuple[int, ...], bytes], int] = {}
         self.shapes: list[tuple[int, ...]] = []
 
     def tensor(self, shape: Sequence[int], kind: str = "FLOAT32", name: str = "") -> int:
-        """Add a tensor whose values the graph computes; shape with the batch."""
+        """Add a tensor that the graph computes and return its index; the shape includes the batch."""
         tensor = self._schema.TensorT()
         tensor.shape = np.array(shape, np.int32)
         tensor.type = getattr(self._schema.TensorType, kind)
@@ -54,37 +57,36 @@ class FlatBuffer:
         return len(self.shapes) - 1
 
     def constant(self, values: np.ndarray, channel_axis: int | None = None) -> int:
-        """Add a constant, float32 or int32; with a channel axis it may be held as int8."""
+        """Add a float32 or int32 constant; only one with a channel axis may be written as int8."""
         values = np.ascontiguousarray(values)
         if self._int8 and channel_axis is not None and values.size >= 1024:
-            return self._quantized(values, channel_axis)
-        small = values.size <= 1024  # equal small constants are held once
+            return self._quantize(values, channel_axis)
+        small = values.size <= 1024  # equal small constants are written once
         key = (values.dtype.name, values.shape, values.tobytes() if small else b"")
         if small and key in self._constants:
             return self._constants[key]
-        if values.dtype == np.float32 and self._half:
-            place = self._filled(values.astype(np.float16), "FLOAT16")
-            wide = self.tensor(values.shape)
-            self._widening.append(self._operator("DEQUANTIZE", [place], wide, None, 3))
-            place = wide
+        if values.dtype == np.float32 and self._float16:
+            narrow = self._fill(values.astype(np.float16), "FLOAT16")
+            index = self.tensor(values.shape)
+            self._widening.append(self._operator("DEQUANTIZE", [narrow], index, None, 3))
         else:
-            place = self._filled(values, values.dtype.name.upper())
+            index = self._fill(values, values.dtype.name.upper())
         if small:
-            self._constants[key] = place
-        return place
+            self._constants[key] = index
+        return index
 
-    def _filled(self, values: np.ndarray, kind: str) -> int:
-        place = self.tensor(values.shape, kind)
-        self._buffers[self._graph.tensors[place].buffer] = self._aligned(values)
-        return place
+    def _fill(self, values: np.ndarray, kind: str) -> int:
+        index = self.tensor(values.shape, kind)
+        self._buffers[self._graph.tensors[index].buffer] = self._aligned_buffer(values)
+        return index
 
-    def _aligned(self, values: np.ndarray) -> Any:
-        """Give a buffer of the schema that packs its bytes on an aligned place."""
+    def _aligned_buffer(self, values: np.ndarray) -> Any:
+        """Return a buffer of the schema that aligns its content when it is packed."""
         schema = self._schema
-        plain: Any = schema.BufferT
+        base: Any = schema.BufferT
         data = values.tobytes()
 
-        class Aligned(plain):  # type: ignore[misc]  # the schema has no types
+        class AlignedBuffer(base):  # type: ignore[misc]  # the schema has no types
             def Pack(self, builder: Any) -> int:  # noqa: N802  # the schema's name
                 builder.StartVector(1, len(data), ALIGNMENT)
                 builder.head -= len(data)
@@ -92,27 +94,27 @@ class FlatBuffer:
                 vector = builder.EndVector()
                 schema.BufferStart(builder)
                 schema.BufferAddData(builder, vector)
-                place: int = schema.BufferEnd(builder)
-                return place
+                offset: int = schema.BufferEnd(builder)
+                return offset
 
-        return Aligned()
+        return AlignedBuffer()
 
-    def _quantized(self, values: np.ndarray, axis: int) -> int:
-        """Add weights as int8, symmetric, one scale for each channel."""
-        others = tuple(place for place in range(values.ndim) if place != axis)
+    def _quantize(self, values: np.ndarray, axis: int) -> int:
+        """Add weights as symmetric int8 with one scale per channel."""
+        others = tuple(other for other in range(values.ndim) if other != axis)
         scales = np.maximum(np.abs(values).max(axis=others), 1e-12) / 127
-        shape = [-1 if place == axis else 1 for place in range(values.ndim)]
-        place = self._filled(np.round(values / scales.reshape(shape)).astype(np.int8), "INT8")
-        quantization = self._graph.tensors[place].quantization
+        shape = [-1 if other == axis else 1 for other in range(values.ndim)]
+        index = self._fill(np.round(values / scales.reshape(shape)).astype(np.int8), "INT8")
+        quantization = self._graph.tensors[index].quantization
         quantization.scale = scales.astype(np.float32)
         quantization.zeroPoint = np.zeros(len(scales), np.int64)
         quantization.quantizedDimension = axis
-        return place
+        return index
 
     def add(
         self, name: str, inputs: Sequence[int], shape: Sequence[int], options: Any = None, version: int = 1
     ) -> int:
-        """Add an operator by the schema's name; -1 is an input left out. Gives the place of its output."""
+        """Add an operator by its name in the schema and return its output; an omitted input is -1."""
         kind = "BOOL" if name == "GREATER" else "FLOAT32"
         output = self.tensor(shape, kind)
         self._graph.operators.append(self._operator(name, inputs, output, options, version))
@@ -121,7 +123,7 @@ class FlatBuffer:
     def _operator(self, name: str, inputs: Sequence[int], output: int, options: Any, version: int) -> Any:
         operator = self._schema.OperatorT()
         code = getattr(self._schema.BuiltinOperator, name)
-        if any(place >= 0 and self._is_int8(place) for place in inputs):
+        if any(index >= 0 and self._is_int8(index) for index in inputs):
             version = max(version, HYBRID_VERSIONS.get(name, 1))
         self._codes[code] = max(version, self._codes.get(code, 1))
         operator.opcodeIndex = list(self._codes).index(code)
@@ -133,12 +135,12 @@ class FlatBuffer:
             operator.builtinOptions = options
         return operator
 
-    def _is_int8(self, place: int) -> bool:
-        kind: int = self._graph.tensors[place].type
+    def _is_int8(self, index: int) -> bool:
+        kind: int = self._graph.tensors[index].type
         return kind == int(self._schema.TensorType.INT8)
 
     def options(self, kind: str, **values: Any) -> Any:
-        """Give an operator's options by the schema's names, as in options("Pool2D", strideW=2)."""
+        """Return the options of an operator by their names in the schema: options("Pool2D", strideW=2)."""
         options = getattr(self._schema, f"{kind}OptionsT")()
         for name, value in values.items():
             if not hasattr(options, name):
@@ -146,8 +148,8 @@ class FlatBuffer:
             setattr(options, name, ACTIVATIONS[value] if name == "fusedActivationFunction" else value)
         return options
 
-    def finished(self, entry: int, result: int) -> bytes:
-        """Give the file's bytes, with one signature: input -> output."""
+    def to_bytes(self, entry: int, result: int) -> bytes:
+        """Return the content of the file, with one signature: input -> output."""
         import flatbuffers
 
         schema, graph = self._schema, self._graph
@@ -173,11 +175,11 @@ class FlatBuffer:
         signature.signatureKey = b"serving_default"
         signature.subgraphIndex = 0
         signature.inputs, signature.outputs = [], []
-        for maps, name, place in (
+        for maps, name, index in (
             (signature.inputs, b"input", entry),
             (signature.outputs, b"output_0", result),
         ):
             tensor_map = self._schema.TensorMapT()
-            tensor_map.name, tensor_map.tensorIndex = name, place
+            tensor_map.name, tensor_map.tensorIndex = name, index
             maps.append(tensor_map)
         return signature

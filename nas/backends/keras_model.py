@@ -1,66 +1,82 @@
-"""Architecture -> keras.Model: an ordinary Functional model, one Keras layer for each layer of the list."""
+"""Build Keras models: functional models with one Keras layer for each layer of the network."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
+import numpy as np
+
 from nas.architecture import NORM_MOMENTUM, Architecture, Layer, Shape, Training
 from nas.errors import SpaceError
+from nas.tensorflow_imports import import_keras
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["build_compiled_model", "build_model", "keras_layer", "optimizer"]
+__all__ = ["build_compiled_model", "build_model", "create_optimizer", "keras_layer", "predict"]
 
 
 def build_model(architecture: Architecture, training: Training | None = None) -> keras.Model:
-    """Build an untrained Keras model, with the augmentation that `training` asks for.
+    """Build an untrained Keras model, with the augmentation of `training` if that is given.
 
     Input (batch, *input_shape); output (batch, classes), (batch, 1) for binary, or (batch, height, width,
-    classes) for segmentation, as probabilities. Initial weights follow `keras.utils.set_random_seed`.
+    classes) for segmentation, as probabilities. Initial weights depend on `keras.utils.set_random_seed`.
     """
-    import keras
-
+    keras = import_keras()
     entry = keras.Input(architecture.input_shape, name="input")
-    tensors: list[Any] = [apply_augmentation(entry, training) if training else entry]
+    tensors: list[Any] = [_augment(entry, training) if training else entry]
     for layer in architecture.layers[1:]:
-        tensors.append(apply_layer([tensors[place] for place in layer.inputs], layer))
+        tensors.append(_apply_layer([tensors[source] for source in layer.inputs], layer))
     name = architecture.name if architecture.name.isidentifier() else "network"
     return keras.Model(entry, tensors[-1], name=name)
 
 
-def apply_augmentation(x: Any, training: Training) -> Any:
-    """Add random changes of the image (batch, height, width, channels).
+def build_compiled_model(architecture: Architecture, training: Training) -> keras.Model:
+    """Build a model and compile it with its optimizer and with the loss and metrics of its task.
 
-    They act in training, not in `predict`, `evaluate` or an exported file; Keras has them act in a bare
-    call `model(x)` too, unless it says `training=False`.
+    Raises SpaceError for a network without a head.
     """
-    from keras import layers
-
-    if training.flip:
-        x = layers.RandomFlip("horizontal", name="augment_flip")(x)
-    if training.rotation:
-        x = layers.RandomRotation(training.rotation, name="augment_rotation")(x)
-    if training.zoom:
-        x = layers.RandomZoom(training.zoom, name="augment_zoom")(x)
-    return x
-
-
-def apply_layer(inputs: list[Any], layer: Layer) -> Any:
-    """Apply the Keras layer that a layer of the list stands for to its input tensors."""
-    from keras import layers
-
-    class_name, arguments = keras_layer(layer, tuple(inputs[0].shape[1:]))
-    made = getattr(layers, class_name)(**arguments, name=layer.name)
-    return made(inputs if len(inputs) > 1 else inputs[0])
+    if architecture.head is None:
+        raise SpaceError("a network needs a head to be trained, got head: null; leave head out of the file")
+    model = build_model(architecture, training)
+    binary = architecture.task == "binary"
+    model.compile(
+        optimizer=create_optimizer(training),
+        loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
 
 
-def keras_layer(layer: Layer, before: Shape) -> tuple[str, dict[str, Any]]:
+def create_optimizer(training: Training) -> keras.optimizers.Optimizer:
+    """Return a Keras optimizer with a constant learning rate."""
+    optimizers = import_keras().optimizers
+    rate, decay = training.learning_rate, training.weight_decay
+    match training.optimizer:
+        case "adam":
+            return optimizers.Adam(rate)
+        case "adamw":
+            return optimizers.AdamW(rate, weight_decay=decay)
+        case "sgd":
+            return optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay or None)
+        case "rmsprop":
+            return optimizers.RMSprop(rate)
+        case _:
+            assert_never(training.optimizer)
+
+
+def predict(model: keras.Model, x: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    """Return a Keras model's outputs for examples, computed in batches: float32 (n, *output)."""
+    starts = range(0, len(x), batch_size)
+    return np.concatenate([np.asarray(model(x[i : i + batch_size], training=False)) for i in starts])
+
+
+def keras_layer(layer: Layer, source: Shape) -> tuple[str, dict[str, Any]]:
     """Return the name of a layer's class in `keras.layers`, and the arguments of its constructor.
 
-    `before` is the shape of the layer's first input.
+    `source`: shape of the layer's first input.
     """
-    rank = len(before) - 1
+    rank = len(source) - 1
     match layer.kind:
         case "conv":
             return f"Conv{rank}D", {
@@ -108,7 +124,7 @@ def keras_layer(layer: Layer, before: Shape) -> tuple[str, dict[str, Any]]:
         case "upsample":
             return f"UpSampling{rank}D", {"size": layer.stride, "interpolation": "bilinear"}
         case "crop":
-            cut = tuple((0, old - new) for old, new in zip(before[:-1], layer.shape[:-1], strict=True))
+            cut = tuple((0, old - new) for old, new in zip(source[:-1], layer.shape[:-1], strict=True))
             return f"Cropping{rank}D", {"cropping": cut}
         case "add":
             return "Add", {}
@@ -117,7 +133,7 @@ def keras_layer(layer: Layer, before: Shape) -> tuple[str, dict[str, Any]]:
         case "concat":
             return "Concatenate", {}
         case "input":
-            raise AssertionError("the input of a network is a tensor, not a layer of Keras")
+            raise AssertionError("the input of a network is a tensor, not a Keras layer")
         case _:
             assert_never(layer.kind)
 
@@ -128,34 +144,24 @@ def _window(layer: Layer, **filters: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def build_compiled_model(architecture: Architecture, training: Training) -> keras.Model:
-    """Build a model and compile it with the optimizer, loss and metrics that its task calls for.
+def _augment(x: Any, training: Training) -> Any:
+    """Add layers that change images (batch, height, width, channels) at random.
 
-    Raises SpaceError for a network without a head.
+    They act in training, and not in `predict`, `evaluate` or an exported file. In a call `model(x)` Keras
+    lets them act too, unless `training=False` is passed.
     """
-    if architecture.head is None:
-        raise SpaceError("a network needs a head to be trained, got head: null; leave head out of the file")
-    model = build_model(architecture, training)
-    binary = architecture.task == "binary"
-    model.compile(
-        optimizer=optimizer(training),
-        loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    return model
+    layers = import_keras().layers
+    if training.flip:
+        x = layers.RandomFlip("horizontal", name="augment_flip")(x)
+    if training.rotation:
+        x = layers.RandomRotation(training.rotation, name="augment_rotation")(x)
+    if training.zoom:
+        x = layers.RandomZoom(training.zoom, name="augment_zoom")(x)
+    return x
 
 
-def optimizer(training: Training) -> keras.optimizers.Optimizer:
-    """Give the Keras optimizer that `training` names, at its constant learning rate."""
-    import keras
-
-    rate, decay = training.learning_rate, training.weight_decay
-    match training.optimizer:
-        case "adam":
-            return keras.optimizers.Adam(rate)
-        case "adamw":
-            return keras.optimizers.AdamW(rate, weight_decay=decay)
-        case "sgd":
-            return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay or None)
-        case "rmsprop":
-            return keras.optimizers.RMSprop(rate)
+def _apply_layer(inputs: list[Any], layer: Layer) -> Any:
+    """Apply the Keras layer of a layer to its input tensors."""
+    class_name, arguments = keras_layer(layer, tuple(inputs[0].shape[1:]))
+    made = getattr(import_keras().layers, class_name)(**arguments, name=layer.name)
+    return made(inputs if len(inputs) > 1 else inputs[0])

@@ -1,12 +1,15 @@
-"""The number formats in which a model file may hold its weights."""
+"""The number formats of weights in a model file."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
-__all__ = ["PRECISIONS", "Precision"]
+__all__ = ["PRECISIONS", "FloatPrecision", "Precision"]
 
-Precision = Literal["float32", "float16", "dynamic_int8", "int8"]
-"""int8 also computes in integers and needs images for calibration; the others compute in float32."""
+FloatPrecision = Literal["float32", "float16", "dynamic_int8"]
+"""Formats of a file that computes in float32."""
+
+Precision = Literal[FloatPrecision, "int8"]
+"""`int8` also computes in integers and needs images for calibration."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

@@ -11,6 +11,7 @@ import numpy as np
 from nas.data.arrays import source_from_arrays
 from nas.data.source import Source
 from nas.errors import DataError
+from nas.tensorflow_imports import import_keras
 
 __all__ = ["CLASS_NAMES", "read_digits", "read_keras"]
 
@@ -56,8 +57,7 @@ def read_keras(name: str, image_size: int | None) -> Source:
 
     Raises DataError if the loader fails.
     """
-    from keras import datasets
-
+    datasets = import_keras().datasets
     loaders = {
         "mnist": datasets.mnist,
         "fashion_mnist": datasets.fashion_mnist,

@@ -20,6 +20,7 @@ from nas.architecture import (
 from nas.device.arena import arena_bytes
 from nas.errors import ConversionError, InputError
 from nas.quiet import silence_stderr
+from nas.tensorflow_imports import import_tensorflow
 
 __all__ = [
     "ModelSummary",
@@ -81,8 +82,7 @@ def _keras_layers(model: Any) -> Iterator[LayerCost]:
 
 def convert_to_litert(model: Any) -> bytes:
     """Convert a Keras model to a float32 LiteRT file and return its content; raises ConversionError."""
-    import tensorflow as tf
-
+    tf = import_tensorflow()
     try:
         with silence_stderr():
             content: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()

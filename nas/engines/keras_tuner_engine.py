@@ -11,8 +11,8 @@ import numpy as np
 from nas.engines._library_trials import Key, LibraryTrials, Losses, decode, encode, excess, key_of, losses
 from nas.engines.engine import ENGINES
 from nas.errors import InputError, nearest
-from nas.quiet import silence_stderr
 from nas.space import OpenValue, Setting, mutate, sample
+from nas.tensorflow_imports import import_keras
 from nas.trials import Limit, Objective, Trial
 
 __all__ = ["KerasTunerEngine"]
@@ -167,8 +167,8 @@ class _GaussianProcess:
 
 
 def _oracle(name: str, values: Sequence[OpenValue], seed: int) -> Any:
-    with silence_stderr():  # TensorFlow writes there on import, whatever its log level
-        import keras_tuner
+    import_keras()  # keras_tuner imports it too, but without the settings and with messages on stderr
+    import keras_tuner
 
     parameters = keras_tuner.HyperParameters()
     choices = {value.name: value.choices for value in values}

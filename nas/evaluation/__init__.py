@@ -1,25 +1,7 @@
-"""Training and validating one network, from and to a checkpoint."""
+"""Train and validate a network, from initial weights or a checkpoint, and write a checkpoint."""
 
-from nas.evaluation.checkpoint import State, read_state, write_state
-from nas.evaluation.job import (
-    Evaluation,
-    Job,
-    evaluate,
-    load_tensorflow,
-    load_weights,
-    predict,
-    score_test_split,
-)
+from nas.evaluation.checkpoint import State, load_weights, read_state, write_state
+from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.job import Evaluation, Job
 
-__all__ = [
-    "Evaluation",
-    "Job",
-    "State",
-    "evaluate",
-    "load_tensorflow",
-    "load_weights",
-    "predict",
-    "read_state",
-    "score_test_split",
-    "write_state",
-]
+__all__ = ["Evaluation", "Evaluator", "Job", "State", "load_weights", "read_state", "write_state"]

@@ -1,4 +1,4 @@
-"""Random changes of images in training: flip, rotation and zoom as one projective transform an image."""
+"""Random changes of training images: flip, rotation and zoom as one projective transform per image."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Any
 import numpy as np
 
 from nas.architecture import Training
+from nas.tensorflow_imports import import_tensorflow
 
-__all__ = ["augmented", "transforms"]
+__all__ = ["apply_transforms", "sample_transforms"]
 
 
-def transforms(training: Training, count: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Draw a transform for each image: float32 (count, 8), from places in the result to places in the image.
+def sample_transforms(
+    training: Training, count: int, size: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Draw `count` transforms for images of a size (height, width): float32 (count, 8).
 
-    The ranges are those of Keras' RandomFlip, RandomRotation and RandomZoom, which `nas.backends.keras_model` stands for
-    these by; done at once, an image is interpolated once.
+    A transform maps positions in the result to positions in the image. The ranges are those of Keras'
+    RandomFlip, RandomRotation and RandomZoom, which the Keras model contains instead. As one transform they
+    interpolate an image only once.
     """
     height, width = size
     flip = np.where(rng.random(count) < 0.5, -1.0, 1.0) if training.flip else np.ones(count)
@@ -29,11 +33,9 @@ def transforms(training: Training, count: int, size: tuple[int, int], rng: np.ra
     return np.stack(rows, axis=1).astype(np.float32)
 
 
-def augmented(x: Any, change: Any) -> Any:
-    """Apply transforms to a batch of float images (batch, height, width, channels)."""
-    import tensorflow as tf
-
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=x, transforms=change, output_shape=x.shape[1:3], fill_value=0.0,
+def apply_transforms(x: Any, transforms: Any) -> Any:
+    """Apply a transform to each image of a batch, float (batch, height, width, channels)."""
+    return import_tensorflow().raw_ops.ImageProjectiveTransformV3(
+        images=x, transforms=transforms, output_shape=x.shape[1:3], fill_value=0.0,
         interpolation="BILINEAR", fill_mode="REFLECT",
     )  # fmt: skip

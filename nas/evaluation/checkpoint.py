@@ -1,4 +1,4 @@
-"""What training goes on from: a network's weights and its optimizer's, in one `.npz` file."""
+"""Checkpoints: the weights of a network and the state of its optimizer in one `.npz` file."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nas.errors import EvaluationError
 from nas.files import replace_file
 
-__all__ = ["State", "read_state", "write_state"]
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["State", "load_weights", "read_state", "write_state"]
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a training stands.
+    """The state of a training.
 
-    `weights` are in the order of Keras' `model.weights`, `names` their paths there. `slots` are the
-    optimizer's averages, each one vector over the trained weights; empty before the first step.
+    `weights` are in the order of Keras' `model.weights`, and `names` are their paths there. `slots` are the
+    moving averages of the optimizer, each a vector over all trained weights; empty before the first step.
     """
 
     names: Sequence[str]
@@ -31,13 +35,13 @@ class State:
 
 
 def write_state(path: Path, state: State) -> None:
-    """Write a checkpoint that is either whole or not there, whenever the process is killed."""
+    """Write a checkpoint; if the process is killed, the file is complete or unchanged."""
     arrays = {f"weights/{name}": value for name, value in zip(state.names, state.weights, strict=True)}
     arrays |= {f"optimizer/{number}": slot for number, slot in enumerate(state.slots)}
     arrays["progress"] = np.array([state.epochs, state.steps])
     try:
         with replace_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes the arrays for a flag
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub mistakes the arrays for a flag
     except OSError as error:
         raise EvaluationError(
             f"a checkpoint must be writable, got '{path}': {error.strerror}; "
@@ -46,7 +50,7 @@ def write_state(path: Path, state: State) -> None:
 
 
 def read_state(path: Path) -> State:
-    """Read a checkpoint; raises EvaluationError where there is none or it is none."""
+    """Read a checkpoint; raises EvaluationError if the file is missing or not a checkpoint."""
     try:
         with path.open("rb") as opened, np.load(opened) as file:
             arrays = {name: file[name] for name in file.files}
@@ -59,3 +63,18 @@ def read_state(path: Path) -> State:
     weights = {name.removeprefix("weights/"): a for name, a in arrays.items() if name.startswith("weights/")}
     slots = [a for name, a in arrays.items() if name.startswith("optimizer/")]
     return State(tuple(weights), tuple(weights.values()), tuple(slots), steps, epochs)
+
+
+def load_weights(model: keras.Model, checkpoint: Path) -> None:
+    """Load the weights of a checkpoint into a Keras model of the same architecture.
+
+    Raises EvaluationError if the checkpoint is of another network.
+    """
+    state = read_state(checkpoint)
+    expected = [tuple(weight.shape) for weight in model.weights]
+    if expected != [value.shape for value in state.weights]:
+        raise EvaluationError(
+            f"a checkpoint must be of the same network, got '{checkpoint}' with {len(state.weights)} weights "
+            f"for a model with {len(expected)}; build the model from the same architecture"
+        )
+    model.set_weights(list(state.weights))

@@ -1,38 +1,40 @@
 """The training step and the validation step of one network: two TensorFlow functions, traced once.
 
-They compute what `model.fit` computes with `nas.backends.keras_model.compiled`; a test compares the loss curves. What
-makes them cheap: raw operations instead of Keras' layers, all trained weights in one variable that
-one fused optimizer operation updates, batch normalization as one operation.
+They compute the same as `model.fit` of the Keras model; a test compares the loss curves. They are faster
+because they use raw operations instead of Keras' layers, keep all trained weights in one variable that one
+fused optimizer operation updates, and normalize a batch in one operation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
 from nas.architecture import NORM_MOMENTUM, Design, Layer, Training
 from nas.backends import ForwardMode, WeightSpec, forward, initial_weights, weight_specs
 from nas.errors import EvaluationError
-from nas.evaluation.augmentation import augmented
+from nas.evaluation.augmentation import apply_transforms
 from nas.evaluation.checkpoint import State
+from nas.tensorflow_imports import import_tensorflow
 
-__all__ = ["Trainer", "graphs_as_written"]
+__all__ = ["Trainer", "without_graph_optimizer"]
 
 BETA_1, BETA_2, RHO, SGD_MOMENTUM, OPTIMIZER_EPSILON = 0.9, 0.999, 0.9, 0.9, 1e-7  # Keras' defaults
 SLOTS = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}
+"""Number of moving averages of each optimizer."""
 
 
 @contextmanager
-def graphs_as_written() -> Iterator[None]:
-    """Run functions without TensorFlow's graph optimizer, which finds nothing to improve in a training step.
+def without_graph_optimizer() -> Iterator[None]:
+    """Run functions without TensorFlow's graph optimizer.
 
-    It would take a third of the time from the trace to the end of the first step.
+    It improves nothing in a training step, and takes a third of the time from the start of the trace to the
+    end of the first step.
     """
-    import tensorflow as tf
-
+    tf = import_tensorflow()
     options = tf.config.optimizer.get_experimental_options()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     try:
@@ -42,46 +44,43 @@ def graphs_as_written() -> Iterator[None]:
 
 
 class _Vector:
-    """Some of a network's weights, one after the other in one variable."""
+    """A subset of a network's weights, concatenated in one variable."""
 
-    def __init__(self, listed: Sequence[WeightSpec], places: Sequence[int]) -> None:
-        import tensorflow as tf
-
-        self.places = places
-        self.listed = [listed[place] for place in places]
-        self.sizes = [int(np.prod(weight.shape)) for weight in self.listed]
+    def __init__(self, specs: Sequence[WeightSpec], indices: Sequence[int]) -> None:
+        tf = import_tensorflow()
+        self.indices = indices
+        self.specs = [specs[index] for index in indices]
+        self.sizes = [int(np.prod(spec.shape)) for spec in self.specs]
         self.variable = tf.Variable(np.zeros(sum(self.sizes), np.float32), trainable=False)
 
-    def named(self, flat: Any) -> dict[str, Any]:
-        """Cut the variable's value into tensors by name; kernels of signals get a height of 1."""
-        import tensorflow as tf
-
+    def split(self, flat: Any) -> dict[str, Any]:
+        """Split a value of the variable into tensors by name; kernels of signals get a height of 1."""
+        raw = import_tensorflow().raw_ops
         if not self.sizes:
             return {}
-        parts = tf.raw_ops.SplitV(value=flat, size_splits=self.sizes, axis=0, num_split=len(self.sizes))
+        parts = raw.SplitV(value=flat, size_splits=self.sizes, axis=0, num_split=len(self.sizes))
         values = {}
-        for weight, part in zip(self.listed, parts, strict=True):
-            shape = (1, *weight.shape) if len(weight.shape) == 3 else weight.shape
-            values[weight.name] = (
-                part if len(shape) == 1 else tf.raw_ops.Reshape(tensor=part, shape=list(shape))
-            )
+        for spec, part in zip(self.specs, parts, strict=True):
+            shape = (1, *spec.shape) if len(spec.shape) == 3 else spec.shape
+            values[spec.name] = part if len(shape) == 1 else raw.Reshape(tensor=part, shape=list(shape))
         return values
 
     def arrays(self) -> list[np.ndarray]:
         ends = np.cumsum(self.sizes)[:-1]
         parts = np.split(self.variable.numpy(), ends) if self.sizes else []
-        return [part.reshape(weight.shape) for part, weight in zip(parts, self.listed, strict=True)]
+        return [part.reshape(spec.shape) for part, spec in zip(parts, self.specs, strict=True)]
 
-    def assign(self, values: Sequence[np.ndarray]) -> None:
-        chosen = [np.ravel(values[place]) for place in self.places]
-        self.variable.assign(np.concatenate([np.empty(0, np.float32), *chosen]).astype(np.float32))
+    def assign(self, weights: Sequence[np.ndarray]) -> None:
+        """Set the variable from the weights of the whole network."""
+        parts = [np.ravel(weights[index]) for index in self.indices]
+        self.variable.assign(np.concatenate([np.empty(0, np.float32), *parts]).astype(np.float32))
 
 
 class Trainer:
-    """Holds one network with its weights and trains it batch by batch.
+    """One network and its weights, trained batch by batch.
 
-    `ignore_label`: the label of pixels that count for nothing (segmentation). `frozen_norm`: batch
-    normalization stays as it is and at inference, as for fine-tuning.
+    `ignore_label`: the label of pixels that are excluded from loss and metrics (segmentation). `frozen_norm`:
+    batch normalization keeps its weights and uses its moving statistics, for fine-tuning.
     """
 
     def __init__(
@@ -93,17 +92,16 @@ class Trainer:
         ignore_label: int | None = None,
         frozen_norm: bool = False,
     ) -> None:
-        import tensorflow as tf
-
+        tf = import_tensorflow()
         architecture = design.architecture
         self.layers: Sequence[Layer] = architecture.layers
         self.training: Training = design.training
         self.task, self.classes = architecture.task, architecture.classes
         self.ignore_label, self.frozen_norm = ignore_label, frozen_norm
-        self.weights = weight_specs(self.layers)
-        fixed = [weight.is_statistic or (frozen_norm and weight.is_norm) for weight in self.weights]
-        self._trained = _Vector(self.weights, [place for place, held in enumerate(fixed) if not held])
-        self._fixed = _Vector(self.weights, [place for place, held in enumerate(fixed) if held])
+        self.specs = weight_specs(self.layers)
+        fixed = [spec.is_statistic or (frozen_norm and spec.is_norm) for spec in self.specs]
+        self._trained = _Vector(self.specs, [i for i, is_fixed in enumerate(fixed) if not is_fixed])
+        self._fixed = _Vector(self.specs, [i for i, is_fixed in enumerate(fixed) if is_fixed])
         zeros = np.zeros(sum(self._trained.sizes), np.float32)
         self._slots = [tf.Variable(zeros, trainable=False) for _ in range(SLOTS[self.training.optimizer])]
         self.validation_batch = validation_batch
@@ -123,22 +121,21 @@ class Trainer:
 
     @property
     def augments(self) -> bool:
-        """Whether images are changed at random in training."""
+        """Whether training images are changed at random."""
         return bool(self.training.flip or self.training.rotation or self.training.zoom)
 
-    def initial(self, seed: int) -> State:
-        """Give the state before the first step."""
-        values = initial_weights(self.weights, seed)
-        return State([weight.name for weight in self.weights], values)
+    def initial_state(self, seed: int) -> State:
+        """Return the state before the first step."""
+        return State([spec.name for spec in self.specs], initial_weights(self.specs, seed))
 
     def restore(self, state: State, seed: int) -> None:
-        """Go on from a state; raises EvaluationError where it is another network's."""
-        expected = {weight.name: weight.shape for weight in self.weights}
-        given = {name: value.shape for name, value in zip(state.names, state.weights, strict=True)}
-        if expected != given:
-            odd = next(iter(sorted(expected.items() ^ given.items())))
+        """Continue from a state; raises EvaluationError if it is of another network."""
+        expected = {spec.name: spec.shape for spec in self.specs}
+        found = {name: value.shape for name, value in zip(state.names, state.weights, strict=True)}
+        if expected != found:
+            name, shape = min(expected.items() ^ found.items())
             raise EvaluationError(
-                f"a checkpoint must be of the same network, got one that differs at {odd[0]} {odd[1]}; "
+                f"a checkpoint must be of the same network, got one that differs at {name} {shape}; "
                 "train from the start"
             )
         self._trained.assign(state.weights)
@@ -151,109 +148,114 @@ class Trainer:
         self.seed = seed
 
     def state(self, epochs: int) -> State:
-        """Give what a checkpoint holds after this many epochs."""
+        """Return the state after a number of epochs."""
         values: dict[int, np.ndarray] = {}
         for vector in (self._trained, self._fixed):
-            values |= dict(zip(vector.places, vector.arrays(), strict=True))
+            values |= dict(zip(vector.indices, vector.arrays(), strict=True))
         return State(
-            names=[weight.name for weight in self.weights],
-            weights=[values[place] for place in range(len(values))],
+            names=[spec.name for spec in self.specs],
+            weights=[values[index] for index in range(len(values))],
             slots=[slot.numpy() for slot in self._slots],
             steps=self.steps,
             epochs=epochs,
         )
 
-    def train_batch(self, x: np.ndarray, y: np.ndarray, rate: float, change: np.ndarray | None) -> np.ndarray:
-        """Take one step at a learning rate; gives the sums of loss, right answers and answers.
+    def train_batch(
+        self, x: np.ndarray, y: np.ndarray, rate: float, transforms: np.ndarray | None
+    ) -> np.ndarray:
+        """Take one step at a learning rate and return the sums of loss, correct answers and answers.
 
-        `x` as the data set holds it, `y` int32, `change`: where `augments`, a transform for each image.
+        `x` as in the data set, `y` int32. `transforms`: one per image if the trainer augments, else None.
         """
         self.steps += 1
         numbers = np.array([rate, BETA_1**self.steps, BETA_2**self.steps], np.float32)
         noise = np.array([self.seed, self.steps], np.uint64)
-        extra = () if change is None else (change,)
+        extra = () if transforms is None else (transforms,)
         self.train_traced = True
         sums: np.ndarray = self._train(x, y, numbers, noise, *extra).numpy()
         return sums
 
     def test_batch(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give the same sums at inference, and for segmentation how often each class was taken for which."""
+        """Return the same sums at inference, and for segmentation the flat confusion matrix."""
         self.test_traced = True
         sums, confusion = self._test(x, y)
         return sums.numpy(), confusion.numpy()
 
-    def _train_step(self, x: Any, y: Any, numbers: Any, noise: Any, change: Any = None) -> Any:
-        import tensorflow as tf
-
-        x = tf.raw_ops.Cast(x=x, DstT=tf.float32)
-        if change is not None:
-            x = augmented(x, change)
+    def _train_step(self, x: Any, y: Any, numbers: Any, noise: Any, transforms: Any = None) -> Any:
+        tf = import_tensorflow()
+        raw = tf.raw_ops
+        x = raw.Cast(x=x, DstT=tf.float32)
+        if transforms is not None:
+            x = apply_transforms(x, transforms)
         flat = self._trained.variable.read_value()
         fixed = self._fixed.variable.read_value()
-        values = {**self._trained.named(flat), **self._fixed.named(fixed)}
-        how = ForwardMode(True, self.frozen_norm, noise)
-        logits, statistics = forward(self.layers, values, x, how)
-        losses, right, counted = self._judged(logits, y)
-        total = tf.raw_ops.Sum(input=losses, axis=[0])
-        answers = tf.raw_ops.Sum(input=counted, axis=[0])
-        loss = tf.raw_ops.DivNoNan(x=total, y=answers)
+        values = {**self._trained.split(flat), **self._fixed.split(fixed)}
+        mode = ForwardMode(True, self.frozen_norm, noise)
+        logits, statistics = forward(self.layers, values, x, mode)
+        losses, correct, counted = self._losses(logits, y)
+        total = raw.Sum(input=losses, axis=[0])
+        answers = raw.Sum(input=counted, axis=[0])
+        loss = raw.DivNoNan(x=total, y=answers)
         gradient = tf.gradients(loss, flat)[0]
         self._update(gradient, numbers)
         if statistics:
-            self._follow(fixed, statistics, x)
-        return tf.raw_ops.Pack(values=[total, tf.raw_ops.Sum(input=right, axis=[0]), answers])
+            self._update_statistics(fixed, statistics, x)
+        return raw.Pack(values=[total, raw.Sum(input=correct, axis=[0]), answers])
 
     def _test_step(self, x: Any, y: Any) -> tuple[Any, Any]:
-        import tensorflow as tf
-
-        x = tf.raw_ops.Cast(x=x, DstT=tf.float32)
+        tf = import_tensorflow()
+        raw = tf.raw_ops
+        x = raw.Cast(x=x, DstT=tf.float32)
         flat, fixed = self._trained.variable.read_value(), self._fixed.variable.read_value()
-        values = {**self._trained.named(flat), **self._fixed.named(fixed)}
+        values = {**self._trained.split(flat), **self._fixed.split(fixed)}
         logits, _ = forward(self.layers, values, x, ForwardMode(False))
-        losses, right, counted = self._judged(logits, y)
-        sums = tf.raw_ops.Pack(values=[tf.raw_ops.Sum(input=v, axis=[0]) for v in (losses, right, counted)])
+        losses, correct, counted = self._losses(logits, y)
+        sums = raw.Pack(values=[raw.Sum(input=v, axis=[0]) for v in (losses, correct, counted)])
         if self.task != "segmentation":
             return sums, tf.constant(0)
-        taken = tf.argmax(tf.reshape(logits, [-1, self.classes]), -1, tf.int32)
+        predicted = tf.argmax(tf.reshape(logits, [-1, self.classes]), -1, tf.int32)
         truth = tf.reshape(y, [-1])
-        cells = tf.where(counted > 0, truth * self.classes + taken, self.classes**2)
+        cells = tf.where(counted > 0, truth * self.classes + predicted, self.classes**2)
         return sums, tf.math.bincount(cells, minlength=self.classes**2 + 1)[:-1]
 
-    def _judged(self, logits: Any, y: Any) -> tuple[Any, Any, Any]:
-        """Give for each answer, as flat vectors: its loss, whether it is right, whether it counts."""
-        import tensorflow as tf
-
+    def _losses(self, logits: Any, y: Any) -> tuple[Any, Any, Any]:
+        """Return for each answer, as flat vectors: its loss, whether it is correct, whether it is counted."""
+        tf = import_tensorflow()
         raw = tf.raw_ops
-        if self.task == "binary":
-            logits = raw.Reshape(tensor=logits, shape=[-1])
-            truth = raw.Cast(x=y, DstT=tf.float32)
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=truth, logits=logits)
-            right = raw.Cast(x=raw.Equal(x=logits > 0, y=truth > 0), DstT=tf.float32)
-            return losses, right, raw.OnesLike(x=right)
-        if self.task == "segmentation":
-            logits = raw.Reshape(tensor=logits, shape=[-1, self.classes])
-            y = raw.Reshape(tensor=y, shape=[-1])
-        taken = raw.ArgMax(input=logits, dimension=-1, output_type=tf.int32)
-        right = raw.Cast(x=raw.Equal(x=taken, y=y), DstT=tf.float32)
+        match self.task:
+            case "binary":
+                logits = raw.Reshape(tensor=logits, shape=[-1])
+                truth = raw.Cast(x=y, DstT=tf.float32)
+                losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=truth, logits=logits)
+                correct = raw.Cast(x=raw.Equal(x=logits > 0, y=truth > 0), DstT=tf.float32)
+                return losses, correct, raw.OnesLike(x=correct)
+            case "segmentation":
+                logits = raw.Reshape(tensor=logits, shape=[-1, self.classes])
+                y = raw.Reshape(tensor=y, shape=[-1])
+            case "classification":
+                pass
+            case _:
+                assert_never(self.task)
+        predicted = raw.ArgMax(input=logits, dimension=-1, output_type=tf.int32)
+        correct = raw.Cast(x=raw.Equal(x=predicted, y=y), DstT=tf.float32)
         if self.ignore_label is None:
-            counted = raw.OnesLike(x=right)
-            return raw.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=y).loss, right, counted
+            counted = raw.OnesLike(x=correct)
+            return raw.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=y).loss, correct, counted
         counted = raw.Cast(x=y != self.ignore_label, DstT=tf.float32)
-        known = tf.where(y == self.ignore_label, 0, y)
-        losses = raw.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=known).loss
-        return losses * counted, right * counted, counted
+        labels = tf.where(y == self.ignore_label, 0, y)
+        losses = raw.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels).loss
+        return losses * counted, correct * counted, counted
 
     def _update(self, gradient: Any, numbers: Any) -> None:
-        import tensorflow as tf
-
-        raw = tf.raw_ops
+        """Apply the optimizer; `numbers`: learning rate, BETA_1**steps, BETA_2**steps."""
+        raw = import_tensorflow().raw_ops
         variable = self._trained.variable
         slots = [slot.handle for slot in self._slots]
         rate, power_1, power_2 = raw.Unpack(value=numbers, num=3)
-        name, decay = self.training.optimizer, self.training.weight_decay
-        if decay and name in ("adamw", "sgd"):
+        optimizer, decay = self.training.optimizer, self.training.weight_decay
+        if decay and optimizer in ("adamw", "sgd"):
             variable.assign_sub(variable.read_value() * (rate * decay))
-        match name:
+        match optimizer:
             case "adam" | "adamw":
                 raw.ResourceApplyAdam(
                     var=variable.handle, m=slots[0], v=slots[1], beta1_power=power_1, beta2_power=power_2,
@@ -269,16 +271,19 @@ class Trainer:
                     var=variable.handle, ms=slots[0], mom=slots[1], lr=rate, rho=RHO, momentum=0.0,
                     epsilon=OPTIMIZER_EPSILON, grad=gradient,
                 )  # fmt: skip
+            case _:
+                assert_never(optimizer)
 
-    def _follow(self, fixed: Any, statistics: Mapping[str, tuple[Any, int]], x: Any) -> None:
-        """Move the moving means and variances; the operation's variance is unbiased, Keras' is not."""
-        import tensorflow as tf
-
-        batch = tf.raw_ops.Cast(x=tf.shape(x)[0], DstT=tf.float32)
-        seen = tf.concat([statistics[weight.name][0] for weight in self._fixed.listed], 0)
+    def _update_statistics(self, fixed: Any, statistics: Mapping[str, tuple[Any, int]], x: Any) -> None:
+        """Update the moving statistics; the variance of the batch is unbiased, but biased in Keras."""
+        tf = import_tensorflow()
+        batch_size = tf.raw_ops.Cast(x=tf.shape(x)[0], DstT=tf.float32)
+        values = tf.concat([statistics[spec.name][0] for spec in self._fixed.specs], 0)
+        pixels = [statistics[spec.name][1] for spec in self._fixed.specs]
         shares = [
-            np.full(size, 1 / statistics[weight.name][1] if statistics[weight.name][1] else 0.0, np.float32)
-            for weight, size in zip(self._fixed.listed, self._fixed.sizes, strict=True)
+            np.full(size, 1 / count if count else 0.0, np.float32)
+            for count, size in zip(pixels, self._fixed.sizes, strict=True)
         ]
-        seen = seen * (1.0 - np.concatenate(shares) / batch)
-        self._fixed.variable.assign(fixed * np.float32(NORM_MOMENTUM) + seen * np.float32(1 - NORM_MOMENTUM))
+        values = values * (1.0 - np.concatenate(shares) / batch_size)
+        moving = fixed * np.float32(NORM_MOMENTUM) + values * np.float32(1 - NORM_MOMENTUM)
+        self._fixed.variable.assign(moving)

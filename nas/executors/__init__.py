@@ -1,4 +1,4 @@
-"""Where trials are trained: in this process, or in local worker processes."""
+"""Run the training of trials, in this process or in worker processes of this machine."""
 
 from nas.executors.executor import Executor
 from nas.executors.in_process import InProcess

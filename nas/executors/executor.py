@@ -1,4 +1,4 @@
-"""Where trials run: one interface in the shape of concurrent.futures, two implementations."""
+"""The interface of executors, in the style of `concurrent.futures`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ from typing import Protocol
 
 from nas.evaluation import Evaluation, Job
 
-__all__ = ["Executor"]
+__all__ = ["Executor", "JobEvaluator"]
 
 
 class Executor(Protocol):
-    """Runs jobs. A future fails with EvaluationError where a job fails, whatever the cause."""
+    """Runs jobs. The future of a job that fails raises EvaluationError, whatever the cause."""
 
-    workers: int  # how many jobs run at once
+    workers: int  # number of jobs that run at once
 
     def submit(self, job: Job) -> Future[Evaluation]:
-        """Start a job, or line it up behind those that run."""
+        """Start a job, or queue it until a worker is free."""
         ...
 
     def close(self) -> None:
-        """End at once; jobs that have not finished are lost."""
+        """Stop at once; unfinished jobs fail."""
+        ...
+
+
+class JobEvaluator(Protocol):
+    """Evaluates jobs, as `nas.evaluation.Evaluator` does; each worker creates one for all its jobs."""
+
+    def evaluate(self, job: Job) -> Evaluation:
+        """Return the result of a job."""
         ...

@@ -1,31 +1,35 @@
-"""Trials run in this process, one after the other: for tests and debugging."""
+"""Train trials in this process, one after another: for tests and debugging."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from nas.evaluation import Evaluation, Job, evaluate
+from nas.evaluation import Evaluation, Evaluator, Job
+from nas.executors.executor import JobEvaluator
 
 __all__ = ["InProcess"]
 
 
 class InProcess:
-    """Runs each job before `submit` returns."""
+    """Runs each job before `submit` returns; creates the evaluator for the first job."""
 
     workers = 1
 
-    def __init__(self, run: Callable[[Job], Evaluation] = evaluate) -> None:
-        self._run = run
+    def __init__(self, create_evaluator: Callable[[], JobEvaluator] = Evaluator) -> None:
+        self._create_evaluator = create_evaluator
+        self._evaluator: JobEvaluator | None = None
 
     def submit(self, job: Job) -> Future[Evaluation]:
-        """Run the job; its future is done, with its result or its error."""
+        """Run the job and return a future that is done."""
         future: Future[Evaluation] = Future()
         try:
-            future.set_result(self._run(job))
-        except Exception as error:  # handed to whoever reads the future, as concurrent.futures does
+            if self._evaluator is None:
+                self._evaluator = self._create_evaluator()
+            future.set_result(self._evaluator.evaluate(job))
+        except Exception as error:  # raised by the future, as in concurrent.futures
             future.set_exception(error)
         return future
 
     def close(self) -> None:
-        """Nothing is left running."""
+        """Do nothing: no job is running."""

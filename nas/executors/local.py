@@ -1,8 +1,8 @@
-"""Trials run in worker processes of this machine that live through the search.
+"""Train trials in worker processes of this machine that live as long as the search.
 
-Each worker is a pool of one process (pebble), so that a trial that goes on can be sent to the worker
-that still holds its network. Jobs wait here, not with a worker, so that none waits for one worker while
-another is free. A worker that dies costs the job it was running; the pool starts another.
+Each worker is a pool of one process (pebble), so that a promoted trial can be sent to the worker that has
+cached its network. Jobs are queued here and not in the workers, so that no job waits for a busy worker while
+another is free. If a worker dies, its job fails and the pool starts another worker.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import psutil
 
 from nas.errors import EvaluationError, InputError
-from nas.evaluation import Evaluation, Job, evaluate, load_tensorflow
+from nas.evaluation import Evaluation, Evaluator, Job
+from nas.executors.executor import JobEvaluator
 
 __all__ = ["LocalProcesses", "worker_count"]
 
 WORKER_MB = 1500.0
-"""What a worker needs: TensorFlow, a small network's training, and room to grow."""
-
+"""Memory of a worker: TensorFlow, the training of a small network, and a reserve."""
 
 CLOSED = "the search was closed before this trial ended"
 
@@ -34,7 +35,7 @@ CLOSED = "the search was closed before this trial ended"
 def worker_count(requested: int | None = None) -> int:
     """Return the number of worker processes: the requested one, or one per core within the free memory.
 
-    0 means that this process trains. Raises InputError for a negative number.
+    0: this process trains. Raises InputError for a negative number.
     """
     if requested is not None:
         if requested < 0:
@@ -44,38 +45,48 @@ def worker_count(requested: int | None = None) -> int:
     return max(1, min(cores, int(psutil.virtual_memory().available / 2**20 / WORKER_MB)))
 
 
-def _warm_up(warm: Callable[[], None]) -> None:
-    """Start a worker: deaf to Ctrl-C, which the parent handles, and gone when the parent is."""
+_evaluator: JobEvaluator
+"""The evaluator of a worker process, which lives as long as the process."""
+
+
+def _start_worker(create_evaluator: Callable[[], JobEvaluator]) -> None:
+    """Initialize a worker: it ignores Ctrl-C, which the parent handles, and exits with the parent."""
+    global _evaluator
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
-    def die_with_parent() -> None:
+    def exit_with_parent() -> None:
         if parent is not None:
             parent.join()
             os._exit(1)
 
-    threading.Thread(target=die_with_parent, daemon=True).start()
-    warm()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
+    _evaluator = create_evaluator()
 
 
-def _nothing() -> None:
-    """Run in a new worker to learn that it is warm."""
+def _evaluate(job: Job) -> Evaluation:
+    return _evaluator.evaluate(job)
+
+
+def _do_nothing() -> None:
+    """Run in a new worker; when it returns, the worker is initialized."""
 
 
 @dataclass
 class _Worker:
-    """A pool of one process, whether it has a job, and which trials' networks it holds."""
+    """A pool of one process, whether it runs a job, and the numbers of the trials that it has cached."""
 
-    pool: object
+    pool: Any
     busy: bool = False
-    holds: set[int] = field(default_factory=set)
+    cached: set[int] = field(default_factory=set)
 
 
 class LocalProcesses:
-    """Runs jobs in `workers` spawned processes; a job may last `timeout_seconds`.
+    """Runs jobs in spawned processes; a job may last `timeout_seconds`.
 
-    A worker whose memory passes its share of the machine is replaced by a fresh one, once that is warm.
-    `run` and `warm` are what a worker does for a job and at its start; both must be importable.
+    A worker that exceeds `memory_limit_mb`, by default its share of the machine's memory, is replaced as
+    soon as a new one is initialized. Each worker calls `create_evaluator` once, at its start; the function
+    must be picklable.
     """
 
     def __init__(
@@ -83,93 +94,93 @@ class LocalProcesses:
         workers: int,
         timeout_seconds: float | None = None,
         memory_limit_mb: float | None = None,
-        run: Callable[[Job], Evaluation] = evaluate,
-        warm: Callable[[], None] = load_tensorflow,
+        create_evaluator: Callable[[], JobEvaluator] = Evaluator,
     ) -> None:
         self.workers = workers
         self._timeout = timeout_seconds
         self._limit_mb = memory_limit_mb or max(
             WORKER_MB, 0.6 * psutil.virtual_memory().total / 2**20 / workers
         )
-        self._run, self._warm = run, warm
+        self._create_evaluator = create_evaluator
         self._lock = threading.RLock()
         self._closed = False
-        self._replacing: set[int] = set()
-        self._pools = [self._start() for _ in range(workers)]
+        self._replacing: set[int] = set()  # indices of workers
+        self._workers = [self._start() for _ in range(workers)]
         self._retired: list[_Worker] = []
-        self._open: set[Future[Evaluation]] = set()
-        self._waiting: list[tuple[Job, Future[Evaluation]]] = []  # that no worker has yet, oldest first
+        self._unfinished: set[Future[Evaluation]] = set()
+        self._queue: list[tuple[Job, Future[Evaluation]]] = []  # oldest first
 
     def _start(self) -> _Worker:
         from pebble import ProcessPool
 
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPool(1, initializer=_warm_up, initargs=(self._warm,), context=context)
-        pool.schedule(_nothing)
+        pool = ProcessPool(1, initializer=_start_worker, initargs=(self._create_evaluator,), context=context)
+        pool.schedule(_do_nothing)
         return _Worker(pool)
 
     def submit(self, job: Job) -> Future[Evaluation]:
-        """Send the job to a worker that is free, or line it up."""
-        done: Future[Evaluation] = Future()
+        """Send the job to a free worker, or queue it."""
+        future: Future[Evaluation] = Future()
         with self._lock:
-            self._open.add(done)
-            self._waiting.append((job, done))
+            self._unfinished.add(future)
+            self._queue.append((job, future))
         self._dispatch()
-        return done
+        return future
 
     def _dispatch(self) -> None:
-        """Give every free worker a job, as long as there are any."""
+        """Send queued jobs to free workers."""
         with self._lock:
-            while not self._closed and (pairs := self._pairs()):
-                _, turn, place = min(pairs)
-                worker = self._pools[place]
-                job, done = self._waiting.pop(turn)
+            while not self._closed and (assignments := self._possible_assignments()):
+                _, position, index = min(assignments)
+                worker = self._workers[index]
+                job, future = self._queue.pop(position)
                 try:
-                    inner = worker.pool.schedule(self._run, args=(job,), timeout=self._timeout)  # type: ignore[attr-defined]
-                except RuntimeError as error:  # pebble's, for a pool whose process can't be started any more
-                    self._open.discard(done)
-                    done.set_exception(EvaluationError(f"its worker process cannot be started: {error}"))
+                    inner = worker.pool.schedule(_evaluate, args=(job,), timeout=self._timeout)
+                except RuntimeError as error:  # by pebble, if the pool cannot start a process any more
+                    self._unfinished.discard(future)
+                    future.set_exception(EvaluationError(f"its worker process cannot be started: {error}"))
                     continue
                 worker.busy = True
-                worker.holds.add(job.number)
-                inner.add_done_callback(partial(self._finish, done=done, worker=worker, place=place))
+                worker.cached.add(job.number)
+                inner.add_done_callback(partial(self._finish, future=future, worker=worker, index=index))
 
-    def _pairs(self) -> list[tuple[int, int, int]]:
-        """Give each free worker's place with each waiting job's turn, and before them the pair's rank.
+    def _possible_assignments(self) -> list[tuple[int, int, int]]:
+        """Return (rank, position in the queue, index of the worker) of each queued job and free worker.
 
-        Best is a worker that holds the network of the job's trial, worst one where another worker does.
+        The rank is 0 if the worker has cached the network of the trial, 2 if only another worker has.
         """
-        held = {number for worker in self._pools for number in worker.holds}
+        cached = {number for worker in self._workers for number in worker.cached}
         return [
-            (0 if job.number in worker.holds else 1 if job.number not in held else 2, turn, place)
-            for place, worker in enumerate(self._pools)
+            (0 if job.number in worker.cached else 1 if job.number not in cached else 2, position, index)
+            for index, worker in enumerate(self._workers)
             if not worker.busy
-            for turn, (job, _) in enumerate(self._waiting)
+            for position, (job, _) in enumerate(self._queue)
         ]
 
     def _finish(
-        self, finished: Future[Evaluation], done: Future[Evaluation], worker: _Worker, place: int
+        self, inner: Future[Evaluation], future: Future[Evaluation], worker: _Worker, index: int
     ) -> None:
-        error = None if finished.cancelled() else finished.exception()
+        """Pass the result of pebble's future on, and send the next job to the worker."""
+        error = None if inner.cancelled() else inner.exception()
         with self._lock:
             worker.busy = False
             if error is not None:
-                worker.holds.clear()
-            if done not in self._open:
-                return  # closed in the meantime
-            self._open.discard(done)
+                worker.cached.clear()
+            if future not in self._unfinished:
+                return  # the executor was closed in the meantime
+            self._unfinished.discard(future)
         self._dispatch()
-        if finished.cancelled():
-            done.set_exception(EvaluationError(CLOSED))
+        if inner.cancelled():
+            future.set_exception(EvaluationError(CLOSED))
         elif error is None:
-            result = finished.result()
+            result = inner.result()
             if result.memory_mb > self._limit_mb:
-                self._replace(worker, place)
-            done.set_result(result)
+                self._replace(worker, index)
+            future.set_result(result)
         else:
-            done.set_exception(self._explained(error))
+            future.set_exception(self._describe(error))
 
-    def _explained(self, error: BaseException) -> EvaluationError:
+    def _describe(self, error: BaseException) -> EvaluationError:
         from pebble import ProcessExpired
 
         if isinstance(error, EvaluationError):
@@ -181,37 +192,37 @@ class LocalProcesses:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
         return EvaluationError(f"{type(error).__name__}: {reason}")
 
-    def _replace(self, worker: _Worker, place: int) -> None:
-        """Start a fresh worker and put it in the old one's place once it is warm."""
+    def _replace(self, worker: _Worker, index: int) -> None:
+        """Start a new worker, and replace the old one when the new one is initialized."""
         with self._lock:
-            if self._closed or place in self._replacing or self._pools[place] is not worker:
+            if self._closed or index in self._replacing or self._workers[index] is not worker:
                 return
-            self._replacing.add(place)
-        fresh = self._start()
+            self._replacing.add(index)
+        new = self._start()
 
         def swap(_: Future[None]) -> None:
             with self._lock:
-                self._pools[place] = fresh
-                self._replacing.discard(place)
+                self._workers[index] = new
+                self._replacing.discard(index)
                 self._retired.append(worker)
                 closed = self._closed
             self._dispatch()
-            worker.pool.close()  # type: ignore[attr-defined]  # ends by itself after the job it has
+            worker.pool.close()  # exits after its current job
             if closed:
-                fresh.pool.stop()  # type: ignore[attr-defined]
+                new.pool.stop()
 
-        fresh.pool.schedule(_nothing).add_done_callback(swap)  # type: ignore[attr-defined]
+        new.pool.schedule(_do_nothing).add_done_callback(swap)
 
     def close(self) -> None:
-        """Kill all workers; jobs that have not finished fail."""
+        """Kill all workers; unfinished jobs fail."""
         with self._lock:
             self._closed = True
-            pools = [worker.pool for worker in (*self._pools, *self._retired)]
+            pools = [worker.pool for worker in (*self._workers, *self._retired)]
         for pool in pools:
-            pool.stop()  # type: ignore[attr-defined]
+            pool.stop()
         for pool in pools:
-            pool.join()  # type: ignore[attr-defined]
+            pool.join()
         with self._lock:
-            left, self._open = self._open, set()
-        for done in left:  # a pool that was stopped at its start leaves its jobs as they are
-            done.set_exception(EvaluationError(CLOSED))
+            unfinished, self._unfinished = self._unfinished, set()
+        for future in unfinished:  # a pool that is stopped while it starts does not finish its jobs
+            future.set_exception(EvaluationError(CLOSED))

@@ -16,6 +16,7 @@ from nas.errors import ConversionError, InputError, nearest
 from nas.export.keras_file import check_weights, set_weights
 from nas.files import output_file
 from nas.quiet import silence_output
+from nas.tensorflow_imports import import_tensorflow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +89,7 @@ def _calibrated(
 
     A graph whose variables are constants is converted five times faster than a SavedModel.
     """
-    import tensorflow as tf
+    tf = import_tensorflow()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     model = build_model(architecture)

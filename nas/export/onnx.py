@@ -14,6 +14,7 @@ from nas.errors import ConversionError, InputError
 from nas.export.keras_file import set_weights
 from nas.files import output_file
 from nas.quiet import silence_output
+from nas.tensorflow_imports import import_tensorflow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +51,7 @@ def export_onnx(architecture: Architecture, weights: Sequence[np.ndarray] | None
 
 
 def _converted(model: Any, input_shape: Sequence[int]) -> bytes:
+    tf = import_tensorflow()
     import onnx
     import tf2onnx
 
@@ -69,8 +71,7 @@ def _converted(model: Any, input_shape: Sequence[int]) -> bytes:
 @contextlib.contextmanager
 def _functions_inlined() -> Iterator[None]:
     """Run functions eagerly while tracing: Keras wraps grouped convolutions in one that ONNX lacks."""
-    import tensorflow as tf
-
+    tf = import_tensorflow()
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:

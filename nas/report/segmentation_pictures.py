@@ -72,7 +72,7 @@ def draw_comparison(x: np.ndarray, masks: np.ndarray, predicted: np.ndarray, cla
 
 def draw_predictions(model: keras.Model, dataset: Dataset, count: int = 6) -> bytes:
     """Draw evenly spaced validation images, their masks and a model's predictions; return a PNG."""
-    from nas.evaluation import predict
+    from nas.backends import predict
 
     split = dataset.validation
     indices = np.unique(np.linspace(0, len(split) - 1, count).astype(int))

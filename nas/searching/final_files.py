@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nas.backends import build_compiled_model
 from nas.data import Dataset
-from nas.evaluation import load_tensorflow, load_weights
+from nas.evaluation import load_weights
 from nas.record import SearchRecord
 from nas.report import draw_predictions, figure_html, hypervolume_figure, pareto_figure, picture_html
 from nas.searching.plan import Plan
@@ -32,7 +32,6 @@ def final_files(
     }
     if plan.task == "segmentation" and pareto_front(trials, objectives):
         best = pick_trial(trials, objectives, "best")
-        load_tensorflow()
         model = build_compiled_model(best.design.architecture, best.training)
         load_weights(model, record.file(best))
         title = f"Trial {best.number}: validation images, masks, predictions"

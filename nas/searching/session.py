@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from nas.data import Dataset, load_dataset
 from nas.engines import create_engine
 from nas.errors import DataError
-from nas.evaluation import load_tensorflow
+from nas.evaluation import Evaluator
 from nas.executors import Executor, InProcess, LocalProcesses
 from nas.record import SearchRecord
 from nas.searching.final_files import final_files
@@ -223,5 +223,7 @@ class Session:
 
 
 def _create_executor(options: SearchOptions, task: str, workers: int) -> Executor:
-    warm = partial(load_tensorflow, task)
-    return LocalProcesses(workers, options.trial_seconds, warm=warm) if workers else InProcess()
+    create = partial(Evaluator, task)
+    if workers == 0:
+        return InProcess(create)
+    return LocalProcesses(workers, options.trial_seconds, create_evaluator=create)

@@ -11,8 +11,9 @@ import numpy as np
 from nas.architecture import Architecture
 from nas.backends import build_model, initial_weights, weight_specs
 from nas.errors import EvaluationError, InputError
-from nas.evaluation import State, load_tensorflow, read_state
+from nas.evaluation import State, read_state
 from nas.record import SearchRecord
+from nas.tensorflow_imports import import_keras
 from nas.training.trial_reference import parse_trial_reference, recorded_trial
 
 __all__ = ["starting_state"]
@@ -88,7 +89,6 @@ def _read(source: str, architecture: Architecture) -> Sequence[np.ndarray | None
 
 def _from_h5(path: Path, architecture: Architecture) -> list[np.ndarray | None]:
     """Return the weights of a file as Keras assigns them; None for weights that it does not assign."""
-    load_tensorflow()
     model = build_model(architecture)
     model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
     try:
@@ -101,9 +101,7 @@ def _from_h5(path: Path, architecture: Architecture) -> list[np.ndarray | None]:
 
 
 def _from_keras(path: Path) -> list[np.ndarray | None]:
-    load_tensorflow()
-    import keras
-
+    keras = import_keras()
     try:
         return list(keras.saving.load_model(path, compile=False).get_weights())
     except Exception as error:  # Keras, zipfile and h5py raise many types

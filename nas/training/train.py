@@ -11,9 +11,10 @@ from typing import Any, Literal
 from nas.architecture import Design, network_cost
 from nas.data import Dataset
 from nas.errors import DataError, InputError, nearest
-from nas.evaluation import Job, evaluate, load_tensorflow, read_state, score_test_split, write_state
+from nas.evaluation import Evaluator, Job, read_state, write_state
 from nas.export import FORMATS, ExportOptions, export_files
 from nas.record import TrainingRecord, TrainingRun
+from nas.tensorflow_imports import import_tensorflow
 from nas.training.folder import TrainingFolder
 from nas.training.starting_weights import starting_state
 
@@ -95,7 +96,7 @@ def train_network(
             f"a data set must have a test split, got '{dataset.name}' without one; add x_test and y_test"
         )
     formats = ExportOptions(options.formats)
-    _use_all_cores()
+    _use_all_cores(dataset.task)
     folder = TrainingFolder.open(options.out, _identity(design, dataset, options))
     try:
         training = _Training(design, dataset, options, folder, show)
@@ -105,12 +106,12 @@ def train_network(
         folder.close()
 
 
-def _use_all_cores() -> None:
+def _use_all_cores(task: str) -> None:
     """Load TensorFlow, if it is not loaded yet, with a thread per core; the workers of a search use one."""
     cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     own = [name for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS") if name not in os.environ]
     os.environ.update(dict.fromkeys(own, cores))
-    load_tensorflow()
+    import_tensorflow(task)
     for name in own:  # worker processes that start later must not inherit it
         del os.environ[name]
 
@@ -144,6 +145,7 @@ class _Training:
         self.quality = "mean_iou" if dataset.task == "segmentation" else "accuracy"
         self.has_new_head = False
         self._show = show
+        self._evaluator = Evaluator(dataset.task)
 
     def begin(self, name: str) -> None:
         """Store the starting weights in the folder, and create or find the run in MLflow."""
@@ -158,7 +160,7 @@ class _Training:
                 )
                 given = folder.scratch / "given.npz"
                 write_state(given, state)
-            folder.begin(evaluate(self._job(0, given)).values)
+            folder.begin(self._evaluator.evaluate(self._job(0, given)).values)
         settings = {
             "data": self.dataset.source,
             "epochs": options.epochs,
@@ -204,7 +206,7 @@ class _Training:
         self._show(self._progress())
         while not self._has_ended():
             job = self._job(len(folder.curve) + 1, folder.last_weights)
-            row = evaluate(job).curve[-1]
+            row = self._evaluator.evaluate(job).curve[-1]
             folder.add(row, self._score(row) > self._best_score())
             self.record.write_curve(folder.curve)
             self._show(self._progress())
@@ -227,7 +229,7 @@ class _Training:
     def _test(self) -> Mapping[str, float]:
         """Score the best weights on the test split, once."""
         if not self.folder.results:
-            scores = score_test_split(self.design, self.folder.best_weights, self.dataset)
+            scores = self._evaluator.score_test_split(self.design, self.folder.best_weights, self.dataset)
             self.folder.save_results({"test": scores})
         test: Mapping[str, float] = self.folder.results["test"]
         return test

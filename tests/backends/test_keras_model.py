@@ -1,13 +1,16 @@
-"""Keras models that architectures become."""
+"""Keras models of architectures: outputs, names, training, augmentation, optimizers."""
 
 import numpy as np
 import pytest
 from grammar import random_architecture
 
 from nas.architecture import Architecture, Training
-from nas.backends import build_compiled_model, build_model
-from nas.backends.keras_model import optimizer
+from nas.backends import build_compiled_model, build_model, predict
+from nas.backends.keras_model import create_optimizer
 from nas.errors import SpaceError
+from nas.tensorflow_imports import import_keras
+
+pytestmark = pytest.mark.trains
 
 SMALL = {"input_shape": [8, 8, 3], "classes": 4, "stages": [{"width": 4}]}
 
@@ -16,7 +19,7 @@ def network(**values):
     return Architecture.from_dict({**SMALL, **values})
 
 
-def test_output_shapes_and_names():
+def test_a_model_has_the_outputs_of_its_task_and_the_names_of_its_layers():
     rng = np.random.default_rng(2)
     for task in ("classification", "binary", "segmentation"):
         for _ in range(3):
@@ -38,24 +41,22 @@ def test_output_shapes_and_names():
 
 
 def test_equal_architectures_compute_the_same():
-    import keras
-
-    one = network(stages=[{"width": 4, "blocks": 2, "normalization": "before"}], name="one")
-    other = one.canonical()
-    assert [layer.name for layer in other.layers] != [layer.name for layer in one.layers]
+    keras = import_keras()
+    architecture = network(stages=[{"width": 4, "blocks": 2, "normalization": "before"}], name="one")
+    canonical = architecture.canonical()
+    assert [layer.name for layer in canonical.layers] != [layer.name for layer in architecture.layers]
     keras.utils.set_random_seed(3)
-    model = build_model(one)
+    model = build_model(architecture)
     keras.utils.set_random_seed(4)
-    twin = build_model(other)
+    other = build_model(canonical)
     x = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32) * 255
-    assert not np.allclose(model(x), twin(x))
-    twin.set_weights(model.get_weights())
-    np.testing.assert_allclose(model(x), twin(x), rtol=1e-5)
+    assert not np.allclose(model(x), other(x))
+    other.set_weights(model.get_weights())
+    np.testing.assert_allclose(model(x), other(x), rtol=1e-5)
 
 
-def test_initial_weights_follow_the_seed():
-    import keras
-
+def test_initial_weights_depend_on_the_seed():
+    keras = import_keras()
     outputs = []
     for _ in range(2):
         keras.utils.set_random_seed(5)
@@ -63,9 +64,8 @@ def test_initial_weights_follow_the_seed():
     np.testing.assert_array_equal(*outputs)
 
 
-def test_augmentation_acts_in_training_only_and_costs_nothing():
-    changed = Training(flip=True, rotation=0.1, zoom=0.1)
-    model = build_model(network(), changed)
+def test_augmentation_acts_in_training_only_and_has_no_parameters():
+    model = build_model(network(), Training(flip=True, rotation=0.1, zoom=0.1))
     assert {"augment_flip", "augment_rotation", "augment_zoom"} <= {layer.name for layer in model.layers}
     assert model.count_params() == build_model(network()).count_params()
     x = np.random.default_rng(0).random((4, 8, 8, 3), dtype=np.float32) * 255
@@ -95,14 +95,22 @@ def test_a_compiled_model_trains(values, labels):
     assert history["loss"][-1] < history["loss"][0]
 
 
-def test_a_network_without_a_head_is_not_trained():
+def test_a_network_without_a_head_cannot_be_compiled():
     with pytest.raises(SpaceError, match="needs a head to be trained, got head: null"):
         build_compiled_model(network(head=None), Training())
 
 
 @pytest.mark.parametrize(("name", "decay"), [("adam", None), ("adamw", 0.1), ("sgd", 0.1), ("rmsprop", None)])
-def test_the_optimizer_is_what_training_says(name, decay):
-    made = optimizer(Training(optimizer=name, learning_rate=0.01, weight_decay=0.1))
-    assert type(made).__name__.lower() == name
-    assert float(made.learning_rate) == pytest.approx(0.01)
-    assert made.weight_decay == decay
+def test_the_optimizer_has_the_settings_of_the_training(name, decay):
+    optimizer = create_optimizer(Training(optimizer=name, learning_rate=0.01, weight_decay=0.1))
+    assert type(optimizer).__name__.lower() == name
+    assert float(optimizer.learning_rate) == pytest.approx(0.01)
+    assert optimizer.weight_decay == decay
+
+
+def test_predictions_do_not_depend_on_the_batch_size():
+    model = build_model(network())
+    x = np.random.default_rng(0).random((5, 8, 8, 3), dtype=np.float32)
+    outputs = predict(model, x, batch_size=2)
+    assert outputs.shape == (5, 4)
+    np.testing.assert_allclose(outputs, model(x), rtol=1e-5)

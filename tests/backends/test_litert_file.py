@@ -1,4 +1,4 @@
-"""LiteRT files written without TensorFlow, held against its converter, Keras and LiteRT itself."""
+"""LiteRT files written without TensorFlow, compared with its converter, Keras and LiteRT."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from nas.architecture import Architecture
-from nas.backends import litert_bytes
+from nas.backends import build_model, litert_bytes
 from nas.device.arena import arena_bytes
+from nas.tensorflow_imports import import_keras, import_tensorflow
 
 NETWORKS = {
     "xception": {
@@ -92,20 +93,22 @@ def architecture(name: str) -> Architecture:
 
 
 def operators(content: bytes) -> list[str]:
-    """Each operator with its output's shape and the activation in it, RESHAPE left out: it moves nothing."""
+    """Describe each operator by its output shape, activation and input types; RESHAPE, which only renames, is
+    left out.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
-    found = []
+    texts = []
     for operator in graph.operators:
         name = names[model.operatorCodes[operator.opcodeIndex].builtinCode]
         shape = "x".join(str(size) for size in graph.tensors[operator.outputs[0]].shape)
         fused = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
-        kinds = [graph.tensors[place].type for place in operator.inputs if place >= 0]
-        found.append(f"{name} {shape} {fused} {kinds}")
-    return [text for text in found if not text.startswith("RESHAPE")]
+        kinds = [graph.tensors[index].type for index in operator.inputs if index >= 0]
+        texts.append(f"{name} {shape} {fused} {kinds}")
+    return [text for text in texts if not text.startswith("RESHAPE")]
 
 
 def run(content: bytes, images: np.ndarray) -> np.ndarray:
@@ -114,22 +117,18 @@ def run(content: bytes, images: np.ndarray) -> np.ndarray:
     interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
     entry, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    answers = []
+    outputs = []
     for image in images:
         interpreter.set_tensor(entry["index"], image[np.newaxis])
         interpreter.invoke()
-        answers.append(interpreter.get_tensor(result["index"])[0])
-    return np.array(answers)
+        outputs.append(interpreter.get_tensor(result["index"])[0])
+    return np.array(outputs)
 
 
 @pytest.fixture(scope="module", params=list(NETWORKS))
 def converted(request):
-    """A network, its weights, images, Keras' answers, and the file that TensorFlow's converter writes."""
-    import keras
-    import tensorflow as tf
-
-    from nas.backends import build_model
-
+    """Return a network, its weights, images, Keras' outputs, and the files of TensorFlow's converter."""
+    tf, keras = import_tensorflow(), import_keras()
     network = architecture(request.param)
     keras.utils.set_random_seed(0)
     model = build_model(network)
@@ -157,35 +156,38 @@ def converted(request):
     return network, weights, images, model(images, training=False).numpy(), contents
 
 
-def test_file_answers_as_keras(converted):
-    network, weights, images, answers, _ = converted
-    np.testing.assert_allclose(run(litert_bytes(network, weights), images), answers, atol=1e-5)
+@pytest.mark.trains
+def test_a_file_has_the_outputs_of_keras(converted):
+    network, weights, images, outputs, _ = converted
+    np.testing.assert_allclose(run(litert_bytes(network, weights), images), outputs, atol=1e-5)
 
 
-def test_file_has_the_converters_operators_and_no_more_bytes(converted):
+@pytest.mark.trains
+def test_a_file_has_the_operators_of_the_converter_and_not_more_bytes(converted):
     network, weights, images, _, contents = converted
     for precision, content in contents.items():
-        ours = litert_bytes(network, weights, precision)
-        mine, theirs = operators(ours), operators(content)
+        written = litert_bytes(network, weights, precision)
+        found, expected = operators(written), operators(content)
         if precision == "float16":  # constants are widened in another order
-            mine, theirs = sorted(mine), sorted(theirs)
-        if network.task == "segmentation":  # a skip's convolution stands elsewhere
-            mine, theirs = sorted(mine), sorted(theirs)
-        if len(network.input_shape) == 2:  # the converter lifts to images and back again and again
-            mine, theirs = ([text.split()[0] for text in texts] for texts in (mine, theirs))
-        assert mine == theirs
-        assert 0.4 * len(content) < len(ours) <= len(content)
-        np.testing.assert_allclose(run(ours, images), run(content, images), atol=1e-4)
+            found, expected = sorted(found), sorted(expected)
+        if network.task == "segmentation":  # the convolution of a skip connection has another position
+            found, expected = sorted(found), sorted(expected)
+        if len(network.input_shape) == 2:  # the converter reshapes to images and back for each layer
+            found, expected = ([text.split()[0] for text in texts] for texts in (found, expected))
+        assert found == expected
+        assert 0.4 * len(content) < len(written) <= len(content)
+        np.testing.assert_allclose(run(written, images), run(content, images), atol=1e-4)
 
 
-def test_random_weights_make_the_same_file_but_for_their_values(converted):
+@pytest.mark.trains
+def test_a_file_of_random_weights_has_the_same_operators_and_is_reproducible(converted):
     network, weights, *_ = converted
     assert operators(litert_bytes(network)) == operators(litert_bytes(network, weights))
     assert litert_bytes(network) == litert_bytes(network)
 
 
 @pytest.mark.parametrize("name", ["xception", "bottleneck", "variants", "transposed"])
-def test_arena_is_what_litert_lays_out(name):
+def test_the_arena_is_the_memory_that_litert_allocates(name):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     content = litert_bytes(architecture(name))
@@ -194,8 +196,8 @@ def test_arena_is_what_litert_lays_out(name):
     interpreter.allocate_tensors()
     ends = []
     for operator in interpreter._get_ops_details():
-        for place in (*operator["outputs"], *interpreter._interpreter.InputIndices()):
-            view = interpreter.tensor(place)()
+        for index in (*operator["outputs"], *interpreter._interpreter.InputIndices()):
+            view = interpreter.tensor(index)()
             ends.append((view.__array_interface__["data"][0], view.nbytes))
             del view
     extent = max(begin + size for begin, size in ends) - min(begin for begin, _ in ends)

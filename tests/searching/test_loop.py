@@ -73,7 +73,7 @@ class SimulatedTraining:
     def __init__(self) -> None:
         self.jobs: list[Job] = []
 
-    def __call__(self, job: Job) -> Evaluation:
+    def evaluate(self, job: Job) -> Evaluation:
         self.jobs.append(job)
         architecture = job.design.architecture
         size = sum(stage.width for stage in architecture.stages) * (0.1 + int(architecture.id, 16) / 16**12)
@@ -96,7 +96,7 @@ def create(tmp_path, trials=10, limits=(), repeats=1, steps=(1, 3, 9), data=SPAC
     training, log = executor.training if executor else SimulatedTraining(), MemoryLog()
     engine, status = RandomEngine(space), Status(Budget(trials))
     search = Search(
-        screen, engine, executor or InProcess(training), Halving(steps, 3, OBJECTIVE), log,
+        screen, engine, executor or InProcess(lambda: training), Halving(steps, 3, OBJECTIVE), log,
         TrialTraining(tmp_path, tmp_path, repeats=repeats), status,
     )  # fmt: skip
     return search, training, log, engine
@@ -123,15 +123,15 @@ class ClockedTraining:
     def __init__(self) -> None:
         self.training, self.seconds = SimulatedTraining(), 0.0
 
-    def __call__(self, job: Job) -> Evaluation:
-        result = self.training(job)
+    def evaluate(self, job: Job) -> Evaluation:
+        result = self.training.evaluate(job)
         self.seconds += 10.0 * len(result.curve)
         return replace(result, seconds={"train": 10.0 * len(result.curve)})
 
 
 def test_before_the_time_limit_the_front_is_trained_in_full(tmp_path, monkeypatch):
     clock = ClockedTraining()
-    executor = InProcess(clock)
+    executor = InProcess(lambda: clock)
     executor.training = clock.training
     search, _, _, _ = create(tmp_path, executor=executor)
     search.status.budget = Budget(seconds=1000.0)
@@ -272,7 +272,7 @@ class QueueExecutor:
     def show(self, _: Status) -> None:
         if self.open:
             job, done = self.open.pop(0)
-            done.set_result(replace(self.training(job), seconds={"train": self.seconds}))
+            done.set_result(replace(self.training.evaluate(job), seconds={"train": self.seconds}))
 
 
 @pytest.mark.parametrize(("seconds", "waiting"), [(60.0, 1), (0.001, 3)])

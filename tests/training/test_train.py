@@ -15,17 +15,11 @@ import numpy as np
 import pytest
 
 from nas.architecture import Design, read_yaml
+from nas.backends import predict
 from nas.cli import training as command
 from nas.errors import EvaluationError
-from nas.evaluation import (
-    Job,
-    evaluate,
-    predict,
-    read_state,
-    score_test_split,
-)
+from nas.evaluation import Evaluator, Job, read_state
 from nas.record.mlflow_store import connect
-from nas.training import train as train_module
 from nas.training.train import TrainingOptions, train_network
 
 SHARED = Path(os.environ.get("NAS_SHARED", Path(__file__).parents[3] / "shared"))
@@ -46,7 +40,7 @@ pytestmark = [
 def uninterrupted(work, digits, make_design):
     """The evaluation of six epochs in one call."""
     data = digits.save(work / "saved")
-    return evaluate(Job(make_design(), data, 6, 6, work / "uninterrupted"))
+    return Evaluator().evaluate(Job(make_design(), data, 6, 6, work / "uninterrupted"))
 
 
 def without_seconds(curve):
@@ -64,7 +58,7 @@ def test_the_best_weights_are_scored_on_the_test_split_and_exported(trained, dig
     assert trained.values["accuracy"] == curve[best]["val_accuracy"]
     checkpoint = work / "plain" / "best.npz"
     assert read_state(checkpoint).epochs == best + 1
-    assert trained.test == score_test_split(make_design(), checkpoint, digits)
+    assert trained.test == Evaluator().score_test_split(make_design(), checkpoint, digits)
 
     import keras
 
@@ -78,8 +72,8 @@ def test_a_training_that_has_ended_is_not_repeated(trained, digits, work, monkey
     def never(*_):
         raise AssertionError
 
-    monkeypatch.setattr(train_module, "evaluate", never)
-    monkeypatch.setattr(train_module, "score_test_split", never)
+    monkeypatch.setattr(Evaluator, "evaluate", never)
+    monkeypatch.setattr(Evaluator, "score_test_split", never)
     again = train_network(make_design(), digits, TrainingOptions(work / "plain", epochs=6), name="tiny")
     assert (again.test, again.values, again.run_id) == (trained.test, trained.values, trained.run_id)
 

@@ -1,0 +1,232 @@
+"""Train and validate networks: the only code that trains."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, assert_never
+
+import numpy as np
+import psutil
+
+from nas.architecture import Design, Training, network_cost
+from nas.data import RECORD_FILE, Dataset, Split
+from nas.errors import EvaluationError, SpaceError
+from nas.evaluation.augmentation import sample_transforms
+from nas.evaluation.checkpoint import read_state, write_state
+from nas.evaluation.job import Evaluation, Job
+from nas.evaluation.metrics import mean_iou, mean_metrics
+from nas.evaluation.trainer import Trainer, without_graph_optimizer
+from nas.tensorflow_imports import import_tensorflow
+
+__all__ = ["Evaluator"]
+
+CHECKPOINT = "checkpoint.npz"
+CACHE_BYTES = 256 * 2**20
+"""Default memory for cached trainers."""
+
+TRACED_BYTES = 10 * 2**20
+"""Memory of the traced functions of a trainer, without its weights."""
+
+VALIDATION_BYTES = 32 * 2**20
+"""Memory of the activations of a validation batch."""
+
+
+class Evaluator:
+    """Evaluates jobs in this process.
+
+    It caches the trainers of the networks that it trained last, so that a promoted trial continues at once,
+    and the open data sets. The constructor imports TensorFlow with the settings for a task.
+    """
+
+    def __init__(self, task: str = "classification", cache_bytes: int = CACHE_BYTES) -> None:
+        import_tensorflow(task)
+        self._trainers = _TrainerCache(cache_bytes)
+        self._open_dataset = lru_cache(maxsize=2)(_open_dataset)
+
+    def evaluate(self, job: Job) -> Evaluation:
+        """Train a design up to a number of epochs and validate it after each.
+
+        Equal jobs have equal results, and a job that resumes a checkpoint has the result of an uninterrupted
+        one. Raises EvaluationError if the loss is not finite or the checkpoint is of another network,
+        SpaceError for a network that cannot be trained on the data, RunError if the data set cannot be
+        opened.
+        """
+        record = job.dataset / RECORD_FILE
+        dataset = self._open_dataset(job.dataset, record.stat().st_mtime_ns if record.is_file() else 0)
+        clock = _Clock()
+        with clock.measure("build"):
+            trainer = self._trainers.get(job.design, dataset, job.freeze_norm)
+            state = read_state(job.resume) if job.resume else trainer.initial_state(job.seed)
+            trainer.restore(state, job.seed)
+        curve: list[dict[str, float]] = []
+        for epoch in range(state.epochs + 1, job.epochs + 1):
+            started = time.perf_counter()
+            row = {"epoch": float(epoch), **_train_epoch(trainer, job, dataset.train, epoch, clock)}
+            row |= _prefix("val_", _validate(trainer, dataset.validation, clock))
+            curve.append({**row, "seconds": time.perf_counter() - started})
+        last = curve[-1] if curve else _prefix("val_", _validate(trainer, dataset.validation, clock))
+        values = {name: last[f"val_{name}"] for name in ("accuracy", "mean_iou") if f"val_{name}" in last}
+        values |= {name: last[name] for name in ("loss", "val_loss") if name in last}
+        with clock.measure("save"):
+            epochs = max(job.epochs, state.epochs)
+            checkpoint = job.folder / CHECKPOINT
+            write_state(checkpoint, trainer.state(epochs))
+        memory_mb = psutil.Process().memory_info().rss / 2**20
+        return Evaluation(values, epochs, tuple(curve), clock.seconds, checkpoint, memory_mb)
+
+    def score_test_split(self, design: Design, checkpoint: Path, dataset: Dataset) -> dict[str, float]:
+        """Return test_loss, test_accuracy and, for segmentation, test_mean_iou.
+
+        Raises EvaluationError if the data has no test split or the checkpoint is of another network.
+        """
+        if dataset.test is None:
+            raise EvaluationError(
+                f"a data set must have a test split, got '{dataset.name}' without one; add x_test and y_test"
+            )
+        trainer = self._trainers.get(design, dataset)
+        trainer.restore(read_state(checkpoint), seed=0)
+        return _prefix("test_", _validate(trainer, dataset.test, _Clock()))
+
+
+class _TrainerCache:
+    """The trainers that were used last, up to an amount of memory."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[tuple[object, ...], tuple[Trainer, int]] = OrderedDict()  # with its bytes
+
+    def get(self, design: Design, dataset: Dataset, frozen_norm: bool = False) -> Trainer:
+        """Return the trainer of a design, a cached one if possible."""
+        key = (design.key, str(dataset.train.x.dtype), dataset.ignore_label, frozen_norm)
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            _check_design(design, dataset)
+            costs = network_cost(design.architecture)
+            # float32: the weights, two moving averages of the optimizer, and the gradient
+            size = TRACED_BYTES + 4 * 4 * costs.params
+            self._evict(size)
+            trainer = Trainer(
+                design,
+                dataset.train.x.dtype,
+                validation_batch=max(1, min(256, VALIDATION_BYTES // costs.peak_bytes)),
+                ignore_label=dataset.ignore_label,
+                frozen_norm=frozen_norm,
+            )
+            entry = trainer, size
+        self._entries[key] = entry
+        return entry[0]
+
+    def _evict(self, needed: int) -> None:
+        """Remove the least recently used trainers until `needed` bytes are free."""
+        sizes = [size for _, size in self._entries.values()]
+        evicted = [i for i in range(len(sizes)) if sum(sizes[i:]) + needed > self._max_bytes]
+        for _ in evicted:
+            self._entries.popitem(last=False)
+        if evicted:
+            gc.collect()  # a traced graph is part of a reference cycle
+
+
+class _Clock:
+    """Measures the seconds of each phase; the first call of a TensorFlow function includes its tracing."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(("build", "trace", "train", "validate", "save"), 0.0)
+
+    @contextmanager
+    def measure(self, phase: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[phase] += time.perf_counter() - started
+
+    def add_batches(self, phase: str, durations: list[float], traced: bool) -> None:
+        """Add the durations of batches; if the first was traced, its excess over the median is tracing."""
+        if traced:
+            steady = float(np.median(durations[1:])) if len(durations) > 1 else 0.0
+            first = min(steady, durations[0])
+            self.seconds["trace"] += durations[0] - first
+            durations = [first, *durations[1:]]
+        self.seconds[phase] += sum(durations)
+
+
+def _open_dataset(folder: Path, saved_ns: int) -> Dataset:  # noqa: ARG001  # part of the cache key
+    return Dataset.open(folder)
+
+
+def _train_epoch(trainer: Trainer, job: Job, split: Split, epoch: int, clock: _Clock) -> dict[str, float]:
+    training = job.design.training
+    rng = np.random.default_rng([job.seed, epoch])
+    order = rng.permutation(len(split))
+    starts = range(0, len(split), training.batch_size)
+    total_steps = len(starts) * max(job.full_epochs, job.epochs)
+    traced = not trainer.train_traced
+    sums, durations = np.zeros(3), []
+    with without_graph_optimizer():
+        for step, start in enumerate(starts):
+            started = time.perf_counter()
+            batch = order[start : start + training.batch_size]
+            x, y = split.x[batch], split.y[batch].astype(np.int32)
+            transforms: Any = None
+            if trainer.augments:
+                transforms = sample_transforms(training, len(x), x.shape[1:3], rng)
+            rate = _learning_rate(training, ((epoch - 1) * len(starts) + step) / total_steps)
+            sums += trainer.train_batch(x, y, rate, transforms)
+            if not math.isfinite(sums[0]):
+                raise EvaluationError(
+                    f"the loss must stay finite, got {sums[0]} in epoch {epoch}, step {step + 1}; "
+                    f"lower learning_rate ({training.learning_rate}) or add normalization"
+                )
+            durations.append(time.perf_counter() - started)
+    clock.add_batches("train", durations, traced)
+    return mean_metrics(sums)
+
+
+def _learning_rate(training: Training, progress: float) -> float:
+    """Return the learning rate after a share of all steps."""
+    match training.schedule:
+        case "constant":
+            return training.learning_rate
+        case "cosine":
+            return training.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        case _:
+            assert_never(training.schedule)
+
+
+def _validate(trainer: Trainer, split: Split, clock: _Clock) -> dict[str, float]:
+    """Return loss and accuracy at inference, and mean_iou for segmentation."""
+    size = trainer.validation_batch
+    traced = not trainer.test_traced
+    sums, confusion, durations = np.zeros(3), np.zeros((), np.int64), []
+    for start in range(0, len(split), size):
+        started = time.perf_counter()
+        x, y = split.x[start : start + size], split.y[start : start + size].astype(np.int32)
+        batch_sums, batch_confusion = trainer.test_batch(x, y)
+        sums, confusion = sums + batch_sums, confusion + batch_confusion
+        durations.append(time.perf_counter() - started)
+    clock.add_batches("validate", durations, traced)
+    metrics = mean_metrics(sums)
+    if trainer.task == "segmentation":
+        metrics["mean_iou"] = mean_iou(confusion.reshape(trainer.classes, trainer.classes))
+    return metrics
+
+
+def _check_design(design: Design, dataset: Dataset) -> None:
+    architecture = design.architecture
+    if architecture.head is None:
+        raise SpaceError("a network needs a head to be trained, got head: null; leave head out of the file")
+    data, network = (dataset.shape, len(dataset.classes)), (architecture.input_shape, architecture.classes)
+    if data != network:
+        raise SpaceError(
+            f"a network must be made for its data, got input_shape {list(network[0])} and classes "
+            f"{network[1]} for data of {list(data[0])} and {data[1]}; change the file or the data"
+        )
+
+
+def _prefix(prefix: str, metrics: dict[str, float]) -> dict[str, float]:
+    return {f"{prefix}{name}": value for name, value in metrics.items()}

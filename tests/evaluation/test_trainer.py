@@ -1,0 +1,167 @@
+"""Training, compared with `fit` of the Keras model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from digit_jobs import digit_design, digit_job
+
+from nas.architecture import Design
+from nas.backends import build_compiled_model, build_model, predict
+from nas.data import Dataset, Split
+from nas.evaluation import load_weights, read_state
+from nas.tensorflow_imports import import_keras
+
+pytestmark = pytest.mark.trains
+
+
+def fit(design, dataset, weights, *, epochs, schedule=None, eager=True):
+    """Train with `fit` on the batches of a job with seed 3; return the model and its metrics by epoch."""
+    model = build_compiled_model(design.architecture, design.training)
+    model.set_weights(weights)
+    if schedule is not None:
+        model.optimizer.learning_rate = schedule
+    model.run_eagerly = eager
+    rows = []
+    train, validation = dataset.train, dataset.validation
+    for epoch in range(1, epochs + 1):
+        order = np.random.default_rng([3, epoch]).permutation(len(train))
+        history = model.fit(
+            train.x[order],
+            train.y[order],
+            batch_size=design.training.batch_size,
+            shuffle=False,
+            verbose=0,
+            validation_data=(validation.x, validation.y),
+        )
+        rows.append({name: value[0] for name, value in history.history.items()})
+    return model, rows
+
+
+def assert_curves_equal(curve, rows, rtol=2e-4):
+    assert len(curve) == len(rows) > 0
+    for row, expected in zip(curve, rows, strict=True):
+        assert row["loss"] == pytest.approx(expected["loss"], rel=rtol)
+        assert row["val_loss"] == pytest.approx(expected["val_loss"], rel=rtol)
+        assert row["accuracy"] == pytest.approx(expected["accuracy"], abs=0.011)
+        assert row["val_accuracy"] == pytest.approx(expected["val_accuracy"], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adamw", "weight_decay": 0.05, "learning_rate": 0.005},
+        {"optimizer": "sgd", "learning_rate": 0.02},
+        {"optimizer": "sgd", "weight_decay": 0.1, "learning_rate": 0.02},
+        {"optimizer": "rmsprop", "learning_rate": 0.001},
+        {"optimizer": "adam", "schedule": "cosine"},
+    ],
+    ids=lambda training: "-".join(str(value) for value in training.values()),
+)
+def test_the_loss_curve_equals_that_of_fit(evaluator, digits, tmp_path, training):
+    design, dataset = digit_design(training), Dataset.open(digits)
+    start = evaluator.evaluate(digit_job(tmp_path / "start", digits, design, epochs=0))
+    evaluation = evaluator.evaluate(digit_job(tmp_path, digits, design, epochs=2, full_epochs=4))
+    schedule = None
+    if training.get("schedule") == "cosine":
+        steps = 4 * -(-len(dataset.train) // 64)
+        schedules = import_keras().optimizers.schedules
+        schedule = schedules.CosineDecay(design.training.learning_rate, steps)
+    weights = read_state(start.checkpoint).weights
+    model, rows = fit(design, dataset, weights, epochs=2, schedule=schedule)
+    assert_curves_equal(evaluation.curve, rows)
+    for expected, found in zip(model.get_weights(), read_state(evaluation.checkpoint).weights, strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max() + 2e-4)
+
+
+def test_the_loss_curve_of_a_binary_network_equals_that_of_a_traced_fit(evaluator, tmp_path):
+    rng = np.random.default_rng(0)
+    y = (np.arange(96) % 2).astype(np.int32)
+    x = (rng.integers(0, 120, (96, 6, 6, 3)) + 90 * y[:, None, None, None]).astype(np.uint8)
+    split = Split(x, y)
+    dataset = Dataset("two", "two", "classification", (6, 6, 3), ("0", "1"), split, split, None)
+    saved = dataset.save(tmp_path / "data")
+    design = digit_design(task="binary", input_shape=[6, 6, 3], classes=2)
+    start = evaluator.evaluate(digit_job(tmp_path / "start", saved, design, epochs=0))
+    evaluation = evaluator.evaluate(digit_job(tmp_path, saved, design, epochs=2))
+    _, rows = fit(design, dataset, read_state(start.checkpoint).weights, epochs=2, eager=False)
+    assert_curves_equal(evaluation.curve, rows)
+    assert evaluation.values["accuracy"] == evaluation.curve[-1]["val_accuracy"]
+
+
+def test_dropout_and_augmentation_act_in_training(evaluator, digits, tmp_path):
+    designs = [digit_design(), digit_design(head={"dropout": 0.5}), digit_design({"rotation": 0.1})]
+    jobs = [
+        digit_job(tmp_path / str(number), digits, design, epochs=1) for number, design in enumerate(designs)
+    ]
+    assert len({round(evaluator.evaluate(job).curve[0]["loss"], 3) for job in jobs}) == 3
+
+
+def test_frozen_normalization_keeps_its_weights_and_uses_its_statistics(evaluator, digits, tmp_path):
+    design = digit_design({"optimizer": "adamw", "weight_decay": 0.1})
+    start = evaluator.evaluate(digit_job(tmp_path / "start", digits, design, epochs=1))
+    tuned = evaluator.evaluate(
+        digit_job(tmp_path / "tuned", digits, design, epochs=2, resume=start.checkpoint, freeze_norm=True)
+    )
+    before, after = read_state(start.checkpoint), read_state(tuned.checkpoint)
+    for name, old, new in zip(before.names, before.weights, after.weights, strict=True):
+        assert np.array_equal(old, new) == ("_norm/" in name), name
+    model = build_compiled_model(design.architecture, design.training)
+    for layer in model.layers:
+        layer.trainable = "_norm" not in layer.name
+    model.compile(model.optimizer, model.loss, run_eagerly=True)
+    model.set_weights(before.weights)
+    dataset = Dataset.open(digits)
+    order = np.random.default_rng([3, 2]).permutation(len(dataset.train))
+    history = model.fit(
+        dataset.train.x[order], dataset.train.y[order], batch_size=64, shuffle=False, verbose=0
+    )
+    assert tuned.curve[0]["loss"] == pytest.approx(history.history["loss"][0], rel=2e-4)
+
+
+def test_segmentation_leaves_out_ignored_pixels_and_its_mean_iou_equals_keras(evaluator, tmp_path):
+    metrics = import_keras().metrics
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, (20, 8, 12)).astype(np.uint8)
+    x = (60 * y[..., None] + rng.integers(0, 60, (20, 8, 12, 1))).astype(np.uint8)
+    y[rng.random(y.shape) < 0.3] = 255
+    split = Split(x, y)
+    dataset = Dataset("m", "m", "segmentation", (8, 12, 1), ("a", "b", "c", "d"), split, split, split, 255)
+    design = Design.from_dict(
+        {
+            "task": "segmentation",
+            "input_shape": [8, 12, 1],
+            "classes": 4,
+            "stages": [{"width": 8, "shrink": "strided", "normalization": "between"}],
+            "training": {"batch_size": 8, "learning_rate": 0.02},
+        }
+    )
+    job = digit_job(tmp_path, dataset.save(tmp_path / "data"), design, epochs=4, full_epochs=4)
+    evaluation = evaluator.evaluate(job)
+    model = build_model(design.architecture)
+    load_weights(model, evaluation.checkpoint)
+    outputs = predict(model, x, 6)
+    accuracy = metrics.SparseCategoricalAccuracy()
+    accuracy.update_state(y[y < 255], outputs[y < 255])
+    assert evaluation.curve[-1]["val_accuracy"] == pytest.approx(float(accuracy.result()), abs=1e-6)
+    iou = metrics.MeanIoU(4, ignore_class=255, sparse_y_pred=False)
+    iou.update_state(y, outputs)
+    assert evaluation.values["mean_iou"] == pytest.approx(float(iou.result()), abs=1e-6)
+    losses = -np.log(np.take_along_axis(outputs[y < 255], y[y < 255][:, None].astype(int), 1))
+    assert evaluation.values["val_loss"] == pytest.approx(float(losses.mean()), rel=1e-3)
+    assert evaluation.curve[-1]["loss"] < evaluation.curve[0]["loss"]
+    scores = evaluator.score_test_split(design, evaluation.checkpoint, dataset)
+    assert scores["test_mean_iou"] == pytest.approx(evaluation.values["mean_iou"])
+
+
+def test_signals_train(evaluator, tmp_path):
+    y = (np.arange(60) % 3).astype(np.int32)
+    x = np.sin(np.arange(20)[None, :, None] * (y[:, None, None] + 1.0)).astype(np.float32)
+    split = Split(x, y)
+    dataset = Dataset("s", "s", "classification", (20, 1), ("0", "1", "2"), split, split, None)
+    saved = dataset.save(tmp_path / "data")
+    training = {"batch_size": 8, "learning_rate": 0.01}
+    design = digit_design(training, input_shape=[20, 1], classes=3, rescale=False)
+    curve = evaluator.evaluate(digit_job(tmp_path, saved, design, epochs=6)).curve
+    assert curve[-1]["accuracy"] > 0.9
