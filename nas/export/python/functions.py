@@ -68,9 +68,13 @@ class Program:
 
 def programs(architecture: Architecture) -> Iterator[Program]:
     """Yield equivalent programs of a canonical architecture; which of them is shortest depends on it."""
-    plain = all(layer.groups == layer.depth_multiplier == 1 for layer in architecture.layers)
-    for general in (False, True) if plain else (False,):
-        for separate_first in (False, True):
+    layers, spans = architecture.layers, architecture.spans
+    mixed = {"conv", "separable_conv"} <= {layer.kind for layer in layers}
+    plain = all(layer.groups == layer.depth_multiplier == 1 for layer in layers)
+    starts = {span.start for span in spans if span.kind == "block"}
+    several = any(span.kind == "unit" and span.start not in starts for span in spans)
+    for general in (False, True) if mixed and plain else (False,):
+        for separate_first in (False, True) if several else (False,):
             yield _Writer(architecture, general, separate_first).program()
 
 
