@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.architecture import Design, Training
+from nas.architecture import Design, Stage, Training, blocks
+from nas.architecture.layers import Graph
 from nas.backends import build_compiled_model, build_model
 from nas.export.python import export_python, python_source
 from nas.space import SearchSpace, sample, shipped_files
 from tests.exported_designs import (
     GRAMMAR,
+    IMAGE,
     design,
     example_designs,
     random_inputs,
     random_weights,
     shipped_designs,
+    stages,
 )
 from tests.grammar import random_file
 from tests.keras_recorder import plain, recorded
@@ -184,3 +187,22 @@ def test_the_source_runs_in_a_process_with_keras_only(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         np.load(tmp_path / "y.npy"), model(random_inputs(one.architecture), training=False), atol=1e-5
     )
+
+
+def test_a_new_kind_of_convolution_is_exported_from_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def twin_branches(graph: Graph, x: int, part: Stage, name: str, stride: int) -> int:
+        start = len(graph.layers)
+        y = graph.conv(x, f"{name}_wide", part.width, 5, stride=stride)
+        y = graph.batch_norm(y, f"{name}_norm")
+        z = graph.conv(x, f"{name}_point", part.width, 1, stride=stride)
+        y = graph.merge((y, z), f"{name}_sum", "add")
+        graph.add_span("unit", start, "twin convolution")
+        return graph.activation(y, f"{name}_act", "relu")
+
+    monkeypatch.setattr(blocks, "_convolution", twin_branches)
+    one = design({**IMAGE, **stages(3, growth=2, convs=2, shrink="strided", residual="projection")})
+    source = python_source(one)
+    assert recorded(source) == plain(one.architecture.layers)
+    assert source.count("def ") == 4
+    assert "def twin_conv(x, width, stride=1):" in source
+    assert "def twin_residual_block(x, width):" in source
