@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.export.python.statements import Call, Repeat, Statement, form, generalize, is_equal
+from nas.export.python.statements import Call, Repeat, Statement, form, generalize
 
 __all__ = ["find_loops", "merge_repeats"]
 
@@ -20,15 +20,12 @@ def merge_repeats(statements: Sequence[Statement], first: int = 0) -> list[State
     merged: list[Statement] = []
     for index, statement in enumerate(statements):
         last = merged[-1] if merged and index > first else None
-        if (
-            isinstance(statement, Repeat)
-            and isinstance(last, Repeat)
-            and all(map(is_equal, last.body, statement.body))
-        ):
-            body = generalize([last.body, statement.body])[0]
-            merged[-1] = Repeat(last.count + statement.count, body)
-        else:
-            merged.append(statement)
+        if isinstance(last, Repeat) and isinstance(statement, Repeat) and form(last) == form(statement):
+            body, differences = generalize([last.body, statement.body])
+            if not differences:
+                merged[-1] = Repeat(last.count + statement.count, body)
+                continue
+        merged.append(statement)
     return merged
 
 

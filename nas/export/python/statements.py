@@ -21,7 +21,6 @@ __all__ = [
     "calls",
     "form",
     "generalize",
-    "is_equal",
     "leaves",
     "substitute",
 ]
@@ -147,14 +146,6 @@ def calls(statements: Sequence[Statement]) -> Iterator[Call]:
             yield statement
         else:
             yield from calls(statement.body)
-
-
-def is_equal(one: Statement, other: Statement) -> bool:
-    """Check whether two statements are equal except for values without an effect."""
-    return form(one) == form(other) and all(
-        first == second or ANY in (first, second)
-        for (_, first), (_, second) in zip(leaves(one), leaves(other), strict=True)
-    )
 
 
 def generalize(

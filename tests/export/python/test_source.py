@@ -69,6 +69,7 @@ def test_the_source_of_a_design_of_a_shipped_space_builds_its_layers(name: str) 
         assert recorded(python_source(without_augmentation(one))) == plain(one.architecture.layers)
 
 
+@pytest.mark.trains
 def test_the_source_of_any_valid_file_builds_its_layers() -> None:
     rng = np.random.default_rng(29)
     drawn = [design(random_file(rng)) for _ in range(300)]
