@@ -11,7 +11,7 @@ __all__ = ["Executor", "JobEvaluator"]
 
 
 class Executor(Protocol):
-    """Runs jobs. The future of a job that fails raises EvaluationError, whatever the cause."""
+    """Runs jobs. The future of a failed job raises EvaluationError, or in this process the error itself."""
 
     workers: int  # number of jobs that run at once
 
