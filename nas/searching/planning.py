@@ -10,7 +10,7 @@ from nas.device import FileCostMeter, LatencyOptions
 from nas.errors import InputError, SpaceError
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
-from nas.space import SearchSpace, Setting, find_extreme, shipped_files
+from nas.space import SearchSpace, Setting, find_extreme, find_network_file, shipped_files
 from nas.trials import OBJECTIVES, Objective
 
 __all__ = [
@@ -89,7 +89,7 @@ def starting_settings(space: SearchSpace, names: Sequence[str]) -> list[Setting]
     """
     settings: list[Setting] = []
     for name in names:
-        closed = SearchSpace.load(name).data
+        closed = SearchSpace.load(find_network_file(name)).data
         for key in ("task", "input_shape", "classes", "rescale"):
             closed[key] = space.data[key]
         setting = space.find_setting(Design.from_dict(closed))

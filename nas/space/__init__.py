@@ -10,7 +10,7 @@ from nas.space.open_values import (
     mutate,
     sample,
 )
-from nas.space.search_space import SearchSpace, shipped_files
+from nas.space.search_space import SearchSpace, find_network_file, shipped_files
 from nas.space.statistics import count_distinct, find_extreme
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "count_distinct",
     "count_settings",
     "find_extreme",
+    "find_network_file",
     "is_active",
     "iterate_settings",
     "mutate",

@@ -24,7 +24,7 @@ from nas.space.open_values import (
     parse_open,
 )
 
-__all__ = ["SearchSpace", "find_file", "shipped_files"]
+__all__ = ["SearchSpace", "find_file", "find_network_file", "shipped_files"]
 
 DATASET_KEYS = ("name", "input_shape", "classes", "task")
 """Keys that must not be open: the name, and values that the data set determines."""
@@ -220,6 +220,11 @@ def spaces_folder() -> Path:
 def shipped_files(folder: str = "") -> dict[str, Path]:
     """Return the files of the shipped spaces, or with folder "models" of the shipped networks, by name."""
     return {path.stem: path for path in sorted((spaces_folder() / folder).glob("*.yaml"))}
+
+
+def find_network_file(name: str) -> str | Path:
+    """Return the path of a shipped network, which has priority over a space of its name, else the name."""
+    return name if Path(name).is_file() else shipped_files("models").get(name, name)
 
 
 def find_file(name: str) -> Path:

@@ -11,7 +11,7 @@ from nas.data import DataOptions, Dataset, load_dataset
 from nas.errors import InputError
 from nas.record import SearchRecord
 from nas.searching import Plan
-from nas.space import SearchSpace, shipped_files
+from nas.space import SearchSpace, find_network_file
 from nas.training.trial_reference import parse_trial_reference, recorded_trial
 
 __all__ = ["DataOverrides", "ResolvedNetwork", "closed_space", "find_network", "replace_training"]
@@ -56,7 +56,7 @@ def find_network(network: str, data: DataOverrides) -> ResolvedNetwork:
     )
     seed = data.seed or 0
     dataset = load_dataset(data.source or "digits", _options(data, seed))
-    is_shipped = not Path(network).is_file() and network in shipped_files("models")
+    is_shipped = find_network_file(network) != network
     values = _without(space.data, ("input_shape", "classes")) if is_shipped else space.data
     design = _design_for(values, space, dataset)
     return ResolvedNetwork(space.name or Path(network).stem, design, dataset, seed)
@@ -67,8 +67,7 @@ def closed_space(network: str, command: str, fix: str) -> SearchSpace:
 
     A shipped network has priority over a shipped space of the same name.
     """
-    models = {} if Path(network).is_file() else shipped_files("models")
-    space = SearchSpace.load(models.get(network, network))
+    space = SearchSpace.load(find_network_file(network))
     if space.open_values:
         raise InputError(
             f"{command} takes one network, got '{network}' with {len(space.open_values)} open values; {fix}"
