@@ -36,6 +36,7 @@ def test_a_damaged_database_is_one_clear_error(tmp_path: Path, monkeypatch: pyte
         SearchRecord.open()
 
 
+@pytest.mark.trains
 def test_the_ui_command_serves_the_record(record: SearchRecord) -> None:
     logged = record.log(trial(0))
     port = free_port()

@@ -399,6 +399,7 @@ def test_a_search_ends_when_the_front_stays_flat(tmp_path):
     assert 8 <= len(log.trials) < 20  # one low figure is not a reason to stop, five in a row are
 
 
+@pytest.mark.trains
 def test_an_ended_trial_takes_few_kilobytes(tmp_path):
     shipped = SearchSpace.load(Path(__file__).parents[2] / "search_spaces" / "xception_like.yaml")
     search, *_ = create(tmp_path, data=shipped.data)

@@ -16,6 +16,8 @@ import pytest
 from nas import cli
 from nas.api import find
 
+pytestmark = pytest.mark.trains
+
 RECORDED = Path(__file__).with_name("recorded_0.1.0.zip")
 
 TRIALS = [  # number, id, state, epochs
