@@ -10,7 +10,7 @@ import typer
 from nas.cli.completion import complete_engine, complete_network, complete_space
 from nas.errors import InputError
 
-__all__ = ["add_to", "panel_option"]
+__all__ = ["IgnoreLabelOption", "ImageSizeOption", "TrainLimitOption", "add_to", "panel_option"]
 
 HELP = """Search a space for networks that are accurate, small and fast.
 
@@ -52,6 +52,16 @@ def panel_option(panel: str, text: str, **settings: Any) -> Any:
 
 OBJECTIVES = "Objectives and limits"
 
+ImageSizeOption = Annotated[
+    int | None, panel_option("Data", "Resize every image to a square of this side in pixels.")
+]
+TrainLimitOption = Annotated[
+    int | None, panel_option("Data", "Train on at most N images, stratified by class.")
+]
+IgnoreLabelOption = Annotated[
+    int | None, panel_option("Data", "Segmentation: the label that is not counted.")
+]
+
 
 def search(
     space: Annotated[
@@ -64,15 +74,9 @@ def search(
         str,
         panel_option("Data", "digits, mnist, fashion_mnist, cifar10, cifar100, a .npz, .zip or folder."),
     ] = "digits",
-    image_size: Annotated[
-        int | None, panel_option("Data", "Resize every image to a square of this side in pixels.")
-    ] = None,
-    train_limit: Annotated[
-        int | None, panel_option("Data", "Train on at most N images, stratified by class.")
-    ] = None,
-    ignore_label: Annotated[
-        int | None, panel_option("Data", "Segmentation: the label that is not counted.")
-    ] = None,
+    image_size: ImageSizeOption = None,
+    train_limit: TrainLimitOption = None,
+    ignore_label: IgnoreLabelOption = None,
     objectives: Annotated[
         str,
         panel_option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.cli.completion import complete_formats, complete_network
-from nas.cli.searching import panel_option
+from nas.cli.searching import IgnoreLabelOption, ImageSizeOption, TrainLimitOption, panel_option
 
 if TYPE_CHECKING:
     from nas.training import ResolvedNetwork, TrainingProgress, TrainingResult
@@ -46,15 +46,9 @@ def train(
             "digits, mnist, cifar10, ..., a .npz, .zip or folder.  [default: that of the search, or digits]",
         ),
     ] = None,
-    image_size: Annotated[
-        int | None, panel_option("Data", "Resize every image to a square of this side in pixels.")
-    ] = None,
-    train_limit: Annotated[
-        int | None, panel_option("Data", "Train on at most N images, stratified by class.")
-    ] = None,
-    ignore_label: Annotated[
-        int | None, panel_option("Data", "Segmentation: the label that is not counted.")
-    ] = None,
+    image_size: ImageSizeOption = None,
+    train_limit: TrainLimitOption = None,
+    ignore_label: IgnoreLabelOption = None,
     epochs: Annotated[int, panel_option("Training", "Epochs in total.")] = 30,
     patience: Annotated[
         int | None, panel_option("Training", "Stop after N epochs without a better validation.")
