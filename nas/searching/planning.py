@@ -10,7 +10,7 @@ from nas.device import FileCostMeter, LatencyOptions
 from nas.errors import InputError, SpaceError
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
-from nas.space import SearchSpace, Setting, find_extreme, find_network_file, shipped_files
+from nas.space import SearchSpace, Setting, find_extreme, find_network_file
 from nas.trials import OBJECTIVES, Objective
 
 __all__ = [
@@ -96,7 +96,7 @@ def starting_settings(space: SearchSpace, names: Sequence[str]) -> list[Setting]
         if setting is None:
             raise SpaceError(
                 f"--start-from takes points of the space {space.name}, got '{name}', which is none; "
-                f"open more values in the space, or use one of {', '.join(shipped_files('models'))}"
+                "open more values in the space, or choose another network (nas space list)"
             )
         settings.append(setting)
     return settings
