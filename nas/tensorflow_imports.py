@@ -33,7 +33,7 @@ def import_tensorflow(task: str = "classification") -> Any:
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
             os.environ.setdefault(name, "1")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        # TensorFlow does not import Keras if it is told to use Keras 2, which is not installed.
+        # TensorFlow skips Keras if this variable selects Keras 2, which is not installed.
         during_import = {"TF_USE_LEGACY_KERAS": "1"}
         if platform.machine() in ("x86_64", "AMD64"):
             during_import["TF_ENABLE_ONEDNN_OPTS"] = "0" if task == "segmentation" else "1"
