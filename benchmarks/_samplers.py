@@ -111,7 +111,7 @@ class Default:
     def __init__(self, table: TabularBenchmark, seed: int, head: Sequence[Setting]) -> None:
         from nas.engines.cheap_aware import CheapAware
 
-        self.engine = CheapAware(table.open_values, table.objectives, table.describe, (), seed)
+        self.engine = CheapAware(table.open_values, table.criteria, table.describe, (), seed)
         self._head = deque(head)
 
     def ask(self) -> Setting:

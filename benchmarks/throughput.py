@@ -212,7 +212,7 @@ def worker_time_shares(folder: Path, runs: Sequence[Mapping[str, Any]]) -> dict[
     output = (folder / "output.txt").read_text(encoding="utf-8").split("\n")
     status = json.loads([line for line in output if line[:1] == "{"][-1])
     total = status["workers"] * (runs[-1]["seconds"] - runs[-1]["start_up_seconds"])
-    names = ("build", "trace", "train", "validate", "save")
+    names = ("build", "trace", "train", "statistics", "validate", "save")
     shares = {name: status["seconds"].get(name, 0.0) / total for name in names}
     return {**shares, "else": 1.0 - sum(shares.values())}
 

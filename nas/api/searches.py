@@ -40,6 +40,7 @@ def search(
     ignore_label: int | None = None,
     objectives: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
+    min_quality: float | None = None,
     trials: int | None = None,
     seconds: float | None = None,
     flat: float | None = None,
@@ -71,6 +72,7 @@ def search(
     - ignore_label: segmentation: the label that neither the loss nor the score counts.
     - objectives: for example `("accuracy", "params")`; empty: the quality of the task, params and latency.
     - limits: greatest allowed values, for example `{"params": 20000, "latency_ms": 0.5}`.
+    - min_quality: the front has no network of less quality; None: derived from the best network so far.
     - trials: number of candidates to train; None: 50, or without limit if `seconds` is given.
     - seconds: time limit of the search.
     - flat: end when one more trial is expected to add less than this share of the hypervolume.
@@ -106,6 +108,7 @@ def search(
             "ignore_label": ignore_label,
             "objectives": tuple(objectives),
             "limits": dict(limits or {}),
+            "min_quality": min_quality,
             "trials": trials,
             "seconds": seconds,
             "flat": flat,
@@ -180,15 +183,15 @@ class Found:
     @property
     def front(self) -> list[Trial]:
         """The Pareto front of the trials that were trained in full, best quality first."""
-        return pareto_front(self.trials, self.plan.parsed_objectives())
+        return pareto_front(self.trials, self.plan.criteria)
 
     def pick(self, choice: str | int = "best", where: str = "") -> Trial:
-        """Return one trial: "best", "knee", "smallest", or by its number.
+        """Return one trial by its number or a rule of `nas export --pick`, such as "smallest-within 1%".
 
         where: conditions on its values, for example "params < 50000 and accuracy >= 0.9". Raises InputError
         if there is no such trial.
         """
-        return pick_trial(self.trials, self.plan.parsed_objectives(), str(choice), where)
+        return pick_trial(self.trials, self.plan.criteria, str(choice), where)
 
     def weights(self, trial: Trial) -> list[np.ndarray]:
         """Return the weights of a trial in the order of Keras' `model.weights`; raises RecordError."""

@@ -28,11 +28,10 @@ FAST_WIDTH = 3
 
 @dataclass(frozen=True)
 class ForwardMode:
-    """Whether a network runs in training, with dropout and batch statistics, or at inference."""
+    """How a network runs: in training, at inference, or to compute the statistics of its batches."""
 
-    training: bool
-    frozen_norm: bool = False  # batch normalization uses its moving statistics in training too
-    noise: Any = None  # uint64 (2,): seed and step, from which dropout draws
+    batch_statistics: bool  # batch normalization uses those of the batch instead of its moving statistics
+    noise: Any = None  # uint64 (2,): seed and step, from which dropout draws; None: no dropout
 
 
 def forward(
@@ -51,7 +50,7 @@ def forward(
     for index, layer in enumerate(layers[1:], start=1):
         if index == last and layer.kind == "activation":
             return maps[layer.inputs[0]], statistics
-        if layer.kind == "batch_norm" and mode.training and not mode.frozen_norm:
+        if layer.kind == "batch_norm" and mode.batch_statistics:
             x, batch_statistics = _normalize_batch(layer, values, maps[layer.inputs[0]])
             statistics |= batch_statistics
         else:
@@ -111,7 +110,7 @@ def _apply_layer(
         case "flatten":
             return raw.Reshape(tensor=x, shape=[-1, *layer.shape])
         case "dropout":
-            return _dropout(x, layer.rate, index, mode.noise) if mode.training else x
+            return _dropout(x, layer.rate, index, mode.noise) if mode.noise is not None else x
         case "rescale":
             return raw.Mul(x=x, y=np.float32(1 / 255))
         case "add":

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to", "print_result"]
 
+SUGGESTED = "smallest-within 1%"
+"""The pick of the export that a search suggests at its end."""
+
+PICKS_HELP = "best, knee, smallest, fastest, 'smallest-within 1%' or 'fastest-within 1%'."
+
 NameArgument = Annotated[
     str | None, typer.Argument(help="A search.  [default: the latest]", show_default=False)
 ]
@@ -55,14 +60,14 @@ def front(
     from nas.trials import trial_rows
 
     found = find(name)
-    objectives = found.plan.parsed_objectives()
+    criteria = found.plan.criteria
     trials = list(found.trials) if every else found.front
     if json:
-        print_json(trial_rows(trials, objectives))
+        print_json(trial_rows(trials, criteria.objectives))
     else:
         _print_table(found.name, trials, found.plan, every)
     if html is not None:
-        figure = pareto_figure(found.trials, objectives, found.record.links(found.trials))
+        figure = pareto_figure(found.trials, criteria, found.record.links(found.trials))
         with output_file(html) as temporary:
             temporary.write_text(figure_html(figure), encoding="utf-8")
         errors.print(f"wrote {html}", markup=False)
@@ -72,7 +77,7 @@ def _print_table(name: str, trials: list[Trial], plan: Plan, every: bool) -> Non
     from nas.cli.terminal import label, number, output, table
 
     names = [objective.name for objective in plan.parsed_objectives()]
-    names += [extra for extra in ("params", "flops") if extra not in names]
+    names = list(dict.fromkeys([*names, *plan.limits, "params", "flops"]))
     columns = ["trial", *(label(name) for name in names), *(["state"] if every else []), "network"]
     rows = [
         [
@@ -123,7 +128,7 @@ def print_result(result: Result, json: bool) -> None:
     errors.print(f"The workers' time: {shares}.", soft_wrap=True)
     output.print()
     _print_table(name, list(result.front), result.plan, every=False)
-    output.print()
+    _print_picks(result)
     output.print(f"MLflow's data: {tracking_uri()}", markup=False)
     if notice:
         output.print(
@@ -132,10 +137,34 @@ def print_result(result: Result, json: bool) -> None:
     output.print("Next:")
     output.print("  nas ui")
     if result.front:
-        output.print(f"  nas export {name} --pick knee --out best")
+        output.print(f'  nas export {name} --pick "{SUGGESTED}" --out best', markup=False)
     trials = result.plan.max_trials
     more = f" --trials {2 * trials}" if trials and not status.interrupted else ""
     output.print(f"  nas search --resume {name}{more}")
+
+
+def _print_picks(result: Result) -> None:
+    """Print the networks that a user is likely to look for."""
+    from nas.cli.terminal import label, number, output, table
+    from nas.trials import pick_trial
+
+    if not result.front:
+        return
+    criteria = result.plan.criteria
+    quality = criteria.qualities[0].name
+    rules = {f"best {label(quality)}": "best", "smallest within 1 point of it": SUGGESTED}
+    if all("latency_ms" in trial.values for trial in result.front):
+        rules["fastest within 1 point of it"] = "fastest-within 1%"
+    rules["knee of the front"] = "knee"
+    names = list(dict.fromkeys([quality, "params", *(cost.name for cost in criteria.costs)]))
+    rows = []
+    for text, rule in rules.items():
+        trial = pick_trial(result.trials, criteria, rule)
+        values = (number(name, trial.values.get(name)) for name in names)
+        quoted = f'"{rule}"' if " " in rule else rule
+        rows.append([text, str(trial.number), *values, f"--pick {quoted}"])
+    output.print(table("", ["", "trial", *map(label, names), "export with"], rows))
+    output.print()
 
 
 def show(
@@ -185,7 +214,7 @@ def show(
 
 def export(
     name: NameArgument = None,
-    pick: Annotated[str, typer.Option(help="best, knee, smallest or a trial's number.")] = "best",
+    pick: Annotated[str, typer.Option(help="A trial's number or a rule: " + PICKS_HELP)] = "best",
     where: Annotated[str, typer.Option(help="Only trials that meet this, as in 'params < 50000'.")] = "",
     formats: Annotated[
         str,
@@ -207,7 +236,7 @@ def export(
 
     Examples:
 
-        nas export --pick knee --out best
+        nas export --pick "smallest-within 1%" --out best
 
         nas export photos --pick best --where "params < 50000" --format keras,python,litert
     """

@@ -96,6 +96,14 @@ def search(
     max_memory_kb: Annotated[
         float | None, panel_option(OBJECTIVES, "Greatest peak memory of activations in kB.")
     ] = None,
+    min_accuracy: Annotated[
+        float | None,
+        panel_option(
+            OBJECTIVES,
+            "Quality floor: the front has no network below it, as in 0.9.  [default: the quality whose error "
+            "is the geometric mean of the errors of guessing and of the best network]",
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         panel_option("Budget", "Number of candidates to train.  [default: 50, or no limit with --time]"),
@@ -195,6 +203,7 @@ def search(
                 "ignore_label": ignore_label,
                 "objectives": [word.strip() for word in objectives.split(",") if word.strip()],
                 "limits": {key: value for key, value in limits.items() if value is not None},
+                "min_quality": min_accuracy,
                 "epochs": epochs,
                 "reduction": reduction,
                 "min_epochs": min_epochs,
@@ -211,7 +220,7 @@ def search(
         )
         session = prepare_search(space, options, name, start_from or (), workers=processes, progress=report)
     report(session.introduction())
-    with SearchView(session.plan.parsed_objectives()) as view:
+    with SearchView(session.plan.criteria) as view:
         result = session.run(view)
     print_result(result, json)
 

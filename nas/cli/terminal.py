@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.searching import Status
-from nas.trials import Objective, Trial, pareto_front
+from nas.trials import Criteria, Objective, Trial, pareto_front
 
 __all__ = [
     "SearchView",
@@ -107,8 +107,8 @@ def delivery_notice(status: Status) -> str:
 class SearchView:
     """Displays a running search: live in a terminal, else one line per ended trial."""
 
-    def __init__(self, objectives: Sequence[Objective]) -> None:
-        self._objectives = objectives
+    def __init__(self, criteria: Criteria) -> None:
+        self._criteria, self._objectives = criteria, criteria.objectives
         self._shown: dict[int, int] = {}  # epochs at which each trial was last shown
         self._notice = ""  # about MLflow, as last shown
         self._live: Live | None = None
@@ -143,10 +143,11 @@ class SearchView:
         if trial.state == "failed":
             return f"trial {trial.number} failed: {trial.reason}"
         values = name_values(self._objectives, trial)
-        return f"trial {trial.number} {trial.state} at {trial.epochs} epochs: {values}"
+        state = "paused" if trial.state == "stopped" else trial.state
+        return f"trial {trial.number} {state} at {trial.epochs} epochs: {values}"
 
     def _screen(self, status: Status) -> RenderableType:
-        front = pareto_front(list(status.trials.values()), self._objectives)
+        front = pareto_front(list(status.trials.values()), self._criteria)
         notice = [Text(delivery_notice(status), style="yellow")] if status.record_problem else []
         return Group(
             self._bar(status),
@@ -187,7 +188,7 @@ class SearchView:
         parts = [f"{on_front} on the front"]
         for state, word in (
             ("complete", "trained in full"),
-            ("stopped", "stopped early"),
+            ("stopped", "paused"),
             ("failed", "failed"),
         ):
             if states[state]:
@@ -210,6 +211,5 @@ class SearchView:
     def _best(self, front: Sequence[Trial]) -> RenderableType:
         if not front:
             return Text("no trial is trained in full yet", style="dim")
-        quality = next(objective.name for objective in self._objectives if objective.trained)
-        best = max(front, key=lambda trial: trial.values[quality])
+        best = min(front, key=self._criteria.error)
         return Text(f"best so far: trial {best.number}, {name_values(self._objectives, best)}", style="bold")

@@ -6,6 +6,7 @@ over the boxes of a product over the objectives, with each factor in closed form
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 MIN_IMPROVEMENT = 0.003
-"""The smallest relative improvement of an error that counts; smaller ones can't be told from noise."""
+"""The smallest improvement of a level that counts; smaller ones can't be told from noise."""
 
 GOLDEN_RATIO = 0.6180339887
 """The fractional parts of its multiples are spread evenly for any count (a low-discrepancy sequence)."""
@@ -33,23 +34,24 @@ GOLDEN_RATIO = 0.6180339887
 
 @dataclass(frozen=True)
 class ErrorPosterior:
-    """The posterior of one trained quality of some candidates: log(error + shift) ~ N(mean, deviation)."""
+    """The posterior of one trained quality of some candidates: the level of its error ~ N(mean, deviation).
+
+    The level is that of `Criteria.level`, a logarithm.
+    """
 
     mean: Array  # (candidates,)
     deviation: Array  # (candidates,)
-    shift: float = 0.0
 
     def expected_improvement(self, levels: Array) -> Array:
-        """Return E[max(0, level - error)] for each candidate and level: (candidates, levels).
+        """Return E[max(0, level - candidate's level)] for each candidate and level: (candidates, levels).
 
-        levels: (levels,), or (candidates, levels). Exact for a log-normal error; 0 for a level of -inf.
+        levels: (levels,), or (candidates, levels); 0 for a level of -inf.
         """
         from scipy.special import ndtr
 
-        strike = np.maximum(np.atleast_2d(levels) + self.shift, 1e-12)
         mean, deviation = self.mean[:, None], np.maximum(self.deviation, 1e-9)[:, None]
-        d = (np.log(strike) - mean) / deviation
-        improvement: Array = strike * ndtr(d) - np.exp(mean + deviation**2 / 2) * ndtr(d - deviation)
+        z = np.maximum((np.atleast_2d(levels) - mean) / deviation, -40.0)
+        improvement: Array = deviation * (z * ndtr(z) + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))
         return np.maximum(improvement, 0.0)
 
 
@@ -64,6 +66,7 @@ class Boxes:
     low: Array  # (boxes, objectives - 1)
     high: Array  # (boxes, objectives - 1)
     volume: float  # the hypervolume that the points dominate
+    reference: Array  # (objectives,)
 
 
 def decompose(points: Array, reference: Array) -> Boxes:
@@ -98,7 +101,7 @@ def decompose(points: Array, reference: Array) -> Boxes:
         low, high = np.concatenate(lows), np.concatenate(highs)
     done.append((np.full(len(low), reference[0]), low, high))
     level, low, high = (np.concatenate(parts) for parts in zip(*done, strict=True))
-    return Boxes(level, low, high, volume)
+    return Boxes(level, low, high, volume, reference)
 
 
 def expected_hypervolume_improvement(
@@ -109,7 +112,7 @@ def expected_hypervolume_improvement(
     The first objectives are the trained ones, with one independent posterior each; the costs (candidates,
     costs) are known.
     """
-    levels, index = np.unique(boxes.level * (1.0 - MIN_IMPROVEMENT), return_inverse=True)
+    levels, index = np.unique(boxes.level - MIN_IMPROVEMENT, return_inverse=True)
     gain: Array = posteriors[0].expected_improvement(levels)[:, index]
     for axis, posterior in enumerate(posteriors[1:]):
         edges = np.concatenate([boxes.low[:, axis], boxes.high[:, axis]])
@@ -135,7 +138,7 @@ def expected_improvement_at_cost(
     """
     as_cheap = (front[None, :, 1:] <= costs[:, None, :]).all(axis=2)
     levels = np.where(as_cheap, front[None, :, 0], worst).min(axis=1, initial=worst)
-    return posterior.expected_improvement(levels[:, None] * (1.0 - MIN_IMPROVEMENT))[:, 0]
+    return posterior.expected_improvement(levels[:, None] - MIN_IMPROVEMENT)[:, 0]
 
 
 def stratified_improvement(
@@ -153,7 +156,7 @@ def stratified_improvement(
     center = low + turn * GOLDEN_RATIO % 1.0 * (high - low)
     size = max(16, len(costs) // 10)
     stratum = np.argsort(np.abs(costs[:, axis] - center), kind="stable")[:size]
-    chosen = ErrorPosterior(posterior.mean[stratum], posterior.deviation[stratum], posterior.shift)
+    chosen = ErrorPosterior(posterior.mean[stratum], posterior.deviation[stratum])
     gains = np.zeros(len(costs))
     gains[stratum] = expected_improvement_at_cost(front, worst, chosen, costs[stratum])
     return gains

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.engines._output_transform import ERROR_SHIFT, OutputTransform
+from nas.engines._output_transform import OutputTransform
 
 __all__ = ["ErrorModel", "squared_distances"]
 
@@ -72,14 +72,13 @@ class ErrorModel:
         self._hyperparameters = self._prior
         self._fitted_rows = 0
 
-    def fit(self, inputs: Array, errors: Array, lags: Array) -> None:
-        """Fit inputs (observations, columns), errors and lags (observations,).
+    def fit(self, inputs: Array, levels: Array, lags: Array) -> None:
+        """Fit inputs (observations, columns), levels of errors and lags (observations,).
 
         The hyperparameters are fitted again whenever the number of observations has grown by a tenth.
         """
-        log_errors = np.log(np.maximum(errors, 0.0) + ERROR_SHIFT)
-        self._transform = OutputTransform(log_errors)
-        targets = self._transform.transform(log_errors)
+        self._transform = OutputTransform(levels)
+        targets = self._transform.transform(levels)
         full = targets[lags == lags.min()]
         self._center = float(np.median(full))
         self._scale = float(max(np.std(full), 0.25 * np.std(targets), 1e-3))
@@ -252,7 +251,7 @@ class ErrorModel:
         self._weights = np.concatenate([self._weights, np.zeros(len(rows))])
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Return the posterior mean and standard deviation of log(error + ERROR_SHIFT): (rows,) each.
+        """Return the posterior mean and standard deviation of levels at rows: (rows,) each.
 
         They are those at full length, without observation noise.
         """

@@ -1,16 +1,13 @@
-"""A monotone transform of log-errors towards a normal distribution."""
+"""A monotone transform of levels of errors, which are logarithms, towards a normal distribution."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ERROR_SHIFT", "OutputTransform"]
+__all__ = ["OutputTransform"]
 
 Array = NDArray[np.float64]
-
-ERROR_SHIFT = 0.005
-"""Added to an error before its logarithm: below half a percent, differences are noise."""
 
 
 class OutputTransform:
@@ -31,6 +28,6 @@ class OutputTransform:
         return transformed
 
     def inverse(self, transformed: Array) -> Array:
-        """Return the log-errors of transformed values; the log-error is at most log(2)."""
+        """Return the log-errors of transformed values; a level is at most log(2)."""
         log_errors: Array = self._median - np.log(np.maximum(1.0 - transformed, np.exp(self._median) / 2.0))
         return log_errors

@@ -26,9 +26,8 @@ from nas.engines._feasibility import FeasibilityModel, at_chance_level
 from nas.engines._gain_calibration import GainCalibration
 from nas.engines._gaussian_process import ErrorModel
 from nas.engines._initial_design import cheapest_candidates, fastest_share, space_filling_candidate
-from nas.engines._output_transform import ERROR_SHIFT
 from nas.space import OpenValue, Setting, count_settings, iterate_settings, mutate, sample
-from nas.trials import Candidate, Limit, Objective, Trial
+from nas.trials import Candidate, Criteria, Limit, Trial
 
 __all__ = ["CheapAware"]
 
@@ -54,20 +53,20 @@ class CheapAware:
     def __init__(
         self,
         open_values: Sequence[OpenValue],
-        objectives: Sequence[Objective],
+        criteria: Criteria,
         describe: Callable[[Setting], Candidate],
         limits: Sequence[Limit] = (),
         seed: int = 0,
         seconds_left: Callable[[], float] | None = None,
     ) -> None:
-        """Set the space and the objectives.
+        """Set the space and the criteria.
 
         describe: returns the id, costs and features of a setting before training.
         seconds_left: returns the remaining seconds of a search that is limited by time, else None.
         """
         self._values = tuple(open_values)
-        self._trained = [objective for objective in objectives if objective.trained]
-        self._cheap = [objective for objective in objectives if not objective.trained]
+        self._criteria = criteria
+        self._trained, self._cheap = criteria.qualities, criteria.costs
         self._rng = np.random.default_rng(seed)
         self._pool = CandidatePool(self._values, self._cheap, limits, describe)
         self._excluded: set[str] = set()  # ids that were proposed or observed
@@ -100,8 +99,7 @@ class CheapAware:
         self._is_fitted = False
         has_quality = all(objective.name in trial.values for objective in self._trained)
         if trial.state in ("complete", "stopped") and has_quality:
-            values = [(objective.maximize, trial.values[objective.name]) for objective in self._trained]
-            errors = [1.0 - value if maximize else value for maximize, value in values]
+            errors = [objective.error(trial.values[objective.name]) for objective in self._trained]
             self._observed[entry.id] = entry
             self._errors.setdefault(entry.id, {})[max(1, trial.epochs)] = errors
             self._failed.pop(entry.id, None)
@@ -185,7 +183,7 @@ class CheapAware:
         if not entries:
             return None
         inputs = self._pool.inputs(entries)
-        posteriors = [ErrorPosterior(*model.predict(inputs), ERROR_SHIFT) for model in self._models]
+        posteriors = [ErrorPosterior(*model.predict(inputs)) for model in self._models]
         costs = np.stack([entry.costs for entry in entries])
         feasible = self._feasible(inputs)
         boxes = self._decompose(front, costs)
@@ -202,7 +200,7 @@ class CheapAware:
         turn, rest = divmod(len(tried), STRATIFIED_EVERY)
         if self._cheap and not rest:
             points = np.column_stack([front[:, 0], front[:, len(self._trained) :]])
-            worst = (1.0 + REFERENCE_MARGIN) * float(front[:, 0].max())
+            worst = boxes.reference[0]
             stratified = stratified_improvement(points, worst, posteriors[0], costs, turn)
             stratified = np.where(feasible, stratified, 0.0) * weights
             chosen = int(np.argmax(stratified)) if stratified.any() else chosen
@@ -254,7 +252,7 @@ class CheapAware:
             self._models = [ErrorModel(pool.groups, pool.covariate_groups, pool.drawn) for _ in self._trained]
         lag = np.array(lags) - min(lags)
         for model, column in zip(self._models, np.array(errors).T, strict=True):
-            model.fit(inputs[rows], column, lag)
+            model.fit(inputs[rows], self._criteria.level(column), lag)
         self._fit_feasibility()
         self._imputed.clear()
         self._is_fitted = True
@@ -281,7 +279,7 @@ class CheapAware:
             posteriors = None
             if name in self._observed and name not in self._chance_level:
                 row = self._pool.inputs([self._observed[name]])
-                posteriors = [ErrorPosterior(*model.predict(row), ERROR_SHIFT) for model in self._models]
+                posteriors = [ErrorPosterior(*model.predict(row)) for model in self._models]
             self._calibration.observe(name, posteriors)
 
     def _impute_running(self) -> None:
@@ -310,20 +308,26 @@ class CheapAware:
         return [observed[index] for index in sorted({*order[:near].tolist(), *order[others].tolist()})]
 
     def _points(self, entries: Sequence[PoolEntry]) -> Array:
-        """Return the posterior mean errors and the costs: (entries, objectives), all minimized."""
+        """Return the posterior mean levels and the costs: (entries, objectives), all minimized."""
         inputs = self._pool.inputs(entries)
-        errors = np.column_stack([np.exp(model.predict(inputs)[0]) - ERROR_SHIFT for model in self._models])
+        levels = np.column_stack([model.predict(inputs)[0] for model in self._models])
         for row, entry in enumerate(entries):
             if entry.id in self._chance_level:
-                errors[row] = self._latest_errors(entry)
-        return np.column_stack([errors, np.stack([entry.costs for entry in entries])])
+                levels[row] = self._criteria.level(np.array(self._latest_errors(entry)))
+        return np.column_stack([levels, np.stack([entry.costs for entry in entries])])
 
     def _decompose(self, front: Array, costs: Array) -> Boxes:
-        """Return the non-dominated space up to a reference point beyond the front and all costs."""
+        """Return the non-dominated space up to a reference point.
+
+        It is at the quality floor, or beyond the front where there is none, and beyond all costs.
+        """
         best, worst = front.min(axis=0), front.max(axis=0)
         qualities = len(self._trained)
         worst[qualities:] = np.maximum(worst[qualities:], costs.max(axis=0))
-        return decompose(front, worst + REFERENCE_MARGIN * np.maximum(worst - best, 1e-3))
+        reference = worst + REFERENCE_MARGIN * np.maximum(worst - best, 1e-3)
+        least = float(np.exp(best[0]) - self._criteria.resolution)
+        reference[0] = min(reference[0], float(self._criteria.level(self._criteria.floor(least))))
+        return decompose(front, reference)
 
 
 def _non_dominated(points: Array) -> list[int]:

@@ -10,7 +10,7 @@ from nas.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from nas.space import OpenValue, Setting
-    from nas.trials import Candidate, Limit, Objective
+    from nas.trials import Candidate, Criteria, Limit
 
 __all__ = ["create_engine"]
 
@@ -18,7 +18,7 @@ __all__ = ["create_engine"]
 def create_engine(
     name: str,
     open_values: Sequence[OpenValue],
-    objectives: Sequence[Objective],
+    criteria: Criteria,
     limits: Sequence[Limit],
     describe: Callable[[Setting], Candidate],
     *,
@@ -38,13 +38,13 @@ def create_engine(
     if name == "optuna":
         from nas.engines.optuna_engine import OptunaEngine
 
-        return OptunaEngine(open_values, objectives, limits, sampler or ENGINES[name][0], seed)
+        return OptunaEngine(open_values, criteria.objectives, limits, sampler or ENGINES[name][0], seed)
     if name == "keras-tuner":
         from nas.engines.keras_tuner_engine import KerasTunerEngine
 
-        return KerasTunerEngine(open_values, objectives, limits, sampler or ENGINES[name][0], seed)
+        return KerasTunerEngine(open_values, criteria.objectives, limits, sampler or ENGINES[name][0], seed)
     if sampler:
         raise InputError(f"engine {name} has no samplers, got '{sampler}'; leave the sampler out")
     from nas.engines.cheap_aware import CheapAware
 
-    return CheapAware(open_values, objectives, describe, limits, seed, seconds_left)
+    return CheapAware(open_values, criteria, describe, limits, seed, seconds_left)

@@ -3,5 +3,15 @@
 from nas.evaluation.checkpoint import State, load_weights, read_state, write_state
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.job import Evaluation, Job
+from nas.evaluation.metrics import constant_answer
 
-__all__ = ["Evaluation", "Evaluator", "Job", "State", "load_weights", "read_state", "write_state"]
+__all__ = [
+    "Evaluation",
+    "Evaluator",
+    "Job",
+    "State",
+    "constant_answer",
+    "load_weights",
+    "read_state",
+    "write_state",
+]

@@ -28,6 +28,9 @@ from nas.tensorflow_imports import import_tensorflow
 __all__ = ["Evaluator"]
 
 CHECKPOINT = "checkpoint.npz"
+STATISTICS_EXAMPLES = 256
+"""Training examples from which the statistics of batch normalization are computed."""
+
 CACHE_BYTES = 256 * 2**20
 """Default memory for cached trainers."""
 
@@ -51,12 +54,13 @@ class Evaluator:
         self._open_dataset = lru_cache(maxsize=2)(_open_dataset)
 
     def evaluate(self, job: Job) -> Evaluation:
-        """Train a design up to a number of epochs and validate it after each.
+        """Train a design up to a number of epochs and validate it.
 
-        Equal jobs have equal results, and a job that resumes a checkpoint has the result of an uninterrupted
-        one. Raises EvaluationError if the loss is not finite or the checkpoint is of another network,
-        SpaceError for a network that cannot be trained on the data, RunError if the data set cannot be
-        opened.
+        Before the validation the statistics of batch normalization are computed from training examples,
+        without dropout and augmentation; the checkpoint contains them. Equal jobs have equal results, and a
+        job that resumes a checkpoint has the result of an uninterrupted one. Raises EvaluationError if the
+        loss is not finite or the checkpoint is of another network, SpaceError for a network that cannot be
+        trained on the data, RunError if the data set cannot be opened.
         """
         record = job.dataset / RECORD_FILE
         dataset = self._open_dataset(job.dataset, record.stat().st_mtime_ns if record.is_file() else 0)
@@ -69,7 +73,10 @@ class Evaluator:
         for epoch in range(state.epochs + 1, job.epochs + 1):
             started = time.perf_counter()
             row = {"epoch": float(epoch), **_train_epoch(trainer, job, dataset.train, epoch, clock)}
-            row |= _prefix("val_", _validate(trainer, dataset.validation, clock))
+            if epoch == job.epochs:
+                with clock.measure("statistics"):
+                    trainer.recompute_statistics(_statistics_examples(dataset.train, job.seed))
+                row |= _prefix("val_", _validate(trainer, dataset.validation, clock))
             curve.append({**row, "seconds": time.perf_counter() - started})
         last = curve[-1] if curve else _prefix("val_", _validate(trainer, dataset.validation, clock))
         values = {name: last[f"val_{name}"] for name in ("accuracy", "mean_iou") if f"val_{name}" in last}
@@ -137,7 +144,7 @@ class _Clock:
     """Measures the seconds of each phase; the first call of a TensorFlow function includes its tracing."""
 
     def __init__(self) -> None:
-        self.seconds = dict.fromkeys(("build", "trace", "train", "validate", "save"), 0.0)
+        self.seconds = dict.fromkeys(("build", "trace", "train", "statistics", "validate", "save"), 0.0)
 
     @contextmanager
     def measure(self, phase: str) -> Iterator[None]:
@@ -185,6 +192,13 @@ def _train_epoch(trainer: Trainer, job: Job, split: Split, epoch: int, clock: _C
             durations.append(time.perf_counter() - started)
     clock.add_batches("train", durations, traced)
     return mean_metrics(sums)
+
+
+def _statistics_examples(split: Split, seed: int) -> np.ndarray:
+    """Return the training examples from which the statistics of batch normalization are computed."""
+    rng = np.random.default_rng([seed, 0])
+    chosen: np.ndarray = split.x[np.sort(rng.permutation(len(split))[:STATISTICS_EXAMPLES])]
+    return chosen
 
 
 def _learning_rate(training: Training, progress: float) -> float:

@@ -32,7 +32,8 @@ class Evaluation:
 
     values: Mapping[str, float]  # after the last epoch: accuracy or mean_iou (validation), loss, val_loss
     epochs: int  # trained in total
-    curve: tuple[Mapping[str, float], ...]  # of the new epochs: epoch, loss, accuracy, val_loss, ..., seconds
-    seconds: Mapping[str, float]  # by phase: build, trace (of TensorFlow functions), train, validate, save
+    curve: tuple[Mapping[str, float], ...]  # of the new epochs: epoch, loss, accuracy, seconds; of the last
+    # also val_loss, val_accuracy, ...
+    seconds: Mapping[str, float]  # by phase: build, trace, train, statistics, validate, save
     checkpoint: Path
     memory_mb: float  # of the process afterwards

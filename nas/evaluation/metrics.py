@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["mean_iou", "mean_metrics"]
+__all__ = ["constant_answer", "mean_iou", "mean_metrics"]
 
 
 def mean_metrics(sums: np.ndarray) -> dict[str, float]:
@@ -22,3 +22,13 @@ def mean_iou(confusion: np.ndarray) -> float:
     unions = confusion.sum(axis=0) + confusion.sum(axis=1) - intersections
     present = unions > 0
     return float(np.mean(intersections[present] / unions[present])) if present.any() else 0.0
+
+
+def constant_answer(counts: np.ndarray) -> dict[str, float]:
+    """Return the qualities of answering with the most frequent class always.
+
+    `counts`: (classes,), the number of examples, or of pixels, of each class.
+    """
+    confusion = np.zeros((len(counts), len(counts)), np.int64)
+    confusion[:, int(np.argmax(counts))] = counts
+    return {"accuracy": float(counts.max() / max(1, counts.sum())), "mean_iou": mean_iou(confusion)}

@@ -2,18 +2,19 @@
 
 They compute the same as `model.fit` of the Keras model; a test compares the loss curves. They are faster
 because they use raw operations instead of Keras' layers, keep all trained weights in one variable that one
-fused optimizer operation updates, and normalize a batch in one operation.
+fused optimizer operation updates, and normalize a batch in one operation. They keep no moving statistics of
+batch normalization: these are computed from training examples before a validation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, assert_never
 
 import numpy as np
 
-from nas.architecture import NORM_MOMENTUM, Design, Layer, Training
+from nas.architecture import Design, Layer, Training
 from nas.backends import ForwardMode, WeightSpec, forward, initial_weights, weight_specs
 from nas.errors import EvaluationError
 from nas.evaluation.augmentation import apply_transforms
@@ -181,6 +182,36 @@ class Trainer:
         sums, confusion = self._test(x, y)
         return sums.numpy(), confusion.numpy()
 
+    def recompute_statistics(self, x: np.ndarray) -> None:
+        """Set the moving statistics to those of examples (n, ...), as in the data set, with these weights.
+
+        Moving averages lag behind the weights, so that they misjudge a network that was trained for a few
+        hundred steps. The statistics are averaged over batches: the mean of means, and the mean of variances
+        plus the variance of means (Wu and Johnson, arXiv:2105.07576, section 3). Frozen ones stay.
+        """
+        if self.frozen_norm or not self._fixed.sizes:
+            return
+        tf = import_tensorflow()
+        size = max(self.training.batch_size, self.validation_batch)
+        values = {
+            **self._trained.split(self._trained.variable.read_value()),
+            **self._fixed.split(self._fixed.variable.read_value()),
+        }
+        batches = [x[start : start + size] for start in range(0, len(x), size)]
+        mode = ForwardMode(batch_statistics=True)
+        found = [forward(self.layers, values, tf.cast(batch, tf.float32), mode)[1] for batch in batches]
+        shares = np.array([len(batch) for batch in batches]) / len(x)
+        means, parts = np.empty(0), []
+        for spec in self._fixed.specs:
+            rows = np.array([statistics[spec.name][0].numpy() for statistics in found], np.float64)
+            if pixels := found[0][spec.name][1]:  # an unbiased variance, after its mean
+                counts = pixels * np.array([len(batch) for batch in batches])
+                rows = rows * (1.0 - 1.0 / counts)[:, None] + (means - shares @ means) ** 2
+            else:
+                means = rows
+            parts.append(shares @ rows)
+        self._fixed.variable.assign(np.concatenate(parts).astype(np.float32))
+
     def _train_step(self, x: Any, y: Any, numbers: Any, noise: Any, transforms: Any = None) -> Any:
         tf = import_tensorflow()
         raw = tf.raw_ops
@@ -188,18 +219,14 @@ class Trainer:
         if transforms is not None:
             x = apply_transforms(x, transforms)
         flat = self._trained.variable.read_value()
-        fixed = self._fixed.variable.read_value()
-        values = {**self._trained.split(flat), **self._fixed.split(fixed)}
-        mode = ForwardMode(True, self.frozen_norm, noise)
-        logits, statistics = forward(self.layers, values, x, mode)
+        values = {**self._trained.split(flat), **self._fixed.split(self._fixed.variable.read_value())}
+        logits, _ = forward(self.layers, values, x, ForwardMode(not self.frozen_norm, noise))
         losses, correct, counted = self._losses(logits, y)
         total = raw.Sum(input=losses, axis=[0])
         answers = raw.Sum(input=counted, axis=[0])
         loss = raw.DivNoNan(x=total, y=answers)
         gradient = tf.gradients(loss, flat)[0]
         self._update(gradient, numbers)
-        if statistics:
-            self._update_statistics(fixed, statistics, x)
         return raw.Pack(values=[total, raw.Sum(input=correct, axis=[0]), answers])
 
     def _test_step(self, x: Any, y: Any) -> tuple[Any, Any]:
@@ -273,17 +300,3 @@ class Trainer:
                 )  # fmt: skip
             case _:
                 assert_never(optimizer)
-
-    def _update_statistics(self, fixed: Any, statistics: Mapping[str, tuple[Any, int]], x: Any) -> None:
-        """Update the moving statistics; the variance of the batch is unbiased, but biased in Keras."""
-        tf = import_tensorflow()
-        batch_size = tf.raw_ops.Cast(x=tf.shape(x)[0], DstT=tf.float32)
-        values = tf.concat([statistics[spec.name][0] for spec in self._fixed.specs], 0)
-        pixels = [statistics[spec.name][1] for spec in self._fixed.specs]
-        shares = [
-            np.full(size, 1 / count if count else 0.0, np.float32)
-            for count, size in zip(pixels, self._fixed.sizes, strict=True)
-        ]
-        values = values * (1.0 - np.concatenate(shares) / batch_size)
-        moving = fixed * np.float32(NORM_MOMENTUM) + values * np.float32(1 - NORM_MOMENTUM)
-        self._fixed.variable.assign(moving)

@@ -6,9 +6,10 @@ import html
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nas.trials import Objective, Trial, pareto_front
+from nas.trials import Criteria, Objective, Trial, pareto_front
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -34,41 +35,48 @@ MAX_HOVERED_SETTINGS = 10
 
 def pareto_figure(
     trials: Sequence[Trial],
-    objectives: Sequence[Objective],
+    criteria: Criteria,
     links: Mapping[int, str] | None = None,
     title: str = "Pareto front",
 ) -> Figure:
     """Draw every trial with a quality, the front joined by a line, a third objective as colour.
 
-    Costs are on log axes. links: address of the MLflow run by trial number. The custom data of a point are
-    the trial's number, its MLflow run id and this address; `figure_html` makes a click open it.
+    Costs are on log axes, and so is the error, downwards: 90, 99 and 99.9 % are evenly spaced. An error is
+    drawn as at least one validation example. links: address of the MLflow run by trial number. The custom
+    data of a point are the trial's number, its MLflow run id and this address; `figure_html` makes a click
+    open it.
     """
     import plotly.graph_objects as go
 
-    vertical = next((objective for objective in objectives if objective.maximize), objectives[0])
-    others = [objective for objective in objectives if objective is not vertical]
+    vertical = criteria.qualities[0]
+    others = [objective for objective in criteria.objectives if objective is not vertical]
     horizontal = others[0] if others else None
     colour = others[1] if len(others) > 1 else None
-    best = pareto_front(trials, objectives)
+    best = pareto_front(trials, criteria)
     on_front = {trial.number for trial in best}
+    useful = {trial.number for trial in criteria.useful(trials)}
     shown = [trial for trial in trials if _is_drawn(trial, vertical, horizontal)]
+    complete = [trial for trial in shown if trial.state == "complete" and trial.number not in on_front]
     groups = {
         "stopped early": [trial for trial in shown if trial.state != "complete"],
-        "complete": [trial for trial in shown if trial.state == "complete" and trial.number not in on_front],
+        "below the quality floor": [trial for trial in complete if trial.number not in useful],
+        "complete": [trial for trial in complete if trial.number in useful],
         "front": [trial for trial in best if _is_drawn(trial, vertical, horizontal)],
     }
     figure = go.Figure()
     staircase = sorted(
-        pareto_front(groups["front"], [vertical, *others[:1]]), key=lambda t: _horizontal_value(t, horizontal)
+        pareto_front(groups["front"], replace(criteria, objectives=(vertical, *others[:1]))),
+        key=lambda trial: _horizontal_value(trial, horizontal),
     )
     figure.add_scatter(
         x=[_horizontal_value(trial, horizontal) for trial in staircase],
-        y=[trial.values[vertical.name] for trial in staircase],
+        y=[_vertical_value(trial, criteria) for trial in staircase],
         mode="lines", line={"shape": "hv", "color": FRONT, "width": 1.5},
         opacity=0.6 if colour else 1.0, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     styles = {
         "stopped early": (7, PALE, "x-thin"),
+        "below the quality floor": (7, PALE, "circle"),
         "complete": (8, DONE, "circle"),
         "front": (12, FRONT, "circle"),
     }
@@ -84,17 +92,17 @@ def pareto_figure(
             marker["opacity"] = 0.55
         if name == "front":
             marker["line"] = {"width": 2 if colour else 1, "color": INK if colour else "white"}
-        if colour and coloured and name != "stopped early":
+        if colour and coloured and name in ("complete", "front"):
             marker.update(_cost_colours(group, colour, coloured, bar=name == "front"), opacity=1.0)
         figure.add_scatter(
             x=[_horizontal_value(trial, horizontal) for trial in group],
-            y=[trial.values[vertical.name] for trial in group],
+            y=[_vertical_value(trial, criteria) for trial in group],
             customdata=[[t.number, t.run_id, (links or {}).get(t.number, "")] for t in group],
             mode="markers", marker=marker, name=f"{name} ({len(group)})",
             text=[_hover(trial) for trial in group], hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(**_axis(horizontal, trials))
-    figure.update_yaxes(title=TITLES.get(vertical.name, vertical.name), tickformat=".3~f")
+    figure.update_yaxes(**_quality_axis(shown, criteria))
     return _with_layout(figure, title, _state_counts(trials))
 
 
@@ -158,6 +166,25 @@ def _is_drawn(trial: Trial, vertical: Objective, horizontal: Objective | None) -
 
 def _horizontal_value(trial: Trial, horizontal: Objective | None) -> float:
     return float(trial.number if horizontal is None else trial.values.get(horizontal.name, math.nan))
+
+
+def _vertical_value(trial: Trial, criteria: Criteria) -> float:
+    """Return the error of a trial, at least that of one validation example."""
+    return max(criteria.error(trial), 1.0 / (criteria.examples + 1))
+
+
+def _quality_axis(trials: Sequence[Trial], criteria: Criteria) -> dict[str, Any]:
+    """Return a reversed log axis of the error whose ticks show the quality."""
+    quality = criteria.qualities[0]
+    title = TITLES.get(quality.name, quality.name)
+    axis: dict[str, Any] = {"title": title, "type": "log", "autorange": "reversed"}
+    if quality.maximize:
+        errors = [_vertical_value(trial, criteria) for trial in trials] or [1.0]
+        low, high = min(errors) / 2, max(errors) * 2
+        ticks = [step * 10.0**power for power in range(-6, 1) for step in (1, 2, 5)]
+        shown = [tick for tick in ticks if low <= tick <= min(high, 1.0)]
+        axis |= {"tickvals": shown, "ticktext": [f"{100 * (1 - tick):.6g} %" for tick in shown]}
+    return axis
 
 
 def _cost_colours(

@@ -23,15 +23,15 @@ def final_files(
     These are the front as figure and as table, the hypervolume over trials, and for segmentation the
     predictions of the best network.
     """
-    objectives = plan.parsed_objectives()
-    curve = hypervolume_curve(trials, objectives, plan.bounds)
+    criteria = plan.criteria
+    curve = hypervolume_curve(trials, criteria)
     files = {
-        "front.html": figure_html(pareto_figure(trials, objectives, record.links(trials))),
-        "front.csv": front_csv(trials, objectives),
+        "front.html": figure_html(pareto_figure(trials, criteria, record.links(trials))),
+        "front.csv": front_csv(trials, criteria),
         "hypervolume.html": figure_html(hypervolume_figure(curve)),
     }
-    if plan.task == "segmentation" and pareto_front(trials, objectives):
-        best = pick_trial(trials, objectives, "best")
+    if plan.task == "segmentation" and pareto_front(trials, criteria):
+        best = pick_trial(trials, criteria, "best")
         model = build_compiled_model(best.design.architecture, best.training)
         load_weights(model, record.file(best))
         title = f"Trial {best.number}: validation images, masks, predictions"

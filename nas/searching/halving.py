@@ -1,10 +1,11 @@
 """Which trials are trained further: asynchronous successive halving with several objectives.
 
 Successive halving (ASHA, arXiv:1810.05934) promotes the best of the trials that were trained equally long.
-With several objectives, "best" is defined as follows. A trial is compared with trials of similar cost, so
-that a small network is not stopped by a large one's accuracy. A trial that another one dominates at equal
-epochs, with a difference beyond noise, is not promoted, so that tiny networks are not promoted only because
-they are tiny. A front member is promoted at once if that takes no longer than to begin a new trial, or if it
+With several objectives, "best" is defined as follows. A trial below the quality floor at equal epochs is not
+promoted, however small it is. A trial is compared with trials of similar cost, so that a small network is not
+stopped by a large one's accuracy. A trial that another one dominates at equal epochs, with a difference
+beyond noise, is not promoted, so that small networks are not promoted only because they are small. A front
+member is promoted at once if that takes no longer than to begin a new trial, or if it
 is already better than all trials of at most its cost that were trained further: a front with few members is
 filled first. When no new candidates will come, the front of each rung is promoted until its members are
 trained to the full length.
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from nas.trials import Objective, Trial, non_dominated
+from nas.trials import Criteria, Trial, non_dominated
 
 __all__ = ["Halving", "rungs"]
 
@@ -45,12 +46,9 @@ class Halving:
     The numbers by which trials are compared are cached from call to call.
     """
 
-    def __init__(
-        self, rungs: tuple[int, ...], reduction: int, objectives: tuple[Objective, ...], examples: int = 1000
-    ) -> None:
-        """Set the rungs in epochs. `examples`: validation examples behind a quality; they set its noise."""
-        self.rungs, self.reduction = rungs, reduction
-        self.objectives, self.examples = objectives, examples
+    def __init__(self, rungs: tuple[int, ...], reduction: int, criteria: Criteria) -> None:
+        """Set the rungs in epochs."""
+        self.rungs, self.reduction, self.criteria = rungs, reduction, criteria
         self._rows = _RowCache(self._row)
 
     def next_rung(self, epochs: int) -> int:
@@ -80,28 +78,32 @@ class Halving:
         """Return the numbers by which a trial is compared.
 
         They are its number, its epochs, seconds per epoch, seconds of the first rung with building and
-        tracing, the quality at each rung but the last (nan: not reached), the latest quality, the logarithms
-        of the costs.
+        tracing, the error at each rung but the last (nan: not reached), the latest error, the logarithms of
+        the costs. An error is the mean over the qualities.
         """
         curve = {epoch.get("epoch"): epoch for epoch in trial.curve}
-        names = [objective.name for objective in self.objectives if objective.trained]
+        qualities, costs = self.criteria.qualities, self.criteria.costs
         epoch_seconds = trial.seconds_per_epoch
         row = [float(trial.number), float(trial.epochs), epoch_seconds]
         row.append(trial.seconds_once + epoch_seconds * self.rungs[0])
         for rung in self.rungs[:-1]:
             epoch = curve.get(rung) if trial.state in ("stopped", "complete") else None
-            row.append(float(np.mean([epoch[f"val_{name}"] for name in names])) if epoch else np.nan)
-        row.append(float(np.mean([trial.values.get(name, np.nan) for name in names])))
-        costs = [objective.name for objective in self.objectives if not objective.trained]
-        return row + [float(np.log(max(trial.values.get(name, 1.0), 1e-12))) for name in costs]
+            errors = [q.error(epoch[f"val_{q.name}"]) for q in qualities] if epoch else [np.nan]
+            row.append(float(np.mean(errors)))
+        row.append(float(np.mean([q.error(trial.values.get(q.name, np.nan)) for q in qualities])))
+        return row + [float(np.log(max(trial.values.get(cost.name, 1.0), 1e-12))) for cost in costs]
 
     def _at_rung(self, index: int, table: np.ndarray, went_on: np.ndarray, last: bool) -> np.ndarray:
         """Return the rows of the trials to promote from a rung. `went_on`: rows that were trained further."""
-        reached = np.flatnonzero(~np.isnan(table[:, 4 + index]))
+        latest = table[:, 3 + len(self.rungs) :]  # the latest error, the costs
+        errors = table[:, 4 + index]
+        if np.isnan(errors).all():
+            return np.empty(0, dtype=int)
+        floor = self.criteria.floor_at(float(np.nanmin(errors)), float(np.nanmin(latest[:, 0])))
+        reached = np.flatnonzero(errors <= floor)
         if went_on[reached].all():
             return np.empty(0, dtype=int)
-        latest = table[:, 3 + len(self.rungs) :]  # the latest quality, the costs
-        at_rung = np.column_stack([table[:, 4 + index], latest[:, 1:]])[reached]
+        at_rung = np.column_stack([errors, latest[:, 1:]])[reached]
         on_front = _on_front(at_rung)
         front: np.ndarray = reached[on_front & ~went_on[reached]]
         if last:
@@ -112,10 +114,10 @@ class Halving:
         further = latest[went_on & ~np.isnan(latest[:, 0])]
         is_ahead = ~self._dominated(latest[front], further[_on_front(further)], -NOISE)
         at_once = front[is_quick | is_ahead]
-        qualities, costs = at_rung[:, 0], at_rung[:, 1:]
+        costs = at_rung[:, 1:]
         best = np.concatenate(
             [
-                stratum[np.argsort(-qualities[stratum], kind="stable")][: len(stratum) // self.reduction]
+                stratum[np.argsort(at_rung[stratum, 0], kind="stable")][: len(stratum) // self.reduction]
                 for stratum in self._strata(costs)
             ]
         )
@@ -135,18 +137,19 @@ class Halving:
     def _dominated(self, rows: np.ndarray, front: np.ndarray, margin: float) -> np.ndarray:
         """Return for each row whether a front member of at most its costs is better by more than a margin.
 
-        rows, front: (n, 1 + costs), quality and costs; margin: in standard errors of a quality.
+        rows, front: (n, 1 + costs), error and costs; margin: in standard errors of an error.
         """
-        share = np.clip(rows[:, 0], 0.02, 0.98)
-        level = rows[:, 0] + margin * np.sqrt(share * (1 - share) / self.examples)
+        resolution = self.criteria.resolution
+        share = np.clip(rows[:, 0], resolution, 1.0 - resolution)
+        bound = rows[:, 0] - margin * np.sqrt(share * (1 - share) / self.criteria.examples)
         costs_no_more = (front[None, :, 1:] <= rows[:, None, 1:]).all(axis=2)
-        dominated: np.ndarray = (costs_no_more & (front[None, :, 0] > level[:, None])).any(axis=1)
+        dominated: np.ndarray = (costs_no_more & (front[None, :, 0] < bound[:, None])).any(axis=1)
         return dominated
 
 
 def _on_front(rows: np.ndarray) -> np.ndarray:
-    """Return which rows (n, 1 + costs), quality and costs, are not dominated."""
-    return non_dominated(rows * np.array([-1.0] + [1.0] * (rows.shape[1] - 1)))
+    """Return which rows (n, 1 + costs), error and costs, are not dominated."""
+    return non_dominated(rows)
 
 
 class _RowCache:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field
@@ -12,7 +13,7 @@ from nas.backends import Precision
 from nas.data import DataOptions
 from nas.engines import ENGINES
 from nas.errors import InputError, nearest
-from nas.trials import Limit, Objective, parse_objectives
+from nas.trials import Criteria, Limit, Objective, parse_objectives
 
 __all__ = ["Plan", "SearchOptions"]
 
@@ -39,6 +40,9 @@ class SearchOptions(Part):
     """Names of the objectives; empty: the quality of the task, params and latency."""
     limits: dict[str, float] = Field(default_factory=dict)
     """Greatest allowed values by name, for example `{params: 20000, latency_ms: 0.5}`."""
+    min_quality: float | None = None
+    """Quality floor: a network whose first quality is less is not on the front. `null`: the quality whose
+    error is the geometric mean of the errors of guessing and of the best network so far."""
     engine: Literal["cheap-aware", "optuna", "keras-tuner"] = "cheap-aware"
     """The engine that proposes settings."""
     sampler: str = ""
@@ -79,6 +83,11 @@ class SearchOptions(Part):
         for name, maximum in options.limits.items():
             if not maximum > 0:
                 raise InputError(f"a limit must be over 0, got {maximum:g} for {name}; omit it for no limit")
+        if options.min_quality is not None and not 0 < options.min_quality < 1:
+            raise InputError(
+                f"--min-accuracy must be a share between 0 and 1, got {options.min_quality:g}; "
+                "use for example 0.9, or omit it"
+            )
         samplers = ENGINES[options.engine]
         if options.sampler and options.sampler not in samplers:
             fix = nearest(options.sampler, samplers) if samplers else "omit --sampler"
@@ -126,6 +135,16 @@ class Plan(SearchOptions):
     """Fingerprint of the data."""
     bounds: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Least and greatest value of each cost in the space: the scale of the hypervolume."""
+    examples: Positive = 800
+    """Number of validation examples, which limits the errors that can be told apart."""
+    guess: float | None = None
+    """Error of the best constant answer on the validation split, by the first quality."""
+
+    @property
+    def criteria(self) -> Criteria:
+        """The criteria by which trials are compared."""
+        objectives, bounds = self.parsed_objectives(), MappingProxyType(self.bounds)
+        return Criteria(objectives, self.examples, self.guess, self.min_quality, bounds)
 
     @property
     def task(self) -> str:

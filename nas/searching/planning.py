@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from nas.architecture import Design
 from nas.data import Dataset
 from nas.device import FileCostMeter, LatencyOptions
 from nas.errors import InputError, SpaceError
+from nas.evaluation import constant_answer
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
 from nas.space import SearchSpace, Setting, find_extreme, find_network_file
@@ -102,6 +105,14 @@ def starting_settings(space: SearchSpace, names: Sequence[str]) -> list[Setting]
     return settings
 
 
+def guessing_error(objectives: Sequence[Objective], dataset: Dataset) -> float:
+    """Return the error of the best constant answer on the validation split, by the first quality."""
+    labels = np.asarray(dataset.validation.y).ravel()
+    counts = np.bincount(labels[labels != dataset.ignore_label], minlength=len(dataset.classes))
+    quality = next(objective for objective in objectives if objective.trained)
+    return quality.error(constant_answer(counts)[quality.name])
+
+
 def create_plan(
     options: SearchOptions,
     screen: Screen,
@@ -118,5 +129,7 @@ def create_plan(
             "device": device,
             "fingerprint": dataset.fingerprint,
             "bounds": cost_bounds(screen, options.parsed_objectives()),
+            "examples": len(dataset.validation),
+            "guess": guessing_error(options.parsed_objectives(), dataset),
         }
     )

@@ -27,7 +27,7 @@ class RecordWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="record")
         self._writes: deque[Future[None]] = deque()
         self._trials = {trial.number: trial for trial in trials if trial.state != "over_limit"}
-        self._front = pareto_front(list(self._trials.values()), plan.parsed_objectives())
+        self._front = pareto_front(list(self._trials.values()), plan.criteria)
 
     def trial(self, trial: Trial, files: Mapping[str, Path]) -> None:
         """Write the latest state of a trial, later."""
@@ -44,9 +44,9 @@ class RecordWriter:
     def _write(self, trial: Trial, files: Mapping[str, Path]) -> None:
         self._trials[trial.number] = self._record.log(trial, files)
         if trial.state == "complete":
-            objectives = self._plan.parsed_objectives()
-            self._front = pareto_front([*self._front, self._trials[trial.number]], objectives)
-            volume = hypervolume_curve(self._front, objectives, self._plan.bounds)[-1]
+            criteria = self._plan.criteria
+            self._front = pareto_front([*self._front, self._trials[trial.number]], criteria)
+            volume = hypervolume_curve(self._front, criteria)[-1]
             self._record.mark_front([member.number for member in self._front], volume, len(self._trials))
         self._status.record_problem = self._record.delivery_problem
         self._status.undelivered = self._record.undelivered if self._status.record_problem else 0

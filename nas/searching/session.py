@@ -188,12 +188,11 @@ class Session:
         worker_time: dict[str, float] = {}
         try:
             training = TrialTraining(self.dataset.save(scratch / "data"), scratch, plan.seed, plan.repeats)
-            objectives, examples = plan.parsed_objectives(), len(self.dataset.validation)
-            halving = Halving(self._rungs(), plan.reduction, objectives, examples)
+            halving = Halving(self._rungs(), plan.reduction, plan.criteria)
             engine = create_engine(
                 plan.engine,
                 self.screen.space.open_values,
-                objectives,
+                plan.criteria,
                 plan.parsed_limits(),
                 self.screen.describe,
                 sampler=plan.sampler,
@@ -218,7 +217,7 @@ class Session:
                 status.record_problem = record.delivery_problem
                 status.undelivered = record.undelivered if status.record_problem else 0
                 shutil.rmtree(scratch, ignore_errors=True)
-        front = pareto_front(trials, plan.parsed_objectives())
+        front = pareto_front(trials, plan.criteria)
         return Result(record.name, plan, tuple(trials), tuple(front), status, worker_time)
 
 

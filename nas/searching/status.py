@@ -10,7 +10,7 @@ from nas.trials import Trial
 
 __all__ = ["Budget", "Status"]
 
-WORK = ("train", "trace", "validate", "build", "save")
+WORK = ("train", "trace", "statistics", "validate", "build", "save")
 """What a worker does in a trial."""
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from nas.architecture import Scalar, describe_paths
 from nas.errors import DataError, nearest
 from nas.space import OpenValue, Setting
-from nas.trials import Candidate, Objective, Trial
+from nas.trials import Candidate, Criteria, Objective, Trial
 
 __all__ = ["TabularBenchmark"]
 
@@ -82,6 +82,11 @@ class TabularBenchmark:
     def objectives(self) -> tuple[Objective, ...]:
         """The accuracy, known after training, and the chosen costs, known before."""
         return (Objective("accuracy", True, True), *(Objective(cost) for cost in self.costs))
+
+    @cached_property
+    def criteria(self) -> Criteria:
+        """The objectives, without a quality floor."""
+        return Criteria(self.objectives)
 
     def column(self, name: str) -> np.ndarray:
         """Return a column of numbers: (rows,)."""

@@ -1,6 +1,7 @@
-"""Trials: objectives, limits, candidates, Pareto front, hypervolume, and how one trial is picked."""
+"""Trials: objectives, criteria, limits, candidates, Pareto front, hypervolume, and how a trial is picked."""
 
 from nas.trials.candidate import Candidate
+from nas.trials.criteria import Criteria
 from nas.trials.front import front_csv, hypervolume_curve, pareto_front, trial_rows
 from nas.trials.pareto import non_dominated
 from nas.trials.pick import pick_trial
@@ -9,6 +10,7 @@ from nas.trials.trial import OBJECTIVES, Limit, Objective, Trial, parse_objectiv
 __all__ = [
     "OBJECTIVES",
     "Candidate",
+    "Criteria",
     "Limit",
     "Objective",
     "Trial",

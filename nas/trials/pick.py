@@ -1,18 +1,18 @@
-"""Pick one trial: the best, the knee, the smallest, or by number, among those that meet conditions."""
+"""Pick one trial by a rule or by its number, among those that meet conditions."""
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from nas.errors import InputError, nearest
+from nas.trials.criteria import Criteria
 from nas.trials.front import pareto_front
 from nas.trials.pareto import knee
-from nas.trials.trial import Objective, Trial, minimization_points
+from nas.trials.trial import Trial
 
 __all__ = ["PICKS", "Condition", "parse_conditions", "pick_trial"]
 
@@ -20,7 +20,15 @@ PICKS = {
     "best": "the greatest quality",
     "knee": "the best trade-off: from here, a gain in one objective costs much of another",
     "smallest": "the fewest parameters",
+    "fastest": "the least latency",
+    "smallest-within N%": "the fewest parameters within N points of the greatest quality",
+    "fastest-within N%": "the least latency within N points of the greatest quality",
 }
+
+CHEAPEST = {"smallest": "params", "fastest": "latency_ms"}
+"""The cost that a rule minimizes."""
+
+WITHIN = re.compile(r"(smallest|fastest)-within\s+(\d+(?:\.\d+)?)\s*%")
 
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -63,15 +71,15 @@ def parse_conditions(text: str) -> list[Condition]:
     return conditions
 
 
-def pick_trial(
-    trials: Sequence[Trial], objectives: Sequence[Objective], choice: str, where: str = ""
-) -> Trial:
+def pick_trial(trials: Sequence[Trial], criteria: Criteria, choice: str, where: str = "") -> Trial:
     """Return the trial with a number, or the front member that a rule of PICKS chooses.
 
     Only trials that meet the conditions of `where` are considered by a rule. Raises InputError if there is no
     such trial.
     """
-    if choice not in PICKS and not choice.lstrip("-").isdigit():
+    choice = choice.strip()
+    within = WITHIN.fullmatch(choice)
+    if choice not in ("best", "knee", *CHEAPEST) and within is None and not choice.lstrip("-").isdigit():
         raise InputError(
             f"--pick must be a trial's number or a rule, got '{choice}'; {nearest(choice, PICKS)}"
         )
@@ -82,29 +90,44 @@ def pick_trial(
             raise InputError(
                 f"no trial has a value named '{condition.name}'; {nearest(condition.name, names)}"
             )
-    if choice not in PICKS:
+    if choice.lstrip("-").isdigit():
         numbered = {trial.number: trial for trial in trials}
         if int(choice) not in numbered:
             raise InputError(f"the search has no trial {choice}; list its trials with nas front --all")
         return numbered[int(choice)]
     candidates = [trial for trial in trials if all(condition.is_met_by(trial) for condition in conditions)]
-    front = pareto_front(candidates, objectives)
-    if not front:
-        restriction = f" that meets '{where}'" if where else ""
-        raise InputError(
-            f"no trial{restriction} was trained to its full length; relax the condition, or search longer"
-        )
-    if choice == "smallest":
-        return min(front, key=lambda trial: trial.values["params"])
+    useful = criteria.useful(candidates)
+    if not useful:
+        raise InputError(_why_none(candidates, criteria, where))
     if choice == "knee":
-        return front[knee(_log_cost_points(front, objectives))]
-    return min(front, key=lambda trial: tuple(minimization_points([trial], objectives)[0]))
+        front = pareto_front(candidates, criteria)
+        return front[knee(criteria.points(front))]
+    if choice in CHEAPEST or within is not None:
+        cost = CHEAPEST[within[1] if within else choice]
+        margin = float(within[2]) / 100 if within else math.inf
+        return _cheapest(useful, criteria, cost, margin)
+    return min(useful, key=lambda trial: (criteria.error(trial), *criteria.points([trial])[0]))
 
 
-def _log_cost_points(trials: Sequence[Trial], objectives: Sequence[Objective]) -> np.ndarray:
-    """Return the points of trials (trials, objectives) to minimize, costs as logarithms."""
-    points = minimization_points(trials, objectives)
-    for column, objective in enumerate(objectives):
-        if not objective.trained:
-            points[:, column] = np.log(np.maximum(points[:, column], 1e-12))
-    return points
+def _cheapest(trials: Sequence[Trial], criteria: Criteria, cost: str, margin: float) -> Trial:
+    """Return the trial with the least cost whose error is at most the least error plus a margin."""
+    known = [trial for trial in trials if cost in trial.values]
+    if not known:
+        raise InputError(f"a rule needs the value that it minimizes, got trials without {cost}; use best")
+    limit = min(map(criteria.error, trials)) + margin
+    within = [trial for trial in known if criteria.error(trial) <= limit + 1e-12] or known
+    return min(within, key=lambda trial: (trial.values[cost], criteria.error(trial)))
+
+
+def _why_none(trials: Sequence[Trial], criteria: Criteria, where: str) -> str:
+    """Return the reason why no trial can be picked."""
+    restriction = f" that meets '{where}'" if where else ""
+    complete = criteria.comparable(trials)
+    if not complete:
+        return f"no trial{restriction} was trained to its full length; relax the condition, or search longer"
+    name = criteria.qualities[0].name
+    best = min(complete, key=criteria.error).values[name]
+    return (
+        f"no trial{restriction} reaches the least {name} of {criteria.min_quality:g}, the best has "
+        f"{best:.4g}; search longer, or set --min-accuracy lower"
+    )

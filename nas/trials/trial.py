@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ __all__ = [
     "parse_objectives",
 ]
 
+Number = TypeVar("Number", float, np.ndarray)
+
 State = Literal["running", "complete", "stopped", "over_limit", "failed"]
 """complete: trained to full length; stopped: trained less, not promoted (yet); over_limit: never trained."""
 
@@ -35,6 +37,10 @@ class Objective:
     maximize: bool = False
     trained: bool = False  # True: a quality, known only by training; False: a cost, known before
     text: str = ""  # one line for --help
+
+    def error(self, value: Number) -> Number:
+        """Return the error that a value of a quality stands for: 1 - share, or the loss itself."""
+        return 1.0 - value if self.maximize else value
 
 
 OBJECTIVES: Mapping[str, Objective] = {
@@ -86,14 +92,14 @@ class Trial:
 
     @property
     def seconds_per_epoch(self) -> float:
-        """Mean seconds of an epoch with its validation; nan if unknown."""
-        steady = sum(self.seconds.get(name, 0.0) for name in ("train", "validate"))
+        """Mean seconds of an epoch; nan if unknown."""
+        steady = self.seconds.get("train", 0.0)
         return steady / self.epochs if steady and self.epochs else math.nan
 
     @property
     def seconds_once(self) -> float:
-        """Seconds that were spent on building, tracing and saving."""
-        return sum(self.seconds.get(name, 0.0) for name in ("build", "trace", "save"))
+        """Seconds that were spent on everything but epochs."""
+        return sum(spent for name, spent in self.seconds.items() if name != "train")
 
     def seconds_to(self, epochs: int) -> float:
         """Return the predicted seconds to train on to `epochs` in total; nan if unknown."""
