@@ -133,7 +133,9 @@ class Simulation:
         """
         table, budget = self.table, float(self.run.trials)
         short = table.low_epochs / table.full_epochs
-        halving = Halving((table.low_epochs, table.full_epochs), REDUCTION, table.objectives, 10_000)
+        halving = Halving(
+            (table.low_epochs, table.full_epochs), REDUCTION, replace(table.criteria, examples=10_000)
+        )
         trials: list[Trial] = []
         ended: list[tuple[float, int]] = []
         spent = 0.0

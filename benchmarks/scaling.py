@@ -119,11 +119,13 @@ class SegmentedSearch:
         self.status = Status(Budget(10**9))
         self.writer = RecordWriter(self.record, self.plan, trials, self.status)
         values, describe = self.screen.space.open_values, self.screen.describe
-        proposer = create_engine(name, values, objectives, (), describe, sampler=sampler, seed=self.plan.seed)
+        proposer = create_engine(
+            name, values, self.plan.criteria, (), describe, sampler=sampler, seed=self.plan.seed
+        )
         checkpoint = Path("checkpoint.npz").absolute()
         checkpoint.write_bytes(np.random.default_rng(0).bytes(CHECKPOINT_BYTES))
         self.executor = SimulatedExecutor(1, checkpoint)
-        halving = Halving(STEPS, REDUCTION, objectives, 360)
+        halving = Halving(STEPS, REDUCTION, self.plan.criteria)
         training = TrialTraining(Path("data"), Path("scratch").absolute(), self.plan.seed)
         self.search = Search(
             self.screen, proposer, self.executor, halving, self.writer, training, self.status

@@ -41,7 +41,7 @@ def run_tensorflow(layers: Sequence[Layer]) -> None:
     specs = weight_specs(layers)
     values = dict(zip((spec.name for spec in specs), initial_weights(specs, seed=0), strict=True))
     x = np.ones((1, *layers[0].shape), np.float32)
-    output, _ = forward(layers, values, x, ForwardMode(training=False))
+    output, _ = forward(layers, values, x, ForwardMode(batch_statistics=False))
     assert int(np.prod(output.shape)) == int(np.prod(layers[1].shape))
 
 

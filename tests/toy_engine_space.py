@@ -13,7 +13,7 @@ import pytest
 from nas.engines.cheap_aware import CheapAware
 from nas.space import OpenValue, Setting
 from nas.testing.tabular_benchmark import TabularBenchmark
-from nas.trials import Candidate, Limit, Objective, Trial
+from nas.trials import Candidate, Criteria, Limit, Objective, Trial
 
 SHARED = Path(os.environ.get("NAS_SHARED", Path(__file__).parents[2] / "shared"))
 ACCURACY = Objective("accuracy", True, True)
@@ -62,8 +62,7 @@ def timed_trial(setting: Setting, number: int, epochs: int = 9) -> Trial:
     seconds = {
         "trace": 0.8,
         "build": 0.2,
-        "train": 0.9 * epochs * epoch_seconds,
-        "validate": 0.1 * epochs * epoch_seconds,
+        "train": epochs * epoch_seconds,
     }
     return replace(make_trial(setting, number, epochs), seconds=seconds)
 
@@ -74,7 +73,9 @@ def make_engine(
     seed: int = 0,
     seconds_left: Callable[[], float] | None = None,
 ) -> CheapAware:
-    return CheapAware(VALUES, (ACCURACY, *map(Objective, costs)), describe, limits, seed, seconds_left)
+    return CheapAware(
+        VALUES, Criteria((ACCURACY, *map(Objective, costs))), describe, limits, seed, seconds_left
+    )
 
 
 def run_engine(engine: CheapAware, count: int) -> list[Setting]:

@@ -23,8 +23,10 @@ __all__ = ["State", "load_weights", "read_state", "write_state"]
 class State:
     """The state of a training.
 
-    `weights` are in the order of Keras' `model.weights`, and `names` are their paths there. `slots` are the
-    moving averages of the optimizer, each a vector over all trained weights; empty before the first step.
+    `weights` are in the order of Keras' `model.weights`, and `names` are their paths there; they are those
+    that were validated. `slots` are the moving averages of the optimizer, each a vector over all trained
+    weights; empty before the first step. `last` are the trained weights after the last step, as a vector, if
+    `weights` are an average: training continues from them.
     """
 
     names: Sequence[str]
@@ -32,12 +34,15 @@ class State:
     slots: Sequence[np.ndarray] = ()
     steps: int = 0
     epochs: int = 0
+    last: np.ndarray | None = None
 
 
 def write_state(path: Path, state: State) -> None:
     """Write a checkpoint; if the process is killed, the file is complete or unchanged."""
     arrays = {f"weights/{name}": value for name, value in zip(state.names, state.weights, strict=True)}
     arrays |= {f"optimizer/{number}": slot for number, slot in enumerate(state.slots)}
+    if state.last is not None:
+        arrays["last"] = state.last
     arrays["progress"] = np.array([state.epochs, state.steps])
     try:
         with replace_file(path) as temporary, temporary.open("wb") as file:
@@ -62,7 +67,7 @@ def read_state(path: Path) -> State:
         ) from None
     weights = {name.removeprefix("weights/"): a for name, a in arrays.items() if name.startswith("weights/")}
     slots = [a for name, a in arrays.items() if name.startswith("optimizer/")]
-    return State(tuple(weights), tuple(weights.values()), tuple(slots), steps, epochs)
+    return State(tuple(weights), tuple(weights.values()), tuple(slots), steps, epochs, arrays.get("last"))
 
 
 def load_weights(model: keras.Model, checkpoint: Path) -> None:

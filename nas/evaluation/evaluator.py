@@ -56,11 +56,12 @@ class Evaluator:
     def evaluate(self, job: Job) -> Evaluation:
         """Train a design up to a number of epochs and validate it.
 
-        Before the validation the statistics of batch normalization are computed from training examples,
-        without dropout and augmentation; the checkpoint contains them. Equal jobs have equal results, and a
-        job that resumes a checkpoint has the result of an uninterrupted one. Raises EvaluationError if the
-        loss is not finite or the checkpoint is of another network, SpaceError for a network that cannot be
-        trained on the data, RunError if the data set cannot be opened.
+        The weights that are validated are an average over the steps of the last epoch, and the statistics of
+        batch normalization are computed for them from training examples, without dropout and augmentation.
+        The checkpoint contains both. Equal jobs have equal results, and a job that resumes a checkpoint has
+        the result of an uninterrupted one. Raises EvaluationError if the loss is not finite or the checkpoint
+        is of another network, SpaceError for a network that cannot be trained on the data, RunError if the
+        data set cannot be opened.
         """
         record = job.dataset / RECORD_FILE
         dataset = self._open_dataset(job.dataset, record.stat().st_mtime_ns if record.is_file() else 0)
@@ -68,13 +69,14 @@ class Evaluator:
         with clock.measure("build"):
             trainer = self._trainers.get(job.design, dataset, job.freeze_norm)
             state = read_state(job.resume) if job.resume else trainer.initial_state(job.seed)
-            trainer.restore(state, job.seed)
+            trainer.restore(state, job.seed, train_on=state.epochs < job.epochs)
         curve: list[dict[str, float]] = []
         for epoch in range(state.epochs + 1, job.epochs + 1):
             started = time.perf_counter()
             row = {"epoch": float(epoch), **_train_epoch(trainer, job, dataset.train, epoch, clock)}
             if epoch == job.epochs:
                 with clock.measure("statistics"):
+                    trainer.use_average()
                     trainer.recompute_statistics(_statistics_examples(dataset.train, job.seed))
                 row |= _prefix("val_", _validate(trainer, dataset.validation, clock))
             curve.append({**row, "seconds": time.perf_counter() - started})
@@ -84,7 +86,7 @@ class Evaluator:
         with clock.measure("save"):
             epochs = max(job.epochs, state.epochs)
             checkpoint = job.folder / CHECKPOINT
-            write_state(checkpoint, trainer.state(epochs))
+            write_state(checkpoint, trainer.state(epochs) if curve else state)
         memory_mb = psutil.Process().memory_info().rss / 2**20
         return Evaluation(values, epochs, tuple(curve), clock.seconds, checkpoint, memory_mb)
 
@@ -174,9 +176,13 @@ def _train_epoch(trainer: Trainer, job: Job, split: Split, epoch: int, clock: _C
     total_steps = len(starts) * max(job.full_epochs, job.epochs)
     traced = not trainer.train_traced
     sums, durations = np.zeros(3), []
+    # The weights of the first half of all steps are far from the last ones.
+    first_averaged = max(0, epoch * len(starts) // 2 - (epoch - 1) * len(starts))
     with without_graph_optimizer():
         for step, start in enumerate(starts):
             started = time.perf_counter()
+            if epoch == job.epochs and step == first_averaged:
+                trainer.begin_average()
             batch = order[start : start + training.batch_size]
             x, y = split.x[batch], split.y[batch].astype(np.int32)
             transforms: Any = None

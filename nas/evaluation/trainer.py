@@ -109,6 +109,9 @@ class Trainer:
         self.train_traced = self.test_traced = False
         self.steps = 0
         self.seed = 0
+        self._sum: Any = None  # of the trained weights after each step, while they are averaged
+        self._summed = 0
+        self._last: np.ndarray | None = None  # the trained weights, while their average takes their place
         labels = (None, *architecture.input_shape[:2]) if self.task == "segmentation" else (None,)
         batch = [
             tf.TensorSpec((None, *architecture.input_shape), dtype),
@@ -129,8 +132,11 @@ class Trainer:
         """Return the state before the first step."""
         return State([spec.name for spec in self.specs], initial_weights(self.specs, seed))
 
-    def restore(self, state: State, seed: int) -> None:
-        """Continue from a state; raises EvaluationError if it is of another network."""
+    def restore(self, state: State, seed: int, train_on: bool = False) -> None:
+        """Set the weights of a state, or with `train_on` those from which training continues.
+
+        Raises EvaluationError if it is of another network.
+        """
         expected = {spec.name: spec.shape for spec in self.specs}
         found = {name: value.shape for name, value in zip(state.names, state.weights, strict=True)}
         if expected != found:
@@ -141,10 +147,13 @@ class Trainer:
             )
         self._trained.assign(state.weights)
         self._fixed.assign(state.weights)
+        self._sum = self._last = None
         size = sum(self._trained.sizes)
         fits = [slot.shape for slot in state.slots] == [(size,)] * len(self._slots)
         for number, slot in enumerate(self._slots):
             slot.assign(state.slots[number] if fits else np.zeros(size, np.float32))
+        if train_on and fits and state.last is not None:
+            self._trained.variable.assign(state.last)
         self.steps = state.steps if fits else 0
         self.seed = seed
 
@@ -159,6 +168,7 @@ class Trainer:
             slots=[slot.numpy() for slot in self._slots],
             steps=self.steps,
             epochs=epochs,
+            last=self._last,
         )
 
     def train_batch(
@@ -174,7 +184,26 @@ class Trainer:
         extra = () if transforms is None else (transforms,)
         self.train_traced = True
         sums: np.ndarray = self._train(x, y, numbers, noise, *extra).numpy()
+        if self._sum is not None:
+            self._sum.assign_add(self._trained.variable)
+            self._summed += 1
         return sums
+
+    def begin_average(self) -> None:
+        """Begin to average the trained weights over the following steps."""
+        zeros = np.zeros(sum(self._trained.sizes), np.float32)
+        self._sum, self._summed = import_tensorflow().Variable(zeros, trainable=False), 0
+
+    def use_average(self) -> None:
+        """Replace the trained weights by their average, until a state is restored.
+
+        While the learning rate is high, the last weights are a noisy sample around their average, by which
+        networks rank more as after their full training (benchmarks/fidelity.py; arXiv:1803.05407).
+        """
+        if self._sum is not None and self._summed:
+            self._last = self._trained.variable.numpy()
+            self._trained.variable.assign(self._sum / self._summed)
+        self._sum = None
 
     def test_batch(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the same sums at inference, and for segmentation the flat confusion matrix."""

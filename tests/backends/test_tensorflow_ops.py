@@ -101,7 +101,9 @@ def test_networks_compute_the_same_as_their_keras_models():
         model.set_weights(values)
         scale = 255 if architecture.rescale else 1
         x = (rng.random((3, *architecture.input_shape)) * scale).astype(np.float32)
-        logits, _ = forward(architecture.layers, tensors(specs, values), x, ForwardMode(training=False))
+        logits, _ = forward(
+            architecture.layers, tensors(specs, values), x, ForwardMode(batch_statistics=False)
+        )
         np.testing.assert_allclose(
             probabilities(architecture, logits),
             model(x, training=False),
@@ -131,7 +133,7 @@ def test_gradients_and_moving_statistics_equal_those_of_keras():
         named = tensors(specs, values)
         with tf.GradientTape() as tape:
             tape.watch(named)
-            logits, statistics = forward(architecture.layers, named, x, ForwardMode(training=True))
+            logits, statistics = forward(architecture.layers, named, x, ForwardMode(batch_statistics=True))
             loss = tf.reduce_sum(probabilities(architecture, logits) * factors)
         gradients = tape.gradient(loss, named)
         largest = max(float(np.abs(gradient).max()) for gradient in expected)

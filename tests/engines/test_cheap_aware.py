@@ -18,7 +18,7 @@ from toy_engine_space import (
 
 from nas.engines.cheap_aware import CheapAware
 from nas.space import OpenValue, SearchSpace, Setting, is_active, sample
-from nas.trials import Candidate, Limit, Objective, Trial
+from nas.trials import Candidate, Criteria, Limit, Objective, Trial
 
 
 @pytest.mark.parametrize("costs", [(), ("params",), ("params", "flops"), ("params", "flops", "latency_ms")])
@@ -59,7 +59,7 @@ def test_observed_networks_are_not_proposed_again() -> None:
 
 def test_settings_are_proposed_after_the_space_is_exhausted() -> None:
     tiny = (OpenValue("depth", (1, 2)), OpenValue("width", (8, 16)))
-    engine = CheapAware(tiny, (ACCURACY,), lambda s: Candidate(repr(sorted(s.items())), {}))
+    engine = CheapAware(tiny, Criteria((ACCURACY,)), lambda s: Candidate(repr(sorted(s.items())), {}))
     proposed = []
     for number in range(8):
         proposed.append(engine.ask())
@@ -95,7 +95,7 @@ def test_failing_networks_are_avoided() -> None:
 
 def test_two_trained_objectives() -> None:
     objectives = (ACCURACY, Objective("mean_iou", True, True), Objective("params"))
-    engine = CheapAware(VALUES, objectives, describe)
+    engine = CheapAware(VALUES, Criteria(objectives), describe)
     best: list[float] = []
     for number in range(30):
         setting = engine.ask()
@@ -140,7 +140,7 @@ def test_regret_on_a_table_is_half_of_random_search(name: str, costs: tuple[str,
     points = np.stack(columns, axis=1)
     points = (points - points.min(axis=0)) / np.ptp(points, axis=0)
     reference = np.full(points.shape[1], 1.1)
-    engine = CheapAware(table.open_values, table.objectives, table.describe)
+    engine = CheapAware(table.open_values, table.criteria, table.describe)
     rows = []
     for number in range(45):
         setting = engine.ask()
@@ -165,7 +165,9 @@ def test_designs_that_share_an_architecture_are_all_proposed() -> None:
         "training": {"optimizer": {"choice": ["adam", "sgd"]}},
     }
     space = SearchSpace(data).bind((8, 8, 1), 10)
-    engine = CheapAware(space.open_values, (ACCURACY,), lambda s: Candidate(space.design(s).key, {}))
+    engine = CheapAware(
+        space.open_values, Criteria((ACCURACY,)), lambda s: Candidate(space.design(s).key, {})
+    )
 
     def tell(number: int, setting: Setting) -> None:
         quality = {"accuracy": float(setting["stages.width"]) / 10}

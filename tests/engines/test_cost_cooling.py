@@ -10,7 +10,7 @@ from toy_engine_space import ACCURACY, VALUES, describe, make_engine, run_engine
 from nas.engines._cost_cooling import MIN_TRIALS, CostCooling
 from nas.engines.cheap_aware import CheapAware
 from nas.space import Setting, sample
-from nas.trials import Candidate, Objective
+from nas.trials import Candidate, Criteria, Objective
 
 
 def test_times_are_predicted_from_flops() -> None:
@@ -50,7 +50,8 @@ def test_without_known_times_the_time_limit_changes_no_proposal() -> None:
 
     objectives = (ACCURACY, Objective("params"))
     limited, unlimited = (
-        CheapAware(VALUES, objectives, without_flops, seconds_left=left) for left in (lambda: 60.0, None)
+        CheapAware(VALUES, Criteria(objectives), without_flops, seconds_left=left)
+        for left in (lambda: 60.0, None)
     )
     assert run_engine(limited, 20) == run_engine(unlimited, 20)
 

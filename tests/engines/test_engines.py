@@ -23,7 +23,7 @@ from toy_optimum import (
 from nas.engines import Engine, create_engine
 from nas.errors import InputError
 from nas.space import OpenValue, SearchSpace
-from nas.trials import Limit
+from nas.trials import Criteria, Limit
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
 
@@ -43,7 +43,7 @@ class Row:
 
 def case(name: str, sampler: str = "", trials: int = 0) -> Row:
     def make(values: Sequence[OpenValue], limits: Sequence[Limit], seed: int) -> Engine:
-        return create_engine(name, values, OBJECTIVES, limits, describe, sampler=sampler, seed=seed)
+        return create_engine(name, values, Criteria(OBJECTIVES), limits, describe, sampler=sampler, seed=seed)
 
     return Row(make, trials)
 
@@ -230,4 +230,4 @@ def test_nothing_is_printed(row: Row, capfd: pytest.CaptureFixture[str]) -> None
 )
 def test_an_unknown_engine_or_sampler_is_refused(name: str, sampler: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        create_engine(name, TOY, OBJECTIVES, (), describe, sampler=sampler)
+        create_engine(name, TOY, Criteria(OBJECTIVES), (), describe, sampler=sampler)

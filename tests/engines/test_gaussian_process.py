@@ -9,7 +9,10 @@ from toy_engine_space import shared_table
 
 from nas.engines._candidate_pool import CandidatePool
 from nas.engines._gaussian_process import ErrorModel, squared_distances
-from nas.engines._output_transform import ERROR_SHIFT
+
+
+def level(errors: np.ndarray) -> np.ndarray:
+    return np.log(errors + 0.005)
 
 
 def observations(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +26,7 @@ def test_the_gradient_of_the_loss_agrees_with_finite_differences() -> None:
     x = np.column_stack([x[:, :1], x[:, 1:2] > 0, x[:, 1:], x[:, 0] > 0])  # two open values and a cost
     model = ErrorModel(np.array([0, 0, 1, 1, 2]), [1], x)
     lags = np.where(np.arange(20) % 3 == 0, 0.5, 0.0)
-    model.fit(x, errors, lags)
+    model.fit(x, level(errors), lags)
     distances = np.stack([squared_distances(x[:, c], x[:, c]) for c in ([0, 1], [2, 3], [4])])
     data = distances, model._effects(x, x), model._targets, lags
     for seed in (0, 1):
@@ -64,8 +67,8 @@ def test_main_effects_are_learnt_from_dissimilar_networks() -> None:
     effects = rng.normal(0, 0.1, (6, 5))
     errors = np.exp(-2 + effects[np.arange(6), indices].sum(axis=1))
     model = ErrorModel(np.repeat(np.arange(6), 5), [], x)
-    model.fit(x[:60], errors[:60], np.zeros(60))
-    truth = np.log(errors[60:] + ERROR_SHIFT)
+    model.fit(x[:60], level(errors[:60]), np.zeros(60))
+    truth = level(errors[60:])
     residuals = model.predict(x[60:])[0] - truth
     assert np.std(residuals) < 0.25 * np.std(truth)  # 0.5 without the main effects
 
@@ -73,9 +76,9 @@ def test_main_effects_are_learnt_from_dissimilar_networks() -> None:
 def test_unseen_errors_are_predicted() -> None:
     x, errors = observations(160, 1)
     model = ErrorModel(np.arange(3), [0, 1, 2], x)
-    model.fit(x[:60], errors[:60], np.zeros(60))
+    model.fit(x[:60], level(errors[:60]), np.zeros(60))
     mean, deviation = model.predict(x[60:])
-    residuals = np.log(errors[60:] + ERROR_SHIFT) - mean
+    residuals = level(errors[60:]) - mean
     assert np.abs(residuals).mean() < 0.25 * np.std(np.log(errors))
     assert 0.5 < np.sqrt(np.mean((residuals / deviation) ** 2)) < 3.0
 
@@ -86,9 +89,9 @@ def test_deviations_are_calibrated_with_and_without_noise(seed: int, noise: floa
     x, errors = observations(160, seed)
     noisy = errors * np.exp(np.random.default_rng(seed).normal(0, noise, 160))
     model = ErrorModel(np.arange(3), [0, 1, 2], x)
-    model.fit(x[:60], noisy[:60], np.zeros(60))
+    model.fit(x[:60], level(noisy[:60]), np.zeros(60))
     mean, deviation = model.predict(x[60:])
-    residuals = np.log(errors[60:] + ERROR_SHIFT) - mean
+    residuals = level(errors[60:]) - mean
     assert np.abs(residuals).mean() < 0.25 * np.std(np.log(errors))
     assert min_rms < np.sqrt(np.mean((residuals / deviation) ** 2)) < 1.5
 
@@ -101,16 +104,16 @@ def test_deviations_are_calibrated_on_real_tables(name: str) -> None:
     entries = [entry for row in chosen if (entry := pool.entry(table.setting(int(row)))) is not None]
     x, errors = pool.inputs(entries), 1.0 - table.column("val_accuracy")[chosen]
     model = ErrorModel(pool.groups, pool.covariate_groups, pool.drawn)
-    model.fit(x[:100], errors[:100], np.zeros(100))
+    model.fit(x[:100], level(errors[:100]), np.zeros(100))
     mean, deviation = model.predict(x[100:])
-    within = np.abs(np.log(errors[100:] + ERROR_SHIFT) - mean) < 2.0 * deviation
+    within = np.abs(level(errors[100:]) - mean) < 2.0 * deviation
     assert 0.8 < within.mean() < 0.995
 
 
 def test_imputing_keeps_the_mean_and_reduces_the_deviation() -> None:
     x, errors = observations(50, 2)
     model = ErrorModel(np.arange(3), [0, 1, 2], x)
-    model.fit(x[:30], errors[:30], np.zeros(30))
+    model.fit(x[:30], level(errors[:30]), np.zeros(30))
     mean, deviation = model.predict(x[30:])
     model.impute(x[30:35])
     after_mean, after = model.predict(x[30:])
@@ -124,11 +127,11 @@ def test_short_trainings_improve_predictions() -> None:
     noise = np.exp(np.random.default_rng(4).normal(0, 0.05, 200))
     early = 1.8 * errors**0.9 * noise  # biased, scaled and noisy
     alone, both = ErrorModel(np.arange(3), [0, 1, 2], x), ErrorModel(np.arange(3), [0, 1, 2], x)
-    alone.fit(x[:12], errors[:12], np.zeros(12))
+    alone.fit(x[:12], level(errors[:12]), np.zeros(12))
     both.fit(
-        np.vstack([x[:12], x[:100]]), np.concatenate([errors[:12], early[:100]]),
+        np.vstack([x[:12], x[:100]]), level(np.concatenate([errors[:12], early[:100]])),
         np.concatenate([np.zeros(12), np.full(100, 0.5)]),
     )  # fmt: skip
-    truth = np.log(errors[100:] + ERROR_SHIFT)
+    truth = level(errors[100:])
     rmse = [np.sqrt(np.mean((model.predict(x[100:])[0] - truth) ** 2)) for model in (alone, both)]
     assert rmse[1] < 0.6 * rmse[0]

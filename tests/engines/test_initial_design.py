@@ -29,7 +29,7 @@ def test_the_cheapest_rows_of_a_table_are_found_and_ties_are_broken_by_other_cos
     table = shared_table("nb201", costs)
     columns = [table.column(cost) for cost in costs]
     for seed in range(3):
-        engine = CheapAware(table.open_values, table.objectives, table.describe, seed=seed)
+        engine = CheapAware(table.open_values, table.criteria, table.describe, seed=seed)
         for own, other in (columns, columns[::-1]):
             row = table.row(engine.ask())
             assert own[row] == own.min()

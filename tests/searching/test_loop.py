@@ -24,7 +24,7 @@ from nas.searching.loop import Search, TrialTraining
 from nas.searching.screening import Screen
 from nas.searching.status import Budget
 from nas.space import SearchSpace, sample
-from nas.trials import OBJECTIVES, Limit
+from nas.trials import OBJECTIVES, Criteria, Limit
 
 SPACE = {
     "name": "small",
@@ -96,7 +96,7 @@ def create(tmp_path, trials=10, limits=(), repeats=1, steps=(1, 3, 9), data=SPAC
     training, log = executor.training if executor else SimulatedTraining(), MemoryLog()
     engine, status = RandomEngine(space), Status(Budget(trials))
     search = Search(
-        screen, engine, executor or InProcess(lambda: training), Halving(steps, 3, OBJECTIVE), log,
+        screen, engine, executor or InProcess(lambda: training), Halving(steps, 3, Criteria(OBJECTIVE)), log,
         TrialTraining(tmp_path, tmp_path, repeats=repeats), status,
     )  # fmt: skip
     return search, training, log, engine

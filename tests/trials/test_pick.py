@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nas.errors import InputError
-from nas.trials import Trial, parse_objectives, pick_trial
+from nas.trials import Criteria, Trial, parse_objectives, pick_trial
 from nas.trials.pick import Condition, parse_conditions
 
-OBJECTIVES = parse_objectives(["accuracy", "params"])
+CRITERIA = Criteria(parse_objectives(["accuracy", "params"]))
 
 TRIALS = [
     Trial(number, {}, str(number), state, {"accuracy": accuracy, "params": params}, 3)
@@ -27,6 +29,10 @@ TRIALS = [
     [
         ("best", "", 2),
         ("smallest", "", 0),
+        ("smallest-within 1%", "", 1),
+        ("smallest-within 0.5 %", "", 2),
+        ("smallest-within 36%", "", 0),
+        ("smallest-within 1%", "params > 1000", 2),
         ("knee", "", 1),
         ("3", "", 3),
         ("best", "params < 50000", 1),
@@ -36,7 +42,7 @@ TRIALS = [
     ],
 )
 def test_pick(choice, where, number):
-    assert pick_trial(TRIALS, OBJECTIVES, choice, where).number == number
+    assert pick_trial(TRIALS, CRITERIA, choice, where).number == number
 
 
 def test_conditions_are_parsed():
@@ -48,6 +54,8 @@ def test_conditions_are_parsed():
     [
         ("bst", "", "did you mean 'best'"),
         ("9", "", "the search has no trial 9"),
+        ("smallest-within", "", "did you mean 'smallest-within N%'"),
+        ("fastest-within 1%", "", "got trials without latency_ms; use best"),
         ("best", "params << 3", "'params < 50000"),
         ("best", "parms < 3", "did you mean 'params'"),
         ("best", "params < 3", "no trial that meets 'params < 3'"),
@@ -56,4 +64,12 @@ def test_conditions_are_parsed():
 )
 def test_an_impossible_choice_is_one_clear_error(choice, where, message):
     with pytest.raises(InputError, match=message):
-        pick_trial(TRIALS, OBJECTIVES, choice, where)
+        pick_trial(TRIALS, CRITERIA, choice, where)
+
+
+def test_no_rule_picks_a_trial_below_the_quality_floor():
+    guarded = replace(CRITERIA, guess=0.9)
+    assert pick_trial(TRIALS, guarded, "smallest").number == 1
+    assert pick_trial(TRIALS, guarded, "0").number == 0
+    with pytest.raises(InputError, match=r"reaches the least accuracy of 0\.97, the best has 0\.96"):
+        pick_trial(TRIALS, replace(CRITERIA, min_quality=0.97), "best")
