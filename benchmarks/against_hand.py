@@ -148,11 +148,10 @@ class Comparison:
         ]
         return train_items(items, self._runs, self._args.processes)
 
-    def found(self, seed: int) -> SeedRuns:
-        """Return what has finished for a seed."""
+    def found(self, seed: int) -> SeedRuns | None:
+        """Return what has finished for a seed, None if nothing has."""
         import numpy as np
 
-        labels = self.dataset(seed)[0].validation.y
         rungs = {}
         for family in self._args.families:
             if (rate := self.rate(family)) is None:
@@ -169,6 +168,9 @@ class Comparison:
         ]
         if len(members) < sum("design" in trial for trial in trials):
             members = []  # a part of the front is not the front
+        if not rungs and not trials:
+            return None
+        labels = self.dataset(seed)[0].validation.y
         seconds = search["seconds"] if search else None
         majority = float(np.bincount(labels).max() / len(labels))
         return SeedRuns(seed, rungs, members, trials, seconds, len(labels), majority)
@@ -191,7 +193,7 @@ class Comparison:
             "data": self._args.data,
             "image_size": self._source.image_size,
             "train_limit": self._train_limit,
-            "epochs": self.dataset(seed)[2],
+            "epochs": self.dataset(0)[2],  # the same for all seeds
             "seed": seed,
         }
 
@@ -282,7 +284,7 @@ def main(words: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         comparison = Comparison(args, Path(folder), Runs(args.runs))
         comparison.run(args.only)
-        found = [comparison.found(seed) for seed in range(args.seeds)]
+        found = [runs for seed in range(args.seeds) if (runs := comparison.found(seed))]
         epochs = comparison.dataset(0)[2]
     source = SOURCES[args.data]
     result = {
