@@ -138,8 +138,8 @@ def summarize(seeds: Sequence[SeedRuns]) -> dict[str, Any]:
 def text_of(result: Mapping[str, Any]) -> str:
     """Return the result as Markdown."""
     task, medians = result["task"], result["median"]
-    head = ("family", "width", "rate", "params", "ms", "accuracy", "test", "smaller", "faster", "dominated")
-    head += ("smaller within 1 SE", "faster within 1 SE")
+    head = ["family", "width", "rate", "params", "ms", "accuracy", "test", "smaller", "faster", "dominated"]
+    head += ["smaller within 1 SE", "faster within 1 SE"]
     rows = [
         (
             row["family"],
