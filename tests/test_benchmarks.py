@@ -74,3 +74,24 @@ def test_scaling_measures_each_engine_at_each_mark(tmp_path):
     assert all(0 < found["loop_ms"] < found["parent_cpu_ms"] for found in result["windows"])
     assert result["memory_mb"].keys() == {"2", "4"}
     assert result["worst_parent_cpu_ms"] > 0
+
+
+def test_against_hand_keeps_runs_and_compares_the_front_with_each_rung(tmp_path):
+    options = ("--families", "plain_cnn", "--space", "tiny.yaml", "--train-limit", "64", "--epochs", "1")
+    options += ("--trials", "2", "--seeds", "1", "--runs", "runs.jsonl")
+    result = run_benchmark(tmp_path, "against_hand.py", *options)
+    assert [row["params"] for row in result["rungs"]] == [23_962, 131_754, 391_850]
+    (seed,) = result["seeds"]
+    assert seed["best_rung"] == max(row["accuracy"] for row in result["rungs"])
+    assert 0 < len(seed["members"]) <= 2
+    for row in result["rungs"]:
+        reached = [m["params"] for m in seed["members"] if m["accuracy"] >= row["accuracy"]]
+        assert row["smaller"] == pytest.approx(row["params"] / min(reached) if reached else 0, rel=1e-3)
+
+    runs = tmp_path / "runs.jsonl"
+    kept = runs.read_text()
+    assert kept.count('"kind": "ladder"') == 5  # three learning rates, and two more widths
+    runs.write_text(kept + '{"key": {"kind')
+    again = run_benchmark(tmp_path, "against_hand.py", *options)
+    assert runs.read_text() == kept
+    assert again["rungs"] == result["rungs"]
