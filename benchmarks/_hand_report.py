@@ -9,6 +9,8 @@ from typing import Any
 
 from _common import median, table
 
+from nas.trials import OBJECTIVES, Criteria
+
 __all__ = ["SeedRuns", "quality_floor", "summarize", "text_of"]
 
 Network = Mapping[str, Any]
@@ -45,16 +47,15 @@ class SeedRuns:
     majority: float  # share of the largest class among them
 
     def standard_error(self, accuracy: float) -> float:
-        """Return the standard error of a validation accuracy."""
-        return math.sqrt(accuracy * (1 - accuracy) / self.validation)
+        """Return the standard error of a validation accuracy, with at least one wrong answer."""
+        error = max(1 - accuracy, 1 / self.validation)
+        return math.sqrt(error * (1 - error) / self.validation)
 
 
 def quality_floor(best: float, majority: float, validation: int) -> float:
-    """Return the accuracy whose error is the geometric mean of the errors of guessing and of the best trial.
-
-    The best error counts as at least one example.
-    """
-    return 1 - math.sqrt((1 - majority) * max(1 - best, 1 / validation))
+    """Return the quality floor of a search, given its best accuracy."""
+    criteria = Criteria((OBJECTIVES["accuracy"],), validation, guess=1 - majority)
+    return 1 - criteria.floor(1 - best)
 
 
 def compare_rung(rung: Network, runs: SeedRuns) -> dict[str, float]:

@@ -106,7 +106,7 @@ def trained_networks(
 
 
 def correlations(found: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> list[dict[str, Any]]:
-    """Return Spearman's and Kendall's correlation of each rung, and of a second seed, with the full training."""
+    """Return the correlations of each rung, and of a second seed, with the full training."""
     from scipy.stats import kendalltau, spearmanr
 
     full = str(steps[-1])
@@ -148,11 +148,11 @@ def text(result: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             "# Rank correlation of short trainings with the full training",
-            "Validation accuracy at each rung of the default search against that after the full training, over "
-            f"random networks of at most {MAX_PARAMS:,} parameters. Data: "
+            "Validation accuracy at each rung of the default search against that after the full training, "
+            f"over random networks of at most {MAX_PARAMS:,} parameters. Data: "
             + ", ".join(f"{name} ({count:,} training examples)" for name, count in result["examples"].items())
-            + f". Recomputing the statistics of batch normalization takes {result['statistics_share']:.1%} of "
-            "the time of training.",
+            + f". Computing the statistics of batch normalization takes {result['statistics_share']:.1%} "
+            "of the time of training.",
             table(head, rows),
         ]
     )

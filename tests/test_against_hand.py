@@ -54,8 +54,10 @@ def test_figures_are_medians_over_seeds():
 
 
 def test_the_floor_is_the_geometric_mean_of_the_errors():
-    assert quality_floor(0.99, 0.1, 1000) == pytest.approx(1 - (0.9 * 0.01) ** 0.5)
-    assert quality_floor(1.0, 0.5, 100) == pytest.approx(1 - (0.5 * 0.01) ** 0.5)
+    assert quality_floor(0.99, 0.1, 10**9) == pytest.approx(1 - (0.9 * 0.01) ** 0.5)
+    resolution = 4 / 104  # of 100 examples
+    expected = 1 - ((0.5 + resolution) * resolution) ** 0.5 + resolution
+    assert quality_floor(1.0, 0.5, 100) == pytest.approx(expected)
     (seed,) = summarize([seed_runs(members=(network(0.5, 1, 1), network(0.9, 1, 1)))])["seeds"]
     assert seed["floor"] == pytest.approx(1 - (0.9 * 0.05) ** 0.5)  # 0.79
     assert seed["trials_below_floor"] == pytest.approx(2 / 3)

@@ -135,15 +135,17 @@ def resume(
     trials: int | None = None,
     seconds: float | None = None,
     flat: float | None = None,
+    min_quality: float | None = None,
     workers: int | None = None,
     show: Callable[[Status], None] = _show_nothing,
 ) -> Result:
     """Resume a search, the latest by default, as `nas search --resume` does.
 
     trials, seconds and flat replace the budget of the search; `trials` is the total number, `seconds` the
-    time from now on. For workers and show see `nas.search`. Raises NasError.
+    time from now on. min_quality replaces the quality floor. For workers and show see `nas.search`. Raises
+    NasError.
     """
-    changes = {"trials": trials, "seconds": seconds, "flat": flat}
+    changes = {"trials": trials, "seconds": seconds, "flat": flat, "min_quality": min_quality}
     given = {key: value for key, value in changes.items() if value is not None}
     return resume_search(name, given, workers=worker_count(workers)).run(show)
 

@@ -12,8 +12,10 @@ from nas.cli.completion import complete_formats
 from nas.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nas.searching import Plan, Result
-    from nas.trials import Trial
+    from nas.trials import Criteria, Trial
 
 __all__ = ["add_to", "print_result"]
 
@@ -66,6 +68,7 @@ def front(
         print_json(trial_rows(trials, criteria.objectives))
     else:
         _print_table(found.name, trials, found.plan, every)
+        _print_floor(found.trials, criteria)
     if html is not None:
         figure = pareto_figure(found.trials, criteria, found.record.links(found.trials))
         with output_file(html) as temporary:
@@ -98,6 +101,25 @@ def _print_table(name: str, trials: list[Trial], plan: Plan, every: bool) -> Non
         )
 
 
+def _print_floor(trials: Sequence[Trial], criteria: Criteria) -> None:
+    """Print the quality floor, and how many trials ended below it."""
+    from nas.cli.terminal import label, number, output
+
+    complete = criteria.comparable(trials)
+    if not complete or not criteria.has_floor:
+        return
+    quality = criteria.qualities[0]
+    floor = criteria.floor(min(map(criteria.error, complete)))
+    ended = [trial for trial in trials if quality.name in trial.values]
+    below = sum(criteria.error(trial) > floor for trial in ended)
+    value = number(quality.name, quality.error(floor))
+    output.print(
+        f"Quality floor: {label(quality.name)} {value}; {below} of {len(ended)} trials ended below it.",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
 def summary(trial: Trial) -> str:
     """Return a short description of a trial's network: widths, kinds, convolutions per stage, residuals."""
     if trial.architecture is None:
@@ -128,6 +150,7 @@ def print_result(result: Result, json: bool) -> None:
     errors.print(f"The workers' time: {shares}.", soft_wrap=True)
     output.print()
     _print_table(name, list(result.front), result.plan, every=False)
+    _print_floor(result.trials, result.plan.criteria)
     _print_picks(result)
     output.print(f"MLflow's data: {tracking_uri()}", markup=False)
     if notice:

@@ -184,7 +184,8 @@ def search(
     budget = {"trials": trials, "seconds": parse_duration(time), "flat": FLAT if stop_when_flat else None}
     processes = worker_count(workers)
     if resume is not None:
-        changes = {key: value for key, value in budget.items() if value is not None}
+        given = {**budget, "min_quality": min_accuracy}
+        changes = {key: value for key, value in given.items() if value is not None}
         session = resume_search(resume or None, changes, workers=processes, progress=report)
     else:
         limits = {

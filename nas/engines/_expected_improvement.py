@@ -14,22 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "GOLDEN_RATIO",
     "Boxes",
     "ErrorPosterior",
     "decompose",
     "expected_hypervolume_improvement",
-    "expected_improvement_at_cost",
-    "stratified_improvement",
 ]
 
 Array = NDArray[np.float64]
 
 MIN_IMPROVEMENT = 0.003
 """The smallest improvement of a level that counts; smaller ones can't be told from noise."""
-
-GOLDEN_RATIO = 0.6180339887
-"""The fractional parts of its multiples are spread evenly for any count (a low-discrepancy sequence)."""
 
 
 @dataclass(frozen=True)
@@ -125,38 +119,3 @@ def expected_hypervolume_improvement(
         gain = gain * np.maximum(0.0, high - np.maximum(low, costs[:, axis, None]))
     total: Array = gain.sum(axis=1)
     return total
-
-
-def expected_improvement_at_cost(
-    front: Array, worst: float, posterior: ErrorPosterior, costs: Array
-) -> Array:
-    """Return the expected improvement of each candidate over the best error at its costs or below.
-
-    front: (points, 1 + costs), the error first; worst: the error to improve on where no front member is as
-    cheap; costs: (candidates, costs). Unlike the hypervolume it does not weight a range of costs by its
-    width.
-    """
-    as_cheap = (front[None, :, 1:] <= costs[:, None, :]).all(axis=2)
-    levels = np.where(as_cheap, front[None, :, 0], worst).min(axis=1, initial=worst)
-    return posterior.expected_improvement(levels[:, None] - MIN_IMPROVEMENT)[:, 0]
-
-
-def stratified_improvement(
-    front: Array, worst: float, posterior: ErrorPosterior, costs: Array, turn: int
-) -> Array:
-    """Return the expected improvement at cost of the candidates in one stratum of cost; 0 for all others.
-
-    front: (points, 1 + costs), the error first. The strata alternate with `turn` between the costs, and cover
-    each cost evenly on its log axis, so that no range of costs is left out for long, even where the
-    hypervolume gives it little weight or the model is wrong.
-    """
-    axis = turn % costs.shape[1]
-    column = front[:, 1 + axis]
-    low, high = column.min(), max(column.max(), np.quantile(costs[:, axis], 0.9))
-    center = low + turn * GOLDEN_RATIO % 1.0 * (high - low)
-    size = max(16, len(costs) // 10)
-    stratum = np.argsort(np.abs(costs[:, axis] - center), kind="stable")[:size]
-    chosen = ErrorPosterior(posterior.mean[stratum], posterior.deviation[stratum])
-    gains = np.zeros(len(costs))
-    gains[stratum] = expected_improvement_at_cost(front, worst, chosen, costs[stratum])
-    return gains

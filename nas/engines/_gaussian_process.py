@@ -1,11 +1,11 @@
 """A Gaussian process for the error of a network, given its open values, costs, operations and paths.
 
 Input columns form groups, one for each open value, cost and feature. The relevance (inverse squared length
-scale) of each group is fitted by marginal likelihood with weak priors. The main effects of values and the
-pairwise interactions are terms of their own, so that the effect of a choice is estimated from all networks
-that have it, however different they are otherwise (Duvenaud et al., "Additive Gaussian processes", NeurIPS
-2011). A short training is an observation of the same network at another fidelity, given by a lag (0: full
-length, 1: one epoch), whose bias, scale and own variance are fitted as well.
+scale) of each group is fitted by marginal likelihood with weak priors. The main effects of values are a term
+of their own, so that the effect of a choice is estimated from all networks that have it, however different
+they are otherwise (Duvenaud et al., "Additive Gaussian processes", NeurIPS 2011). A short training is an
+observation of the same network at another fidelity, given by a lag (0: full length, 1: one epoch), whose
+bias, scale and own variance are fitted as well.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ JITTER = 1e-6
 MAX_FITTED_ROWS = 300  # rows that the marginal likelihood is computed from
 LAG_BIAS = 100.0  # variance of the mean's shift with the lag, relative to the errors': nearly unconstrained
 
-# Prior mean and standard deviation of the logarithm of each hyperparameter besides the relevances. The four
+# Prior mean and standard deviation of the logarithm of each hyperparameter besides the relevances. The three
 # variances add up to that of the errors, 1.
 PRIORS = {
-    "smooth": (np.log(0.25), 1.0),  # variance of the Matern-5/2 term
-    "rough": (np.log(0.25), 1.0),  # variance of the exponential (Matern-1/2) term
-    "additive": (np.log(0.25), 1.0),  # variance of the main effects of all values together
-    "pairwise": (np.log(0.25), 1.0),  # variance of the pairwise interactions
+    "smooth": (np.log(1 / 3), 1.0),  # variance of the Matern-5/2 term
+    "rough": (np.log(1 / 3), 1.0),  # variance of the exponential (Matern-1/2) term
+    "additive": (np.log(1 / 3), 1.0),  # variance of the main effects of all values together
     "noise": (np.log(0.01), 2.0),  # variance of an observation
     "lag_scale": (0.0, 0.5),  # scale of the errors after one epoch relative to full length
     "lag_own": (np.log(0.1), 1.5),  # share of the variance that is specific to short trainings
@@ -48,8 +47,7 @@ class ErrorModel:
     """A Gaussian process of errors: `fit`, then `predict`; `impute` adds running trials.
 
     The covariance is the sum of a smooth term over some groups, a rough term over all groups, each with its
-    own relevances, and terms of main effects and pairwise interactions of the groups that are not smooth, the
-    open values.
+    own relevances, and a term of the main effects of the groups that are not smooth, the open values.
     """
 
     def __init__(self, groups: Indices, smooth: Sequence[int], drawn: Array) -> None:
@@ -107,7 +105,7 @@ class ErrorModel:
         self._hyperparameters = min(results, key=lambda result: float(result.fun)).x
 
     def _loss(
-        self, p: Array, distances: Array, effects: tuple[Array, Array], targets: Array, lags: Array
+        self, p: Array, distances: Array, effects: Array, targets: Array, lags: Array
     ) -> tuple[float, Array]:
         """Return the negative log posterior density of the hyperparameters p (logarithms), and its gradient.
 
@@ -120,13 +118,11 @@ class ErrorModel:
             return 1e10, np.zeros_like(p)
         count = len(self._all)
         relevance = np.exp(p[: self._relevance_count])
-        smooth, rough, additive, pairwise, noise, lag_scale, lag_own, lag_noise = np.exp(
-            p[self._relevance_count :]
-        )
+        smooth, rough, additive, noise, lag_scale, lag_own, lag_noise = np.exp(p[self._relevance_count :])
         smooth_distances = distances[self._smooth]
         decay, decay_slope = _matern12(np.tensordot(relevance[:count], distances, 1))
         matern, matern_slope = _matern52(np.tensordot(relevance[count:], smooth_distances, 1))
-        base = smooth * matern + rough * decay + additive * effects[0] + pairwise * effects[1]
+        base = smooth * matern + rough * decay + additive * effects
         lag = np.outer(lags, lags)
         scale = 1.0 + (lag_scale - 1.0) * lags
         factor = np.outer(scale, scale) + lag_own * lag
@@ -148,8 +144,7 @@ class ErrorModel:
                 [
                     smooth * (scaled * matern).sum(),
                     rough * (scaled * decay).sum(),
-                    additive * (scaled * effects[0]).sum(),
-                    pairwise * (scaled * effects[1]).sum(),
+                    additive * (scaled * effects).sum(),
                     noise * np.trace(outer),
                     lag_scale * 2.0 * (outer * base * np.outer(lags, scale)).sum(),
                     lag_own * (outer * lag * base).sum(),
@@ -161,14 +156,12 @@ class ErrorModel:
 
     def _covariance(self, a: Array, a_lags: Array, b: Array, b_lags: Array) -> Array:
         """Return the prior covariances between rows a and b at their lags: (a, b)."""
-        smooth, rough, additive, pairwise, _, lag_scale, lag_own, _ = np.exp(
+        smooth, rough, additive, _, lag_scale, lag_own, _ = np.exp(
             self._hyperparameters[self._relevance_count :]
         )
         root = np.exp(0.5 * self._hyperparameters[: len(self._all)])[self._groups]
-        main, pairs = self._effects(a, b)
-        base: Array = (
-            rough * _matern12(squared_distances(a * root, b * root))[0] + additive * main + pairwise * pairs
-        )
+        decay = _matern12(squared_distances(a * root, b * root))[0]
+        base: Array = rough * decay + additive * self._effects(a, b)
         order = np.searchsorted(self._smooth, self._groups[self._columns])
         root = np.exp(0.5 * self._hyperparameters[len(self._all) : self._relevance_count])[order]
         squared = squared_distances(a[:, self._columns] * root, b[:, self._columns] * root)
@@ -185,18 +178,17 @@ class ErrorModel:
 
     def _noise_variances(self, lags: Array) -> Array:
         noise, lag_noise = np.exp(
-            self._hyperparameters[[self._relevance_count + 4, self._relevance_count + 7]]
+            self._hyperparameters[[self._relevance_count + 3, self._relevance_count + 6]]
         )
         variances: Array = noise + lag_noise * lags + JITTER
         return variances
 
     def _variance(self, rows: Array) -> Array:
         """Return the prior variances at rows, at full length: (rows,)."""
-        smooth, rough, additive, pairwise = np.exp(
-            self._hyperparameters[self._relevance_count : self._relevance_count + 4]
+        smooth, rough, additive = np.exp(
+            self._hyperparameters[self._relevance_count : self._relevance_count + 3]
         )
-        main, pairs = self._effects.diagonal(rows)
-        variance: Array = smooth + rough + additive * main + pairwise * pairs
+        variance: Array = smooth + rough + additive * self._effects.diagonal(rows)
         return variance
 
     def _factorize(self) -> None:
@@ -267,10 +259,7 @@ class ErrorModel:
 
 
 class _Effects:
-    """Covariances of the main effects of values and of their pairwise interactions.
-
-    Each has an average variance of 1 over a random sample of candidates.
-    """
+    """Covariances of the main effects of values, with an average variance of 1 over a random sample."""
 
     def __init__(self, columns: Sequence[Indices], drawn: Array) -> None:
         """Set the columns of each value; fit centers and scales to a random sample of inputs."""
@@ -281,34 +270,25 @@ class _Effects:
         ]
         self._scales = [max(float(np.sqrt((part**2).sum(axis=1).mean())), MIN_DEVIATION) for part in centered]
 
-    def __call__(self, a: Array, b: Array) -> tuple[Array, Array]:
-        """Return the covariances between rows a and b, of main effects and of interactions: (a, b) each."""
-        (linear_a, square_a), (linear_b, square_b) = self._features(a), self._features(b)
-        return self._combine(linear_a @ linear_b.T, square_a @ square_b.T)
+    def __call__(self, a: Array, b: Array) -> Array:
+        """Return the covariances between rows a and b: (a, b)."""
+        covariances: Array = self._features(a) @ self._features(b).T
+        return covariances
 
-    def diagonal(self, rows: Array) -> tuple[Array, Array]:
-        """Return the variances of each row: (rows,) each."""
-        linear, square = self._features(rows)
-        return self._combine((linear**2).sum(axis=1), (square**2).sum(axis=1))
+    def diagonal(self, rows: Array) -> Array:
+        """Return the variance of each row: (rows,)."""
+        variances: Array = (self._features(rows) ** 2).sum(axis=1)
+        return variances
 
-    def _combine(self, total: Array, squares: Array) -> tuple[Array, Array]:
-        """Average over values and over pairs of values.
-
-        total, squares: sums over the values of their covariances, and of the squared covariances. The sum of
-        the products of all pairs is half of total squared minus squares (Newton's identity).
-        """
-        count = len(self._columns)
-        return total / max(1, count), (total**2 - squares) / max(1, count * (count - 1))
-
-    def _features(self, rows: Array) -> tuple[Array, Array]:
-        """Return features whose inner products are the sum of covariances, and of squared covariances."""
+    def _features(self, rows: Array) -> Array:
+        """Return features whose inner products are the covariances, averaged over the values."""
         parts = [
             (rows[:, indices] - center) / scale
             for indices, center, scale in zip(self._columns, self._centers, self._scales, strict=True)
         ]
-        squares = [(part[:, :, None] * part[:, None, :]).reshape(len(rows), -1) for part in parts]
         empty = np.zeros((len(rows), 0))
-        return np.concatenate([empty, *parts], axis=1), np.concatenate([empty, *squares], axis=1)
+        features: Array = np.concatenate([empty, *parts], axis=1) / np.sqrt(max(1, len(parts)))
+        return features
 
 
 def squared_distances(a: Array, b: Array) -> Array:

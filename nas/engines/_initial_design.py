@@ -8,12 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas.engines._candidate_pool import CandidatePool, PoolEntry
-from nas.engines._expected_improvement import GOLDEN_RATIO
 from nas.engines._gaussian_process import squared_distances
+from nas.trials import scale_to_unit
 
 __all__ = ["cheapest_candidates", "fastest_share", "space_filling_candidate"]
 
 FAST_SHARE = 0.5
+
+GOLDEN_RATIO = 0.6180339887
+"""The fractional parts of its multiples are spread evenly for any count (a low-discrepancy sequence)."""
 
 
 def cheapest_candidates(
@@ -49,17 +52,16 @@ def space_filling_candidate(
 ) -> PoolEntry:
     """Return the candidate farthest from the tried ones, within one stratum of cost.
 
-    The strata are by the mean rank of the costs and change with the number of tried candidates, so that the
-    initial design covers the range of costs; the maximin distance within a stratum makes it space-filling.
+    The strata are intervals of the costs on log axes, which change with the number of tried candidates, so
+    that the initial design covers the whole range of costs; the maximin distance within a stratum makes it
+    space-filling.
     """
-    ranks = rng.random(len(entries))
+    positions = rng.random(len(entries))
     if len(entries[0].costs):
-        costs = np.stack([entry.costs for entry in entries])
-        ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0).mean(axis=1)
-    order = np.argsort(ranks, kind="stable")
-    size = max(8, len(entries) // 20)
-    first = int((len(tried) * GOLDEN_RATIO) % 1.0 * max(1, len(entries) - size))
-    stratum: list[PoolEntry] = [entries[index] for index in order[first : first + size]]
+        positions = scale_to_unit(np.stack([entry.costs for entry in entries])).mean(axis=1)
+    target = positions.min() + (0.5 + len(tried) * GOLDEN_RATIO) % 1.0 * np.ptp(positions)
+    nearest = np.argsort(np.abs(positions - target), kind="stable")[: max(8, len(entries) // 20)]
+    stratum: list[PoolEntry] = [entries[index] for index in nearest]
     if not tried:
         return stratum[0]
     distances = squared_distances(pool.inputs(stratum), pool.inputs(tried)).min(axis=1)

@@ -1,9 +1,9 @@
 """The default engine: costs are known before training, so only the error is modelled.
 
 A Gaussian process predicts the error of every candidate. With the costs known, the expected hypervolume
-improvement is then exact. It is calibrated by the gains that earlier proposals of similar cost achieved. The
-engine proposes the candidate with the greatest expected gain; every other proposal comes from one stratum of
-cost, which changes each time. Where a search is limited by time, gains are weighted by training time.
+improvement is then exact: errors count by their logarithm up to the quality floor, costs by their logarithm.
+The engine proposes the candidate with the greatest expected gain. Where a search is limited by time, gains
+are weighted by training time.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from nas.engines._expected_improvement import (
     ErrorPosterior,
     decompose,
     expected_hypervolume_improvement,
-    stratified_improvement,
 )
-from nas.engines._feasibility import FeasibilityModel, at_chance_level
-from nas.engines._gain_calibration import GainCalibration
+from nas.engines._feasibility import FeasibilityModel
 from nas.engines._gaussian_process import ErrorModel
 from nas.engines._initial_design import cheapest_candidates, fastest_share, space_filling_candidate
 from nas.space import OpenValue, Setting, count_settings, iterate_settings, mutate, sample
@@ -39,14 +37,13 @@ SPACE_FILLING = 6  # proposals of the space-filling design, after the cheapest a
 MIN_OBSERVED = 4  # trials that the model needs
 MAX_SCORED = 1500  # candidates scored for a proposal
 MAX_FITTED_TRIALS = 800  # trials that the model is fitted to
-STRATIFIED_EVERY = 2  # 1 in N proposals comes from a stratum of cost
 REFERENCE_MARGIN = 0.1  # distance of the reference point beyond the front, as a share of the front's extent
 
 
 class CheapAware:
     """Proposes the candidate with the greatest expected hypervolume improvement, costs on log axes.
 
-    The initial design has the cheapest candidate by each cost and a space-filling sample. Running trials are
+    The initial design is a space-filling sample over the whole range of costs. Running trials are
     imputed with the predicted mean. Short trainings are observations at another fidelity.
     """
 
@@ -75,13 +72,12 @@ class CheapAware:
         self._observed: dict[str, PoolEntry] = {}
         self._errors: dict[str, dict[int, list[float]]] = {}  # by id and epochs, one for each quality
         self._failed: dict[str, PoolEntry] = {}
-        self._chance_level: set[str] = set()  # ids of observed candidates
+        self._below_floor: set[str] = set()  # ids of candidates that were below it at equal epochs
         self._models: list[ErrorModel] = []  # one for each quality
         self._feasibility: FeasibilityModel | None = None  # once a trial was infeasible
-        self._calibration = GainCalibration()
         self._cooling = CostCooling(seconds_left) if seconds_left else None
         self._is_fitted = False  # whether the models include all observations
-        self._cheapest: list[PoolEntry] | None = None  # not proposed yet
+        self._first: list[PoolEntry] | None = None  # to propose before any other
         self._flatness: float | None = None
 
     def tell(self, trial: Trial) -> None:
@@ -110,8 +106,8 @@ class CheapAware:
 
     def ask(self) -> Setting:
         """Propose a setting that is new and within the limits; a random one if none is left."""
-        if self._cheapest is None:
-            self._cheapest = self._start()
+        if self._first is None:
+            self._first = self._start()
         entry = self._next()
         if entry is None:
             return sample(self._values, self._rng)
@@ -129,7 +125,10 @@ class CheapAware:
         return self._flatness
 
     def _start(self) -> list[PoolEntry]:
-        """Describe the initial candidates and return the cheapest by each cost."""
+        """Describe the initial candidates and return those to propose first.
+
+        Without a quality floor these are the cheapest by each cost, which are on the front anyway.
+        """
         small = count_settings(self._values) <= INITIAL_CANDIDATES
         drawn = (
             iterate_settings(self._values)
@@ -145,13 +144,15 @@ class CheapAware:
             nearest = min(entries, key=lambda entry: entry.excess)
             entries.append(self._pool.minimize([nearest], lambda entry: (entry.excess,), self._rng))
             self._pool.add([entries[-1].setting], self._excluded)
+        if self._criteria.has_floor:
+            return []
         return cheapest_candidates(self._pool, [entry for entry in entries if not entry.excess], self._rng)
 
     def _next(self) -> PoolEntry | None:
-        while self._cheapest:
-            cheapest = self._cheapest.pop(0)
-            if cheapest.id not in self._excluded:
-                return cheapest
+        while self._first:
+            first = self._first.pop(0)
+            if first.id not in self._excluded:
+                return first
         tried = len(self._observed) + len(self._running)
         if len(self._observed) < MIN_OBSERVED or tried < len(self._cheap) + SPACE_FILLING:
             return self._space_filling()
@@ -169,12 +170,12 @@ class CheapAware:
         return space_filling_candidate(self._pool, entries, tried, self._rng)
 
     def _largest_gain(self) -> PoolEntry | None:
-        """Return the candidate with the greatest expected gain, of all or of one stratum of cost."""
+        """Return the candidate with the greatest expected gain."""
         if not self._is_fitted:
             self._fit()
-            self._calibrate()
         self._impute_running()
         tried = [*self._observed.values(), *self._running.values()]
+        tried = [entry for entry in tried if entry.id not in self._below_floor] or tried
         points = self._points(tried)
         on_front = _non_dominated(points)
         front = points[on_front]
@@ -185,29 +186,16 @@ class CheapAware:
         inputs = self._pool.inputs(entries)
         posteriors = [ErrorPosterior(*model.predict(inputs)) for model in self._models]
         costs = np.stack([entry.costs for entry in entries])
-        feasible = self._feasible(inputs)
         boxes = self._decompose(front, costs)
-        expected = np.where(feasible, expected_hypervolume_improvement(boxes, posteriors, costs), 0.0)
-        gains = expected * self._calibration.factors(costs)
+        gains = expected_hypervolume_improvement(boxes, posteriors, costs)
+        if self._feasibility is not None:
+            gains *= self._feasibility.predict(inputs)
         self._flatness = float(gains.max() / max(boxes.volume, 1e-12))
-        weights = np.ones(len(entries))
         if self._cooling:
-            weights = self._cooling.weights(np.array([entry.flops for entry in entries]))
-        gains *= weights
+            gains *= self._cooling.weights(np.array([entry.flops for entry in entries]))
         self._pool.gains.update(zip((entry.id for entry in entries), gains.tolist(), strict=True))
         self._pool.trim(2 * MAX_SCORED)
-        chosen = int(np.argmax(gains))
-        turn, rest = divmod(len(tried), STRATIFIED_EVERY)
-        if self._cheap and not rest:
-            points = np.column_stack([front[:, 0], front[:, len(self._trained) :]])
-            worst = boxes.reference[0]
-            stratified = stratified_improvement(points, worst, posteriors[0], costs, turn)
-            stratified = np.where(feasible, stratified, 0.0) * weights
-            chosen = int(np.argmax(stratified)) if stratified.any() else chosen
-        entry = entries[chosen]
-        gain, largest = float(expected[chosen]), float(expected.max())
-        self._calibration.add_proposal(entry.id, entry.costs, boxes, gain, largest)
-        return entry
+        return entries[int(np.argmax(gains))]
 
     def _extend_pool(self, bases: Sequence[Setting]) -> None:
         """Describe more candidates: mutations of the base settings, and random ones."""
@@ -233,10 +221,7 @@ class CheapAware:
     def _fit(self) -> None:
         """Fit the models to all observations; the running trials have to be imputed again."""
         observed = list(self._observed.values())
-        worst = np.array([max(self._latest_errors(entry)) for entry in observed])
-        by_chance = at_chance_level(worst)
-        self._chance_level = {entry.id for entry, chance in zip(observed, by_chance, strict=True) if chance}
-        observed = [entry for entry in observed if entry.id not in self._chance_level] or observed
+        self._below_floor = self._find_below_floor()
         if len(observed) > MAX_FITTED_TRIALS:
             observed = self._informative_trials(observed)
         inputs = self._pool.inputs(observed)
@@ -261,26 +246,25 @@ class CheapAware:
         """Fit the classifier once a trial was infeasible, and again after 5 % more trials."""
         tried = [*self._observed.values(), *self._failed.values()]
         fitted = self._feasibility.trials if self._feasibility else 0
-        if (self._failed or self._chance_level) and len(tried) >= 1.05 * fitted:
-            feasible = [
-                entry.id not in self._failed and entry.id not in self._chance_level for entry in tried
-            ]
+        if (self._failed or self._below_floor) and len(tried) >= 1.05 * fitted:
+            infeasible = self._failed.keys() | self._below_floor
+            feasible = [entry.id not in infeasible for entry in tried]
             self._feasibility = FeasibilityModel(self._pool.inputs(tried), np.array(feasible))
 
-    def _feasible(self, inputs: Array) -> NDArray[np.bool_]:
-        """Return which candidates are predicted to be feasible; all of them if none is."""
-        if self._feasibility is not None and (feasible := self._feasibility.predict(inputs)).any():
-            return feasible
-        return np.ones(len(inputs), dtype=bool)
+    def _find_below_floor(self) -> set[str]:
+        """Return the ids of observed candidates that are below the quality floor at their latest epochs.
 
-    def _calibrate(self) -> None:
-        """Compare the achieved gains of ended proposals with the expected ones."""
-        for name in self._calibration.ended(self._running):
-            posteriors = None
-            if name in self._observed and name not in self._chance_level:
-                row = self._pool.inputs([self._observed[name]])
-                posteriors = [ErrorPosterior(*model.predict(row)) for model in self._models]
-            self._calibration.observe(name, posteriors)
+        Halving promotes none of them, so they bring no gain, whatever the model predicts at full length.
+        """
+        best: dict[int, float] = {}
+        for by_epochs in self._errors.values():
+            for epochs, errors in by_epochs.items():
+                best[epochs] = min(errors[0], best.get(epochs, errors[0]))
+        floors = {
+            epochs: self._criteria.floor_at(least, min(best.values())) for epochs, least in best.items()
+        }
+        latest = {name: max(by_epochs) for name, by_epochs in self._errors.items()}
+        return {name for name, epochs in latest.items() if self._errors[name][epochs][0] > floors[epochs]}
 
     def _impute_running(self) -> None:
         """Impute running trials with the predicted mean."""
@@ -311,9 +295,6 @@ class CheapAware:
         """Return the posterior mean levels and the costs: (entries, objectives), all minimized."""
         inputs = self._pool.inputs(entries)
         levels = np.column_stack([model.predict(inputs)[0] for model in self._models])
-        for row, entry in enumerate(entries):
-            if entry.id in self._chance_level:
-                levels[row] = self._criteria.level(np.array(self._latest_errors(entry)))
         return np.column_stack([levels, np.stack([entry.costs for entry in entries])])
 
     def _decompose(self, front: Array, costs: Array) -> Boxes:

@@ -3,7 +3,7 @@
 from nas.trials.candidate import Candidate
 from nas.trials.criteria import Criteria
 from nas.trials.front import front_csv, hypervolume_curve, pareto_front, trial_rows
-from nas.trials.pareto import non_dominated
+from nas.trials.pareto import non_dominated, scale_to_unit
 from nas.trials.pick import pick_trial
 from nas.trials.trial import OBJECTIVES, Limit, Objective, Trial, parse_objectives
 
@@ -20,5 +20,6 @@ __all__ = [
     "pareto_front",
     "parse_objectives",
     "pick_trial",
+    "scale_to_unit",
     "trial_rows",
 ]

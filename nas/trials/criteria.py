@@ -51,6 +51,11 @@ class Criteria:
         """The error that is RESOLVED standard errors from 0: e = RESOLVED * sqrt(e (1 - e) / examples)."""
         return RESOLVED**2 / (self.examples + RESOLVED**2)
 
+    @property
+    def has_floor(self) -> bool:
+        """Whether there is a quality floor, given or derived."""
+        return self.guess is not None or self.min_quality is not None
+
     def level(self, errors: np.ndarray | float) -> np.ndarray:
         """Return errors on the scale on which they are compared: log(error + resolution)."""
         level: np.ndarray = np.log(np.maximum(errors, 0.0) + self.resolution)

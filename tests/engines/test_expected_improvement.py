@@ -9,7 +9,6 @@ from nas.engines._expected_improvement import (
     ErrorPosterior,
     decompose,
     expected_hypervolume_improvement,
-    stratified_improvement,
 )
 
 
@@ -45,19 +44,3 @@ def test_boxes_are_disjoint_and_cover_the_non_dominated_space() -> None:
         inside = (probe[0] < boxes.level) & (boxes.low <= probe[1:]).all(1) & (probe[1:] < boxes.high).all(1)
         dominated = (points <= probe).all(axis=1).any()
         assert inside.sum() == (0 if dominated else 1)
-
-
-def test_strata_cover_the_range_of_each_cost() -> None:
-    costs = np.random.default_rng(2).uniform(0, 1, (400, 2))
-    front = np.array([[0.5, 0.0, 0.0], [0.2, 1.0, 1.0]])
-    posterior = ErrorPosterior(np.full(400, 0.15), np.full(400, 0.05))
-    for axis in (0, 1):
-        centers = []
-        for turn in range(axis, 20, 2):
-            stratum = stratified_improvement(front, 0.6, posterior, costs, turn) > 0
-            assert 0 < stratum.sum() <= 40
-            assert np.ptp(costs[stratum, axis]) < 0.2
-            centers.append(costs[stratum, axis].mean())
-        assert min(centers) < 0.2
-        assert max(centers) > 0.8
-        assert np.diff(np.sort(centers)).max() < 0.3
