@@ -105,8 +105,8 @@ class Informed(ABC):
 class GaussianProcess(Informed):
     """scikit-learn's Gaussian process with the greatest exact expected hypervolume improvement of all rows.
 
-    A Matern-5/2 kernel with one length scale a column, and noise, fitted from the last hyperparameters. The
-    front is that of the posterior means at the observed rows.
+    A Matern-5/2 kernel with one length scale a column, and noise; each fit starts from the same
+    hyperparameters. The front is that of the posterior means at the observed rows.
     """
 
     _kernel: Any = None
@@ -118,11 +118,12 @@ class GaussianProcess(Informed):
 
         rows, levels = self.observations()
         center, scale = levels.mean(), max(levels.std(), 1e-9)
-        columns = self.inputs.shape[1]
-        kernel = self._kernel or ConstantKernel() * Matern(
-            np.full(columns, np.sqrt(columns)), nu=2.5
-        ) + WhiteKernel(0.01)
-        model = GaussianProcessRegressor(kernel, optimizer="fmin_l_bfgs_b" if self.is_due() else None)
+        kernel, optimizer = self._kernel, None
+        if self.is_due():
+            scales = np.full(self.inputs.shape[1], np.sqrt(self.inputs.shape[1]))
+            kernel = ConstantKernel() * Matern(scales, nu=2.5) + WhiteKernel(0.01)
+            optimizer = "fmin_l_bfgs_b"
+        model = GaussianProcessRegressor(kernel, optimizer=optimizer)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # length scales of irrelevant columns
             model.fit(self.inputs[rows], (levels - center) / scale)

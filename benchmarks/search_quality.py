@@ -3,11 +3,11 @@
     python benchmarks/search_quality.py --table nb201_cifar10.csv --costs params,latency_ms_pixel3
 
 A search observes `val_accuracy` of one training. Two scores are computed from `test_accuracy`: the
-hypervolume of all trained architectures as a share of the exact front's, with costs on log axes. "all" has the
-error on a linear axis, ideal and nadir of the exact front scaled to 0 and 1, and the reference point 1.1.
-"useful" counts only what a user would take: the error is on a log axis from the least of the table to a floor,
-the geometric mean of the least and that of guessing; the costs extend over the members of the exact front
-that are better than the floor. A setting that is proposed again costs nothing.
+hypervolume of all trained architectures as a share of the exact front's, with costs on log axes. "all" has
+the error on a linear axis, ideal and nadir of the exact front scaled to 0 and 1, and the reference point 1.1.
+"useful" counts only what a user would take: the error is on a log axis from the least of the table to a
+floor, the geometric mean of the least and that of guessing; the costs extend over the members of the exact
+front that are better than the floor. A setting that is proposed again costs nothing.
 
 Each sampler observes the settings and, for trained ones, accuracy and costs. The default sampler, and those
 of _informed_samplers.py, also know what a search knows about candidates before training: the costs, and how
