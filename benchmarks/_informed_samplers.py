@@ -168,12 +168,13 @@ class BoTorch(Informed):
         table = torch.tensor(np.column_stack([self.costs, scaled]))  # the costs are no inputs of the process
         features = FilterFeatures(torch.arange(count, table.shape[1]))
         model = SingleTaskGP(table[rows], -torch.tensor(levels)[:, None], input_transform=features)
-        if self._state is not None:
-            model.load_state_dict(self._state, strict=False, keep_transforms=False)
         if self.is_due():
             fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
             state = model.state_dict()  # without the standardization, which is that of these observations
             self._state = {name: state[name] for name in state if not name.startswith("outcome_transform")}
+        else:
+            model.load_state_dict(self._state, strict=False, keep_transforms=False)
+            model.eval()
         models = [model, *(GenericDeterministicModel(partial(_column, index=k)) for k in range(count))]
         joint = ModelList(*models)
         points = np.column_stack([levels, self.costs[rows]])
