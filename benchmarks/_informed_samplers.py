@@ -21,7 +21,6 @@ import numpy as np
 
 from nas.engines._candidate_pool import CandidatePool
 from nas.engines._expected_improvement import ErrorPosterior, decompose, expected_hypervolume_improvement
-from nas.engines.cheap_aware import REFERENCE_MARGIN, SPACE_FILLING
 from nas.space import Setting
 from nas.testing.tabular_benchmark import TabularBenchmark
 from nas.trials import Trial, non_dominated
@@ -30,6 +29,8 @@ __all__ = ["BoTorch", "BoostedTrees", "GaussianProcess"]
 
 Array = np.ndarray
 
+RANDOM_ROWS = 6  # of the initial design
+MARGIN = 0.1  # distance of the reference point beyond the front, as a share of the front's extent
 SCORED_BY_BOTORCH = 2000  # rows, drawn at random for each proposal
 SCORED_AT_ONCE = 250  # rows; limits the memory of BoTorch
 SAMPLES = 32  # of the posterior in BoTorch: its default of 128 takes four times as long
@@ -51,21 +52,22 @@ class Informed(ABC):
         ]
         self._design = [row for row in map(table.row, head) if row is not None]
         self._design += [int(ranked[0]) for ranked in order]
-        self._design_size = self.costs.shape[1] + SPACE_FILLING
+        self._design_size = self.costs.shape[1] + RANDOM_ROWS
 
     def ask(self) -> Setting:
+        row = self._next()
+        self.tried[row] = None
+        return self.table.setting(row)
+
+    def _next(self) -> int:
         while self._design:
             row = self._design.pop(0)
             if row not in self.tried:
-                break
-        else:
-            free = np.setdiff1d(np.arange(len(self.costs)), list(self.tried))
-            if len(self.tried) < self._design_size or not self.levels:
-                row = int(self.rng.choice(free))
-            else:
-                row = self.choose(free)
-        self.tried[row] = None
-        return self.table.setting(row)
+                return row
+        free = np.setdiff1d(np.arange(len(self.costs)), list(self.tried))
+        if len(self.tried) < self._design_size or not self.levels:
+            return int(self.rng.choice(free))
+        return self.choose(free)
 
     def tell(self, trial: Trial) -> None:
         row = self.table.row(trial.setting)
@@ -85,13 +87,13 @@ class Informed(ABC):
         return np.array(list(self.levels)), np.array(list(self.levels.values()))
 
     def reference(self, front: Array) -> Array:
-        """Return the default engine's reference point: beyond the front's levels and all costs.
+        """Return a reference point as the default engine's: beyond the front's levels and all costs.
 
         front: (points, 1 + costs), levels first.
         """
         best, worst = front.min(axis=0), front.max(axis=0)
         worst[1:] = np.maximum(worst[1:], self.costs.max(axis=0))
-        point: Array = worst + REFERENCE_MARGIN * np.maximum(worst - best, 1e-3)
+        point: Array = worst + MARGIN * np.maximum(worst - best, 1e-3)
         criteria = self.table.criteria
         floor = criteria.level(criteria.floor(float(np.exp(best[0]) - criteria.resolution)))
         point[0] = min(point[0], float(floor))
