@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from _informed_samplers import BoostedTrees, BoTorch, GaussianProcess
 
 from nas.space import Setting, sample
 from nas.testing.tabular_benchmark import TabularBenchmark
@@ -207,10 +208,14 @@ class SyneTune:
 
 @dataclass(frozen=True)
 class SamplerType:
-    """How a sampler is created, and the modules it needs in addition to the project's."""
+    """How a sampler is created, the modules it needs besides the project's, and whether it knows the costs.
+
+    A sampler that knows the costs of untrained candidates finds the cheapest without a head start.
+    """
 
     make: Callable[[TabularBenchmark, int, Sequence[Setting]], Sampler]
     needs: tuple[str, ...] = ()
+    knows_costs: bool = False
 
 
 def _optuna(kind: str) -> Callable[[TabularBenchmark, int, Sequence[Setting]], Sampler]:
@@ -218,7 +223,10 @@ def _optuna(kind: str) -> Callable[[TabularBenchmark, int, Sequence[Setting]], S
 
 
 SAMPLERS = {
-    "default": SamplerType(Default),
+    "default": SamplerType(Default, knows_costs=True),
+    "sklearn-gp-ehvi": SamplerType(GaussianProcess, knows_costs=True),
+    "botorch-qlognehvi": SamplerType(BoTorch, ("botorch",), knows_costs=True),
+    "gbt-nsga2": SamplerType(BoostedTrees, knows_costs=True),
     "random": SamplerType(RandomSearch),
     "optuna-nsga2-20": SamplerType(_optuna("nsga2-20")),
     "optuna-nsga2-50": SamplerType(_optuna("nsga2-50")),

@@ -17,22 +17,41 @@ from nas.space import Setting
 from nas.testing.tabular_benchmark import TabularBenchmark
 from nas.trials import Trial
 
-__all__ = ["Run", "simulate"]
+__all__ = ["SCORES", "Run", "simulate"]
+
+SCORES = ("all", "useful")
+GUESSING_ERROR = 0.9  # of ten classes
+ERROR_RESOLUTION = 1e-4  # error that is added before the logarithm: one of 10,000 test images
 
 REDUCTION = 4  # 1 in N short trainings is promoted
 MAX_REPEATS = 50  # consecutive proposals of known settings; then one is drawn at random
 
 
 class Score:
-    """The hypervolume of rows of a table, as a share of the exact front's."""
+    """The hypervolume of rows of a table, as a share of that of all rows.
 
-    def __init__(self, table: TabularBenchmark) -> None:
+    A score is one of SCORES. "all": the error on a linear axis, costs on log axes; ideal and nadir of the
+    exact front are 0 and 1. "useful": the error and the costs on log axes; the least error of the table is 0,
+    and the floor, its geometric mean with the error of guessing, is 1 and the reference. The costs extend
+    over the members of the exact front that are better than the floor. Other references are 1.1.
+    """
+
+    def __init__(self, table: TabularBenchmark, name: str) -> None:
         costs = np.stack([table.column(cost) for cost in table.costs], axis=1)
-        points = np.column_stack([1.0 - table.column("test_accuracy"), np.log(np.maximum(costs, 1e-12))])
-        front = points[moocore.is_nondominated(points)]
-        ideal, nadir = front.min(axis=0), front.max(axis=0)
-        self._points = (points - ideal) / np.where(nadir > ideal, nadir - ideal, 1.0)
+        errors = 1.0 - table.column("test_accuracy")
+        points = np.column_stack([errors, np.log(np.maximum(costs, 1e-12))])
         self._reference = np.full(points.shape[1], 1.1)
+        if name == "useful":
+            floor = float(np.log(np.sqrt(GUESSING_ERROR * errors.min()) + ERROR_RESOLUTION))
+            points[:, 0] = np.log(errors + ERROR_RESOLUTION)
+            self._reference[0] = 1.0
+        front = points[moocore.is_nondominated(points)]
+        if name == "useful":
+            front = front[front[:, 0] < floor]
+        ideal, nadir = front.min(axis=0), front.max(axis=0)
+        if name == "useful":
+            nadir[0] = floor
+        self._points = (points - ideal) / np.where(nadir > ideal, nadir - ideal, 1.0)
         self._exact = moocore.hypervolume(self._points, ref=self._reference)
 
     def __call__(self, rows: Sequence[int]) -> float:
@@ -160,14 +179,15 @@ class Simulation:
         return [(when, row) for when, row in ended if when <= budget]
 
 
-def simulate(run: Run) -> list[float]:
-    """Return the score after each trial, or, with short trainings, after the cost of each full training."""
+def simulate(run: Run) -> dict[str, list[float]]:
+    """Return each score after each trial, or, with short trainings, after the cost of each full training."""
     os.environ["OMP_NUM_THREADS"] = "1"
     simulation = Simulation(run)
-    score = Score(simulation.table)
     if run.fidelity == "low":
         ended = simulation.search_low()
-        counts = range(1, run.trials + 1)
-        return [score([row for when, row in ended if when <= count]) for count in counts]
-    rows = simulation.search()
-    return [score(rows[:count]) for count in range(1, len(rows) + 1)]
+        found = [[row for when, row in ended if when <= count] for count in range(1, run.trials + 1)]
+    else:
+        rows = simulation.search()
+        found = [rows[:count] for count in range(1, len(rows) + 1)]
+    scores = {name: Score(simulation.table, name) for name in SCORES}
+    return {name: [score(trained) for trained in found] for name, score in scores.items()}

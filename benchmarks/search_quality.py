@@ -2,13 +2,16 @@
 
     python benchmarks/search_quality.py --table nb201_cifar10.csv --costs params,latency_ms_pixel3
 
-A search observes `val_accuracy` of one training. The score is computed from `test_accuracy`: the hypervolume
-of all trained architectures as a share of the exact front's, with costs on log axes, ideal and nadir of the
-exact front scaled to 0 and 1, and the reference point 1.1. A setting that is proposed again costs nothing.
+A search observes `val_accuracy` of one training. Two scores are computed from `test_accuracy`: the
+hypervolume of all trained architectures as a share of the exact front's, with costs on log axes. "all" has
+the error on a linear axis, ideal and nadir of the exact front scaled to 0 and 1, and the reference point 1.1.
+"useful" counts only what a user would take: the error is on a log axis from the least of the table to a
+floor, the geometric mean of the least and that of guessing; the costs extend over the members of the exact
+front that are better than the floor. A setting that is proposed again costs nothing.
 
-Each sampler observes the settings and, for trained ones, accuracy and costs. The default sampler also knows
-what a search knows about candidates before training: the costs, and how the operations are connected (columns
-`x_edge_0-1`: edges of a cell, from node to node).
+Each sampler observes the settings and, for trained ones, accuracy and costs. The default sampler, and those
+of _informed_samplers.py, also know what a search knows about candidates before training: the costs, and how
+the operations are connected (columns `x_edge_0-1`: edges of a cell, from node to node).
 
 With `--runs FILE` each finished run is added to the file, and runs in the file are not repeated.
 """
@@ -23,19 +26,22 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from _common import RESULTS, conditions, emit, figure_axes
 from _common import table as markdown
 from _samplers import SAMPLERS, missing
-from _simulation import Run, simulate
+from _simulation import SCORES, Run, simulate
 
 from nas.errors import NasError
 from nas.testing.tabular_benchmark import TabularBenchmark
 
 MARKS = (25, 50, 100, 200)
 SINGLE = "default-full-trainings-only"  # the baseline of --fidelity low, at equal total cost
+
+Curves: TypeAlias = dict[tuple[str, bool], list[list[float]]]
+"""By sampler and head start: the score after each trial, of each run."""
 
 
 def at_marks(scores: Sequence[float], trials: int) -> dict[int, float]:
@@ -44,26 +50,31 @@ def at_marks(scores: Sequence[float], trials: int) -> dict[int, float]:
     return {mark: scores[min(mark, len(scores)) - 1] for mark in marks}
 
 
-def summarize(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> list[dict[str, Any]]:
+def summarize(score: str, curves: Curves, trials: int) -> list[dict[str, Any]]:
     """Return the rows of `--json`, one for each sampler, head start and number of trials."""
     rows = []
-    for (sampler, head_start), runs in scores.items():
+    for (sampler, head_start), runs in curves.items():
         reported = [at_marks(run, trials) for run in runs]
         for mark in reported[0]:
             values = [found[mark] for found in reported]
             q1, median, q3 = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
-            row = {"sampler": sampler, "head_start": head_start, "trials": mark}
+            row = {"score": score, "sampler": sampler, "head_start": head_start, "trials": mark}
             rows.append(row | {"median": median, "q1": q1, "q3": q3, "values": values})
     return rows
 
 
-def compare(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> dict[str, Any]:
-    """Compare the default sampler with the best other with a head start, at each number of trials."""
+def compare(curves: Curves, trials: int) -> dict[str, Any]:
+    """Compare the default sampler with the best other, at each number of trials.
+
+    Others need a head start, unless they know the costs.
+    """
     from scipy.stats import wilcoxon
 
-    ours = scores.get(("default", False))
+    ours = curves.get(("default", False))
     others = {
-        key: runs for key, runs in scores.items() if key[0] != "default" and (key[1] or key[0] == SINGLE)
+        (name, head_start): runs
+        for (name, head_start), runs in curves.items()
+        if name != "default" and (head_start or name == SINGLE or SAMPLERS[name].knows_costs)
     }
     if not ours or not others:
         return {}
@@ -96,11 +107,11 @@ def compare(scores: dict[tuple[str, bool], list[list[float]]], trials: int) -> d
     return found
 
 
-def draw(scores: dict[tuple[str, bool], list[list[float]]], path: Path, title: str) -> None:
+def draw(curves: Curves, path: Path, title: str) -> None:
     """Draw the median regret over trials, with quartiles of the default sampler."""
     with figure_axes(path) as axes:
-        for (sampler, head_start), runs in sorted(scores.items(), key=lambda item: item[0][0] != "default"):
-            if sampler != "default" and not head_start and (sampler, True) in scores:
+        for (sampler, head_start), runs in sorted(curves.items(), key=lambda item: item[0][0] != "default"):
+            if sampler != "default" and not head_start and (sampler, True) in curves:
                 continue
             regret = 1.0 - np.array(runs)
             counts = np.arange(1, regret.shape[1] + 1)
@@ -120,38 +131,18 @@ def draw(scores: dict[tuple[str, bool], list[list[float]]], path: Path, title: s
 
 
 def text(result: dict[str, Any]) -> str:
-    """Return the result as Markdown."""
-    marks = sorted({row["trials"] for row in result["results"]})
-    by_name: dict[tuple[str, bool], dict[int, dict[str, Any]]] = {}
-    for row in result["results"]:
-        by_name.setdefault((row["sampler"], row["head_start"]), {})[row["trials"]] = row
-    lines = [
-        [name, "yes" if started else "no"]
-        + [f"{found[m]['median']:.4f} ({found[m]['q1']:.4f}-{found[m]['q3']:.4f})" for m in marks]
-        for (name, started), found in sorted(by_name.items(), key=lambda item: -item[1][marks[-1]]["median"])
-    ]
+    """Return the result as Markdown, with two tables for each score."""
     parts = [
         f"# {result['table']}: accuracy, {', '.join(result['costs'])}",
         f"Hypervolume as a share of the exact front's: median (quartiles) of {result['seeds']} seeds "
         f"from {result['first_seed']} on, {result['workers']} worker(s), fidelity: {result['fidelity']}.",
-        markdown(["sampler", "head start", *(f"{mark} trials" for mark in marks)], lines),
     ]
-    against = result["against_best_baseline"]
-    if against:
-        rows = [
-            [a["trials"], a["best_baseline"], f"{a['regret']:.4f}", f"{a['baseline_regret']:.4f}",
-             f"{a['regret_ratio']:.2f}", f"{a['p']:.1e}"]
-            for a in against["at"]
-        ]  # fmt: skip
-        head_row = [
-            "trials",
-            "best baseline (with head start)",
-            "regret",
-            "baseline regret",
-            "ratio",
-            "p (Wilcoxon)",
-        ]
-        parts.append(markdown(head_row, rows))
+    for score in SCORES:
+        rows = [row for row in result["results"] if row["score"] == score]
+        parts += [f"## Score: {score}", table_of_samplers(rows)]
+        against = result["against_best_baseline"][score]
+        if against:
+            parts.append(table_of_comparison(against["at"]))
         if "trials_to_best_baseline" in against:
             reached = against["trials_to_best_baseline"]
             parts.append(
@@ -161,14 +152,48 @@ def text(result: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def table_of_samplers(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the scores of each sampler, the best first."""
+    marks = sorted({row["trials"] for row in rows})
+    by_name: dict[tuple[str, bool], dict[int, dict[str, Any]]] = {}
+    for row in rows:
+        by_name.setdefault((row["sampler"], row["head_start"]), {})[row["trials"]] = row
+    lines = [
+        [
+            name,
+            "knows costs" if name in SAMPLERS and SAMPLERS[name].knows_costs else "yes" if started else "no",
+        ]
+        + [f"{found[m]['median']:.4f} ({found[m]['q1']:.4f}-{found[m]['q3']:.4f})" for m in marks]
+        for (name, started), found in sorted(by_name.items(), key=lambda item: -item[1][marks[-1]]["median"])
+    ]
+    return markdown(["sampler", "head start", *(f"{mark} trials" for mark in marks)], lines)
+
+
+def table_of_comparison(found: Sequence[dict[str, Any]]) -> str:
+    """Return the default sampler's regret and the best baseline's at each number of trials."""
+    rows = [
+        [a["trials"], a["best_baseline"], f"{a['regret']:.4f}", f"{a['baseline_regret']:.4f}",
+         f"{a['regret_ratio']:.2f}", f"{a['p']:.1e}"]
+        for a in found
+    ]  # fmt: skip
+    names = ["trials", "best baseline", "regret", "baseline regret", "ratio", "p (Wilcoxon)"]
+    return markdown(names, rows)
+
+
 def completed_runs(
     runs: Sequence[Run], processes: int, file: Path | None
-) -> Iterator[tuple[Run, list[float]]]:
-    """Run the searches that are not in the file, add them to it, and yield all of them."""
+) -> Iterator[tuple[Run, dict[str, list[float]]]]:
+    """Run the searches that are not in the file, add them to it, and yield all of them with their scores."""
     ended = {}
     if file and file.exists():
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        ended = {json.dumps(line["run"]): line["scores"] for line in rows}
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            row = json.loads(line)
+            if not isinstance(row["scores"], dict) or not row["scores"].keys() >= {*SCORES}:
+                raise SystemExit(
+                    f"a run in a runs file must have the scores {' and '.join(SCORES)}, got others in line "
+                    f"{number} of '{file}', which an earlier version wrote; give a new file"
+                )
+            ended[json.dumps(row["run"])] = row["scores"]
     texts = {run: json.dumps(asdict(run) | {"table": run.table.name}) for run in runs}
     left = [run for run in runs if texts[run] not in ended]
     context = multiprocessing.get_context("spawn")
@@ -179,7 +204,8 @@ def completed_runs(
                 with file.open("a", encoding="utf-8") as lines:
                     lines.write(json.dumps({"run": json.loads(texts[run]), "scores": scores}) + "\n")
             print(
-                f"{run.sampler}, head start {run.head_start}, seed {run.seed}: {scores[-1]:.4f}",
+                f"{run.sampler}, head start {run.head_start}, seed {run.seed}: "
+                + ", ".join(f"{name} {curve[-1]:.4f}" for name, curve in scores.items()),
                 file=sys.stderr,
             )
     yield from ((run, ended[text]) for run, text in texts.items())
@@ -207,7 +233,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--runs", type=Path, help="file of finished runs, to resume")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
-    parser.add_argument("--figure", type=Path, help="path of a PNG to write")
+    parser.add_argument("--figure", type=Path, help="path of a PNG to write, and of NAME_useful.png")
     parser.add_argument(
         "--keep", action="store_true", help="write JSON, Markdown and PNG to benchmarks/results/"
     )
@@ -234,17 +260,19 @@ def main(words: Sequence[str] | None = None) -> None:
             print(f"skipping {name}: it does not use short trainings", file=sys.stderr)
             continue
         started = {"both": (False, True), "yes": (True,), "no": (False,)}[options.head_start]
-        for head_start in (False,) if name == "default" else started:
+        for head_start in (False,) if SAMPLERS[name].knows_costs else started:
             run = Run(options.table, table.costs, name, head_start, options.trials, 0)
             run = replace(run, workers=options.workers, fidelity=options.fidelity)
             seeds = range(options.first_seed, options.first_seed + options.seeds)
             runs += [replace(run, seed=seed) for seed in seeds]
             if options.fidelity == "low":
                 runs += [replace(run, seed=seed, fidelity="full") for seed in seeds]
-    scores: dict[tuple[str, bool], list[list[float]]] = {}
+    curves: dict[str, Curves] = {score: {} for score in SCORES}
     for run, found in completed_runs(runs, options.processes, options.runs):
         single = options.fidelity == "low" and run.fidelity == "full"
-        scores.setdefault((SINGLE if single else run.sampler, run.head_start), []).append(found)
+        key = SINGLE if single else run.sampler, run.head_start
+        for score in SCORES:
+            curves[score].setdefault(key, []).append(found[score])
     result = {
         "table": options.table.name,
         "costs": list(table.costs),
@@ -252,16 +280,17 @@ def main(words: Sequence[str] | None = None) -> None:
         "first_seed": options.first_seed,
         "workers": options.workers,
         "fidelity": options.fidelity,
-        "results": summarize(scores, options.trials),
-        "against_best_baseline": compare(scores, options.trials),
+        "results": [row for score in SCORES for row in summarize(score, curves[score], options.trials)],
+        "against_best_baseline": {score: compare(curves[score], options.trials) for score in SCORES},
         "conditions": conditions(),
     }
     name = "_".join(["search_quality", options.table.stem.split("_")[0], *table.costs])
     name += f"_{options.workers}_workers" * (options.workers > 1) + "_low" * (options.fidelity == "low")
     if options.figure or options.keep:
-        draw(
-            scores, options.figure or RESULTS / f"{name}.png", f"{table.path.name}: {', '.join(table.costs)}"
-        )
+        path = options.figure or RESULTS / f"{name}.png"
+        title = f"{table.path.name}: {', '.join(table.costs)}"
+        draw(curves["all"], path, title)
+        draw(curves["useful"], path.with_stem(f"{path.stem}_useful"), f"{title}; useful networks")
     emit(name, result, text(result), options.json, options.keep)
 
 
