@@ -37,6 +37,7 @@ SPACE_FILLING = 6  # proposals of the space-filling design, after the cheapest a
 MIN_OBSERVED = 4  # trials that the model needs
 MAX_SCORED = 1500  # candidates scored for a proposal
 MAX_FITTED_TRIALS = 800  # trials that the model is fitted to
+MIN_FEASIBILITY = 0.75  # probability that a candidate is feasible below which it brings no gain
 REFERENCE_MARGIN = 0.1  # distance of the reference point beyond the front, as a share of the front's extent
 
 
@@ -189,7 +190,8 @@ class CheapAware:
         boxes = self._decompose(front, costs)
         gains = expected_hypervolume_improvement(boxes, posteriors, costs)
         if self._feasibility is not None:
-            gains *= self._feasibility.predict(inputs)
+            probable = self._feasibility.predict(inputs)
+            gains *= probable >= min(MIN_FEASIBILITY, probable.max())
         self._flatness = float(gains.max() / max(boxes.volume, 1e-12))
         if self._cooling:
             gains *= self._cooling.weights(np.array([entry.flops for entry in entries]))
