@@ -59,6 +59,10 @@ class EarlierTrials:
                 levels = criteria.level(np.array([errors for _, _, errors in rows]))
                 self.other.append(([entry for entry, _, _ in rows], levels))
 
+    def __bool__(self) -> bool:
+        """Return whether there is any observation."""
+        return bool(self.same or self.other)
+
     def add_other(
         self, pool: CandidatePool, inputs: Array, levels: Array, lags: Array
     ) -> tuple[Array, Array, Array, NDArray[np.intp]]:

@@ -158,7 +158,8 @@ class CheapAware:
             if first.id not in self._excluded:
                 return first
         tried = len(self._observed) + len(self._running)
-        needed, filling = (1, 0) if self._earlier.same else (MIN_OBSERVED, SPACE_FILLING)
+        needed = 1 if self._earlier.same else MIN_OBSERVED
+        filling = 0 if self._earlier else SPACE_FILLING
         if len(self._observed) < needed or tried < len(self._cheap) + filling:
             return self._space_filling()
         return self._largest_gain()

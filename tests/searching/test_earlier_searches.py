@@ -32,7 +32,7 @@ def bound(changes: dict[str, Any] | None = None, task: str = "classification") -
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
-    """Return a folder with the record of the search `first`: a complete trial of each setting, and a failed one."""
+    """Return a folder with the record of the search `first`: each setting complete, and a failed trial."""
     folder = tmp_path_factory.mktemp("recorded")
     space = bound()
     plan = Plan.parse({"space": space.data, "objectives": ("accuracy", "params"), "fingerprint": "digits"})
