@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.engines._candidate_pool import CandidatePool, PoolEntry, is_in_space
-from nas.engines._feasibility import at_chance_level
 from nas.space import OpenValue
 from nas.trials import Criteria, EarlierSearch
 
@@ -25,8 +24,7 @@ class EarlierTrials:
     """Observations of earlier searches.
 
     On the same data they are observations like those of this search, at the fidelity of their epochs. On
-    other data they are observations at another fidelity, one of its own for each search. Networks at chance
-    level are left out.
+    other data they are observations at another fidelity, one of its own for each search.
     """
 
     def __init__(
@@ -50,9 +48,6 @@ class EarlierTrials:
                         quality.error(observation.values[quality.name]) for quality in criteria.qualities
                     ]
                     rows.append((entry, max(1, observation.epochs), errors))
-            if rows:
-                by_chance = at_chance_level(np.array([max(errors) for _, _, errors in rows]))
-                rows = [row for row, chance in zip(rows, by_chance, strict=True) if not chance]
             if search.same_data:
                 self.same += rows
             elif rows:

@@ -95,13 +95,12 @@ def test_other_data_with_other_accuracies_tells_which_networks_are_good() -> Non
     assert correlation(make_engine(*searches)) > max(0.9, correlation(make_engine()))
 
 
-def test_settings_of_another_space_and_networks_at_chance_level_are_left_out() -> None:
+def test_settings_of_another_space_are_left_out() -> None:
     found = [Observation({"other": 1}, 10, {"accuracy": 0.5})]
-    found += [Observation(s, 10, {"accuracy": 0.1}) for s in settings(4)]
     found += [Observation(s, 10, {"accuracy": 0.6}) for s in settings(3, seed=1)]
     for same_data in (True, False):
         pool = CandidatePool(VALUES, CRITERIA.costs, (), describe)
-        trials = EarlierTrials([EarlierSearch("first", 8, same_data, tuple(found))], VALUES, CRITERIA, pool)
+        trials = EarlierTrials([EarlierSearch("first", 4, same_data, tuple(found))], VALUES, CRITERIA, pool)
         assert len(trials.same) == (3 if same_data else 0)
         assert [len(entries) for entries, _ in trials.other] == ([] if same_data else [3])
 
