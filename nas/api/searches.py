@@ -53,6 +53,7 @@ def search(
     engine: Literal["cheap-aware", "optuna", "keras-tuner"] = "cheap-aware",
     sampler: str = "",
     start_from: Sequence[str] = (),
+    start_from_search: Sequence[str] = (),
     seed: int = 0,
     precision: Precision = "float32",
     latency_threads: int = 1,
@@ -84,6 +85,7 @@ def search(
     - trial_seconds: a trial that takes longer has failed.
     - engine, sampler: what proposes settings; `""` is the first sampler of the engine.
     - start_from: networks to try first, as shipped names or files.
+    - start_from_search: names of earlier searches whose trials the model of `cheap-aware` learns from.
     - seed: of the sampler, the validation split and the training.
     - precision, latency_threads, runtime: of the file whose latency and size are measured.
     - name: name of the search; None: the name of the space and the time.
@@ -120,6 +122,7 @@ def search(
             "trial_seconds": trial_seconds,
             "engine": engine,
             "sampler": sampler,
+            "start_from_search": tuple(start_from_search),
             "seed": seed,
             "precision": precision,
             "latency_threads": latency_threads,

@@ -45,6 +45,10 @@ def parse_duration(text: str | None) -> float | None:
         ) from None
 
 
+def _split_names(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def panel_option(panel: str, text: str, **settings: Any) -> Any:
     """Return an option that is listed in a panel of the help."""
     return typer.Option(help=text, rich_help_panel=panel, show_default=True, **settings)
@@ -156,6 +160,14 @@ def search(
             autocompletion=complete_network,
         ),
     ] = None,
+    start_from_search: Annotated[
+        str,
+        panel_option(
+            "Engine",
+            "Learn from the trials of these searches, comma-separated, on the same or other data.",
+            metavar="NAME[,NAME]",
+        ),
+    ] = "",
     seed: Annotated[int, panel_option("Engine", "Seed of the sampler, the splits and the training.")] = 0,
     workers: Annotated[
         int | None,
@@ -202,7 +214,7 @@ def search(
                 "image_size": image_size,
                 "train_limit": train_limit,
                 "ignore_label": ignore_label,
-                "objectives": [word.strip() for word in objectives.split(",") if word.strip()],
+                "objectives": _split_names(objectives),
                 "limits": {key: value for key, value in limits.items() if value is not None},
                 "min_quality": min_accuracy,
                 "epochs": epochs,
@@ -213,6 +225,7 @@ def search(
                 "trial_seconds": parse_duration(trial_time),
                 "engine": engine,
                 "sampler": sampler,
+                "start_from_search": _split_names(start_from_search),
                 "seed": seed,
                 "precision": precision,
                 "latency_threads": latency_threads,

@@ -70,8 +70,11 @@ class ErrorModel:
         self._hyperparameters = self._prior
         self._fitted_rows = 0
 
-    def fit(self, inputs: Array, levels: Array, lags: Array) -> None:
+    def fit(self, inputs: Array, levels: Array, lags: Array, sources: Indices | None = None) -> None:
         """Fit inputs (observations, columns), levels of errors and lags (observations,).
+
+        sources: (observations,) number of the data that each was observed on; None: all on the same. What is
+        specific to short trainings or other data is shared only within a source.
 
         The hyperparameters are fitted again whenever the number of observations has grown by a tenth.
         """
@@ -81,6 +84,8 @@ class ErrorModel:
         self._center = float(np.median(full))
         self._scale = float(max(np.std(full), 0.25 * np.std(targets), 1e-3))
         self._inputs, self._lags = inputs, lags
+        sources = np.zeros(len(inputs), dtype=np.intp) if sources is None else sources
+        self._same_source = (sources[:, None] == sources).astype(float)
         self._targets = (targets - self._center) / self._scale
         if len(inputs) >= 1.1 * self._fitted_rows or len(inputs) < self._fitted_rows:
             self._fit_hyperparameters()
@@ -96,7 +101,8 @@ class ErrorModel:
         columns = [self._inputs[rows][:, self._groups == group] for group in self._all]
         distances = np.stack([squared_distances(part, part) for part in columns])
         effects = self._effects(self._inputs[rows], self._inputs[rows])
-        data = distances, effects, self._targets[rows], self._lags[rows]
+        lag = np.outer(self._lags[rows], self._lags[rows]) * self._same_source[np.ix_(rows, rows)]
+        data = distances, effects, self._targets[rows], self._lags[rows], lag
         starts = [self._prior] if self._fitted_rows == 0 else [self._hyperparameters, self._prior]
         results = [
             minimize(self._loss, start, args=data, jac=True, method="L-BFGS-B", options={"maxiter": 40})
@@ -105,11 +111,11 @@ class ErrorModel:
         self._hyperparameters = min(results, key=lambda result: float(result.fun)).x
 
     def _loss(
-        self, p: Array, distances: Array, effects: Array, targets: Array, lags: Array
+        self, p: Array, distances: Array, effects: Array, targets: Array, lags: Array, lag: Array
     ) -> tuple[float, Array]:
         """Return the negative log posterior density of the hyperparameters p (logarithms), and its gradient.
 
-        distances: squared, (groups, rows, rows).
+        distances: squared, (groups, rows, rows); lag: products of the lags within a source, (rows, rows).
         """
         from scipy.linalg import cho_factor, cho_solve
 
@@ -123,7 +129,6 @@ class ErrorModel:
         decay, decay_slope = _matern12(np.tensordot(relevance[:count], distances, 1))
         matern, matern_slope = _matern52(np.tensordot(relevance[count:], smooth_distances, 1))
         base = smooth * matern + rough * decay + additive * effects
-        lag = np.outer(lags, lags)
         scale = 1.0 + (lag_scale - 1.0) * lags
         factor = np.outer(scale, scale) + lag_own * lag
         covariance = factor * base + LAG_BIAS * lag
@@ -155,7 +160,10 @@ class ErrorModel:
         return float(loss), gradient + z / self._prior_deviations
 
     def _covariance(self, a: Array, a_lags: Array, b: Array, b_lags: Array) -> Array:
-        """Return the prior covariances between rows a and b at their lags: (a, b)."""
+        """Return the prior covariances between rows a and b at their lags: (a, b).
+
+        If both have rows with a lag, they are the fitted rows.
+        """
         smooth, rough, additive, _, lag_scale, lag_own, _ = np.exp(
             self._hyperparameters[self._relevance_count :]
         )
@@ -171,7 +179,7 @@ class ErrorModel:
                 base * (1.0 + (lag_scale - 1.0) * a_lags)[:, None] * (1.0 + (lag_scale - 1.0) * b_lags)
             )
             return scaled
-        lag = np.outer(a_lags, b_lags)
+        lag = np.outer(a_lags, b_lags) * self._same_source
         scale = np.outer(1.0 + (lag_scale - 1.0) * a_lags, 1.0 + (lag_scale - 1.0) * b_lags)
         covariance: Array = (scale + lag_own * lag) * base + LAG_BIAS * lag
         return covariance

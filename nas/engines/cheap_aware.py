@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nas.engines._candidate_pool import CandidatePool, PoolEntry, is_in_space
 from nas.engines._cost_cooling import CostCooling
+from nas.engines._earlier_trials import EarlierTrials
 from nas.engines._expected_improvement import (
     Boxes,
     ErrorPosterior,
@@ -25,7 +26,7 @@ from nas.engines._feasibility import FeasibilityModel
 from nas.engines._gaussian_process import ErrorModel
 from nas.engines._initial_design import cheapest_candidates, fastest_share, space_filling_candidate
 from nas.space import OpenValue, Setting, count_settings, iterate_settings, mutate, sample
-from nas.trials import Candidate, Criteria, Limit, Trial
+from nas.trials import Candidate, Criteria, EarlierSearch, Limit, Trial
 
 __all__ = ["CheapAware"]
 
@@ -56,17 +57,20 @@ class CheapAware:
         limits: Sequence[Limit] = (),
         seed: int = 0,
         seconds_left: Callable[[], float] | None = None,
+        earlier: Sequence[EarlierSearch] = (),
     ) -> None:
         """Set the space and the criteria.
 
         describe: returns the id, costs and features of a setting before training.
         seconds_left: returns the remaining seconds of a search that is limited by time, else None.
+        earlier: observations for the models only; their settings are proposed like any other.
         """
         self._values = tuple(open_values)
         self._criteria = criteria
         self._trained, self._cheap = criteria.qualities, criteria.costs
         self._rng = np.random.default_rng(seed)
         self._pool = CandidatePool(self._values, self._cheap, limits, describe)
+        self._earlier = EarlierTrials(earlier, self._values, criteria, self._pool)
         self._excluded: set[str] = set()  # ids that were proposed or observed
         self._running: dict[str, PoolEntry] = {}
         self._imputed: set[str] = set()  # ids of the running candidates that the models include
@@ -155,7 +159,9 @@ class CheapAware:
             if first.id not in self._excluded:
                 return first
         tried = len(self._observed) + len(self._running)
-        if len(self._observed) < MIN_OBSERVED or tried < len(self._cheap) + SPACE_FILLING:
+        needed = 1 if self._earlier.same else MIN_OBSERVED
+        filling = 0 if self._earlier else SPACE_FILLING
+        if len(self._observed) < needed or tried < len(self._cheap) + filling:
             return self._space_filling()
         return self._largest_gain()
 
@@ -226,20 +232,23 @@ class CheapAware:
         self._below_floor = self._find_below_floor()
         if len(observed) > MAX_FITTED_TRIALS:
             observed = self._informative_trials(observed)
-        inputs = self._pool.inputs(observed)
-        rows, lags, errors = [], [], []
-        max_epochs = max(max(by_epochs) for by_epochs in self._errors.values())
-        for row, entry in enumerate(observed):
-            for epochs, error in self._errors[entry.id].items():
-                rows.append(row)
-                lags.append(np.log(max_epochs / epochs) / np.log(max(2, max_epochs)))
-                errors.append(error)
+        observations = [
+            *((entry, *one) for entry in observed for one in self._errors[entry.id].items()),
+            *self._earlier.same,
+        ]
+        max_epochs = max(epochs for _, epochs, _ in observations)
+        lags = np.array([np.log(max_epochs / e) / np.log(max(2, max_epochs)) for _, e, _ in observations])
+        inputs, levels, lags, sources = self._earlier.add_other(
+            self._pool,
+            self._pool.inputs([entry for entry, _, _ in observations]),
+            self._criteria.level(np.array([errors for _, _, errors in observations])),
+            lags,
+        )
         if not self._models:
             pool = self._pool
             self._models = [ErrorModel(pool.groups, pool.covariate_groups, pool.drawn) for _ in self._trained]
-        lag = np.array(lags) - min(lags)
-        for model, column in zip(self._models, np.array(errors).T, strict=True):
-            model.fit(inputs[rows], self._criteria.level(column), lag)
+        for model, column in zip(self._models, levels.T, strict=True):
+            model.fit(inputs, column, lags, sources)
         self._fit_feasibility()
         self._imputed.clear()
         self._is_fitted = True

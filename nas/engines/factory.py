@@ -10,7 +10,7 @@ from nas.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from nas.space import OpenValue, Setting
-    from nas.trials import Candidate, Criteria, Limit
+    from nas.trials import Candidate, Criteria, EarlierSearch, Limit
 
 __all__ = ["create_engine"]
 
@@ -25,12 +25,14 @@ def create_engine(
     sampler: str = "",
     seed: int = 0,
     seconds_left: Callable[[], float] | None = None,
+    earlier: Sequence[EarlierSearch] = (),
 ) -> Engine:
     """Create the engine `name` of `ENGINES`.
 
     describe: returns the id, costs and features of a setting before training.
     sampler: one of the engine's samplers; '' for its first.
     seconds_left: returns the remaining seconds of a search that is limited by time, else None.
+    earlier: observations that are no trials of this search; only the model of cheap-aware uses them.
     Raises InputError for an unknown engine or sampler.
     """
     if name not in ENGINES:
@@ -47,4 +49,4 @@ def create_engine(
         raise InputError(f"engine {name} has no samplers, got '{sampler}'; leave the sampler out")
     from nas.engines.cheap_aware import CheapAware
 
-    return CheapAware(open_values, criteria, describe, limits, seed, seconds_left)
+    return CheapAware(open_values, criteria, describe, limits, seed, seconds_left, earlier)

@@ -13,7 +13,7 @@ from nas.backends import Precision
 from nas.data import DataOptions
 from nas.engines import ENGINES
 from nas.errors import InputError, nearest
-from nas.trials import Criteria, Limit, Objective, parse_objectives
+from nas.trials import Criteria, EarlierSearch, Limit, Objective, parse_objectives
 
 __all__ = ["Plan", "SearchOptions"]
 
@@ -47,6 +47,8 @@ class SearchOptions(Part):
     """The engine that proposes settings."""
     sampler: str = ""
     """The sampler of the engine; empty: the first one of the engine."""
+    start_from_search: tuple[str, ...] = ()
+    """Names of earlier searches whose trials the engine's model learns from (cheap-aware only)."""
     trials: Positive | None = None
     """Number of candidates to train; `null`: 50, or without limit if `seconds` is given."""
     seconds: Annotated[float, Field(gt=0)] | None = None
@@ -92,6 +94,10 @@ class SearchOptions(Part):
         if options.sampler and options.sampler not in samplers:
             fix = nearest(options.sampler, samplers) if samplers else "omit --sampler"
             raise InputError(f"engine {options.engine} has no sampler '{options.sampler}'; {fix}")
+        if options.start_from_search and options.engine != "cheap-aware":
+            raise InputError(
+                f"--start-from-search needs the engine cheap-aware, got {options.engine}; omit one of the two"
+            )
         return options
 
     @property
@@ -129,6 +135,8 @@ class Plan(SearchOptions):
     """Full length of a trial in epochs."""
     start: tuple[dict[str, Scalar], ...] = ()
     """Settings to try before the engine proposes any."""
+    earlier: tuple[EarlierSearch, ...] = ()
+    """What is used of the searches in `start_from_search`, so that these may be deleted."""
     device: str = ""
     """Fingerprint of the device whose latencies the record holds; empty if none are measured."""
     fingerprint: str = ""

@@ -14,7 +14,7 @@ from nas.evaluation import constant_answer
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
 from nas.space import SearchSpace, Setting, find_extreme, find_network_file
-from nas.trials import OBJECTIVES, Objective
+from nas.trials import OBJECTIVES, EarlierSearch, Objective
 
 __all__ = [
     "bind_space",
@@ -118,6 +118,7 @@ def create_plan(
     screen: Screen,
     dataset: Dataset,
     start: Sequence[Setting],
+    earlier: Sequence[EarlierSearch],
     device: str,
 ) -> Plan:
     """Put the plan of a search together from complete options and a screen of the bound space."""
@@ -126,6 +127,7 @@ def create_plan(
             **options.model_dump(),
             "space": screen.space.data,
             "start": tuple(start),
+            "earlier": tuple(earlier),
             "device": device,
             "fingerprint": dataset.fingerprint,
             "bounds": cost_bounds(screen, options.parsed_objectives()),

@@ -19,6 +19,7 @@ from nas.errors import DataError
 from nas.evaluation import Evaluator
 from nas.executors import Executor, InProcess, LocalProcesses
 from nas.record import SearchRecord
+from nas.searching.earlier_searches import read_earlier_searches
 from nas.searching.final_files import final_files
 from nas.searching.halving import Halving, rungs
 from nas.searching.loop import Search, TrialTraining
@@ -69,6 +70,7 @@ def prepare_search(
     options = complete_options(options, dataset)
     bound = bind_space(loaded, dataset)
     start = starting_settings(bound, start_from)
+    earlier = read_earlier_searches(options, bound, dataset.fingerprint)
     name = name or f"{bound.name or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
     executor = _create_executor(options, dataset.task, workers)
     try:
@@ -76,7 +78,7 @@ def prepare_search(
         meter = create_meter(options, bound, dataset, progress)
         screen = Screen(bound, options.parsed_objectives(), options.parsed_limits(), meter)
         screen.check_limits()
-        plan = create_plan(options, screen, dataset, start, meter.device if meter else "")
+        plan = create_plan(options, screen, dataset, start, earlier, meter.device if meter else "")
         record = SearchRecord.create(name, plan.model_dump(mode="json"), dataset)
     except BaseException:
         executor.close()
@@ -152,6 +154,11 @@ class Session:
             f"  limits      {limits or 'none'}",
             f"  trials      {budget}; each trained for {steps} epochs by "
             f"{workers} {'process' if workers == 1 else 'processes'}",
+            *(
+                f"  start from  {len(search.observations)} of {search.trained} trials of {search.name}, "
+                f"on {'the same' if search.same_data else 'other'} data"
+                for search in plan.earlier
+            ),
             *(f"  {note}" for note in self.notes),
         ]
         if self.trials:
@@ -198,6 +205,7 @@ class Session:
                 sampler=plan.sampler,
                 seed=plan.seed,
                 seconds_left=None if plan.max_trials else lambda: status.seconds_left,
+                earlier=plan.earlier,
             )
             search = Search(self.screen, engine, executor, halving, writer, training, status)
             search.replay(self.trials)

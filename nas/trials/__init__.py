@@ -1,7 +1,8 @@
-"""Trials: objectives, criteria, limits, candidates, Pareto front, hypervolume, and how a trial is picked."""
+"""Trials: objectives, criteria, limits, candidates, front, hypervolume, picking, and earlier searches."""
 
 from nas.trials.candidate import Candidate
 from nas.trials.criteria import Criteria
+from nas.trials.earlier import EarlierSearch, Observation
 from nas.trials.front import front_csv, hypervolume_curve, pareto_front, trial_rows
 from nas.trials.pareto import non_dominated, scale_to_unit
 from nas.trials.pick import pick_trial
@@ -11,8 +12,10 @@ __all__ = [
     "OBJECTIVES",
     "Candidate",
     "Criteria",
+    "EarlierSearch",
     "Limit",
     "Objective",
+    "Observation",
     "Trial",
     "front_csv",
     "hypervolume_curve",

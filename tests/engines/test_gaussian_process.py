@@ -24,9 +24,16 @@ def test_the_gradient_of_the_loss_agrees_with_finite_differences() -> None:
     x = np.column_stack([x[:, :1], x[:, 1:2] > 0, x[:, 1:], x[:, 0] > 0])  # two open values and a cost
     model = ErrorModel(np.array([0, 0, 1, 1, 2]), [1], x)
     lags = np.where(np.arange(20) % 3 == 0, 0.5, 0.0)
-    model.fit(x, level(errors), lags)
+    sources = np.arange(20) // 10
+    model.fit(x, level(errors), lags, sources)
     distances = np.stack([squared_distances(x[:, c], x[:, c]) for c in ([0, 1], [2, 3], [4])])
-    data = distances, model._effects(x, x), model._targets, lags
+    data = (
+        distances,
+        model._effects(x, x),
+        model._targets,
+        lags,
+        np.outer(lags, lags) * (sources[:, None] == sources),
+    )
     for seed in (0, 1):
         p = model._prior + np.random.default_rng(seed).normal(0, 0.5, len(model._prior))
         size = np.abs(model._loss(p, *data)[1]).max()
@@ -128,3 +135,20 @@ def test_short_trainings_improve_predictions() -> None:
     truth = level(errors[100:])
     rmse = [np.sqrt(np.mean((model.predict(x[100:])[0] - truth) ** 2)) for model in (alone, both)]
     assert rmse[1] < 0.6 * rmse[0]
+
+
+def test_other_data_has_its_own_bias() -> None:
+    """Short trainings are worse by one constant, those on other data better by another one."""
+    x, errors = observations(60, 1)
+    model = ErrorModel(np.arange(3), [0, 1, 2], x)
+    lags = np.repeat([0.0, 0.5, 1.0], 20)
+    levels = level(errors) + np.repeat([0.0, 0.4, -0.4], 20)
+    new, expected = observations(40, 2)
+
+    def mean_error(sources: np.ndarray | None) -> float:
+        model.fit(x, levels, lags, sources)
+        return float(np.abs(model.predict(new)[0] - level(expected)).mean())
+
+    apart = mean_error(np.repeat([0, 0, 1], 20))
+    assert apart < 0.1
+    assert apart < 0.8 * mean_error(None)

@@ -11,6 +11,7 @@ from nas.errors import InputError, SpaceError
 from nas.searching import Plan, SearchOptions
 from nas.searching.planning import bind_space, complete_options, starting_settings
 from nas.space import SearchSpace
+from nas.trials import EarlierSearch, Observation
 
 
 class Data:
@@ -61,6 +62,10 @@ def test_objectives_of_another_task_are_refused(objectives, message):
         ),
         ({"objectives": ("params",)}, "one objective must be a quality"),
         ({"objectves": ()}, "did you mean 'objectives'"),
+        (
+            {"engine": "optuna", "start_from_search": ("photos",)},
+            "--start-from-search needs the engine cheap-aware, got optuna; omit one of the two",
+        ),
     ],
 )
 def test_impossible_options_are_one_clear_error(values, message):
@@ -76,6 +81,10 @@ def test_a_plan_is_restored_from_json():
             "limits": {"params": 1000},
             "start": ({"stages.width": 8},),
             "bounds": {"params": (10, 1000)},
+            "start_from_search": ("photos",),
+            "earlier": (
+                EarlierSearch("photos", 3, True, (Observation({"stages.width": 8}, 9, {"accuracy": 0.5}),)),
+            ),
         }
     )
     assert Plan.parse(json.loads(json.dumps(plan.model_dump(mode="json")))) == plan
