@@ -227,8 +227,11 @@ def show(
     values = [[key, number(key, value)] for key, value in trial.values.items()]
     output.print(table("", ["value", ""], values))
     if trial.curve:
-        keys = [key for key in trial.curve[0] if key != "epoch"]
-        rows = [[f"{epoch['epoch']:.0f}", *(f"{epoch[key]:.4f}" for key in keys)] for epoch in trial.curve]
+        keys = [key for key in trial.curve[-1] if key != "epoch"]
+        rows = [
+            [f"{epoch['epoch']:.0f}", *(f"{epoch[key]:.4f}" if key in epoch else "-" for key in keys)]
+            for epoch in trial.curve
+        ]
         output.print(table("\nCurve", ["epoch", *keys], rows))
     if trial.architecture is not None:
         output.print("\n[bold]Architecture[/bold]")
