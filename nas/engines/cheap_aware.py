@@ -158,7 +158,7 @@ class CheapAware:
             first = self._first.pop(0)
             if first.id not in self._excluded:
                 return first
-        tried = len(self._observed) + len(self._running)
+        tried = len(self._observed) + len(self._running) + len(self._failed)
         needed = 1 if self._earlier.same else MIN_OBSERVED
         filling = 0 if self._earlier else SPACE_FILLING
         if len(self._observed) < needed or tried < len(self._cheap) + filling:
@@ -173,7 +173,7 @@ class CheapAware:
             return None
         if self._cooling:
             entries = fastest_share(entries)
-        tried = [*self._observed.values(), *self._running.values()]
+        tried = [*self._observed.values(), *self._running.values(), *self._failed.values()]
         return space_filling_candidate(self._pool, entries, tried, self._rng)
 
     def _largest_gain(self) -> PoolEntry | None:
