@@ -19,7 +19,7 @@ def test_parameters_of_search_are_the_options_with_their_defaults():
         assert name in parameters, name
         expected = None if name == "limits" else field.default
         assert parameters[name].default == expected, name
-    others = {"space", "start_from", "name", "workers", "show"}
+    others = {"space", "start_from", "name", "workers", "show", "progress"}
     assert set(parameters) == set(SearchOptions.model_fields) | others
 
 

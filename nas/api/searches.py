@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nas.backends import Precision, build_compiled_model
-from nas.data import load_dataset
-from nas.evaluation import read_state
+from nas.data import Dataset, load_dataset
+from nas.errors import DataError
+from nas.evaluation import Evaluator, read_state
 from nas.executors import worker_count
 from nas.export import ExportOptions, export_files
 from nas.record import SearchRecord
-from nas.report import draw_predictions
+from nas.report import draw_predictions, write_class_figures
 from nas.searching import Plan, Result, SearchOptions, Status, prepare_search, resume_search
 from nas.trials import Trial, pareto_front, pick_trial
 
@@ -61,6 +63,7 @@ def search(
     name: str | None = None,
     workers: int | None = None,
     show: Callable[[Status], None] = _show_nothing,
+    progress: Callable[[str], None] | None = None,
 ) -> Result:
     """Search a space and record every trial, as `nas search` does.
 
@@ -71,7 +74,7 @@ def search(
     - image_size: side in pixels to which every image is resized; None keeps the size.
     - train_limit: greatest number of training examples, stratified by class.
     - ignore_label: segmentation: the label that neither the loss nor the score counts.
-    - objectives: for example `("accuracy", "params")`; empty: the quality of the task, params and latency.
+    - objectives: for example `("accuracy", "params")`; empty: the quality of the data, params and latency.
     - limits: greatest allowed values, for example `{"params": 20000, "latency_ms": 0.5}`.
     - min_quality: the front has no network of less quality; None: derived from the best network so far.
     - trials: number of candidates to train; None: 50, or without limit if `seconds` is given.
@@ -92,6 +95,8 @@ def search(
     - workers: number of processes that train; None: one per core; 0: this process. With more than 0, call
     this under `if __name__ == "__main__":`, because worker processes import the calling script.
     - show: receives the status whenever it changes.
+    - progress: receives a line before each step of the preparation that takes long, and one if the classes
+    are imbalanced.
 
     Raises NasError, whose message is one sentence with the rule, the value and the fix.
 
@@ -129,7 +134,10 @@ def search(
             "runtime": runtime,
         }
     )
-    return prepare_search(space, options, name, start_from, workers=worker_count(workers)).run(show)
+    session = prepare_search(
+        space, options, name, start_from, workers=worker_count(workers), progress=progress
+    )
+    return session.run(show)
 
 
 def resume(
@@ -220,21 +228,36 @@ class Found:
         """Write a trial's network as files and return their paths by format.
 
         formats: of "keras", "python", "litert", "onnx". precision: of the LiteRT file; "int8" is calibrated
-        with training images. fresh: new weights instead of the trained ones. For segmentation a picture of
-        predictions is written as well. Existing files are replaced. Raises InputError, ConversionError.
+        with training images. fresh: new weights instead of the trained ones. For trained weights, figures of
+        the validation split are written as well if the data is unchanged: `classes.csv` and `confusion.csv`,
+        for segmentation a picture of predictions. Existing files are replaced. Raises InputError,
+        ConversionError.
         """
         weights = None if fresh else self.weights(trial)
         calibration = None
         if precision == "int8":
-            dataset = load_dataset(self.plan.data, self.plan.data_options)
-            calibration = dataset.train.x[:CALIBRATION_IMAGES]
+            calibration = self._dataset().train.x[:CALIBRATION_IMAGES]
         options = ExportOptions(tuple(formats), precision, calibration)
         files = export_files(trial.design, weights, Path(folder), options)
         if self.plan.task == "segmentation" and weights is not None:
             files["predictions"] = Path(folder) / "predictions.png"
             files["predictions"].write_bytes(self.draw_predictions(trial))
+        elif weights is not None:
+            with contextlib.suppress(DataError):
+                files |= self._write_class_figures(trial, Path(folder))
         return files
+
+    def _write_class_figures(self, trial: Trial, folder: Path) -> dict[str, Path]:
+        dataset = self._dataset()
+        if dataset.fingerprint != self.plan.fingerprint:
+            return {}
+        evaluator, checkpoint = Evaluator(dataset.task), self.record.file(trial)
+        confusion = evaluator.confusion(trial.design, checkpoint, dataset, dataset.validation)
+        return write_class_figures(confusion, dataset.classes, folder)
+
+    def _dataset(self) -> Dataset:
+        return load_dataset(self.plan.data, self.plan.data_options)
 
     def draw_predictions(self, trial: Trial) -> bytes:
         """Return a PNG of validation images, their masks and a segmentation network's predictions."""
-        return draw_predictions(self.model(trial), load_dataset(self.plan.data, self.plan.data_options))
+        return draw_predictions(self.model(trial), self._dataset())

@@ -256,6 +256,11 @@ class Design(Part):
                 f"training.{augmentation[0]} needs images, got {getattr(training, augmentation[0])} "
                 f"for input_shape {list(architecture.input_shape)}; leave it out"
             )
+        if training.class_weight != "none" and architecture.task == "segmentation":
+            raise SpaceError(
+                "training.class_weight must be left out where the task is segmentation, "
+                f"got '{training.class_weight}': it weighs examples by their class"
+            )
         return cls.model_construct(architecture=architecture, training=training)
 
     def compact(self) -> Design:

@@ -220,6 +220,9 @@ class Training(Part):
     effect with other optimizers."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 64
     """Number of examples per training step."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """Factor of the loss of a training example. `none`: 1. `balanced`: examples / (classes x examples of its
+    class), so that each class counts equally. Not for segmentation."""
     flip: bool = False
     """Augmentation: whether images are flipped left to right at random."""
     rotation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0

@@ -12,7 +12,7 @@ from nas.cli.completion import complete_formats
 from nas.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from nas.searching import Plan, Result
     from nas.trials import Criteria, Trial
@@ -41,15 +41,23 @@ def front(
     name: NameArgument = None,
     every: Annotated[bool, typer.Option("--all", help="Show all trials, not only the front.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
+    with_errors: Annotated[
+        bool,
+        typer.Option("--errors", help="Show standard errors of qualities, and which members are tied."),
+    ] = False,
     html: Annotated[Path | None, typer.Option(help="Write the interactive figure to this file.")] = None,
 ) -> None:
     """Show the Pareto front of a search: the networks that are not dominated.
 
-    A network is dominated if another one is at least as good in every objective and better in one.
+    A network is dominated if another one is at least as good in every objective and better in one. With
+    `--errors` a member is tied with the one above it if their first qualities differ by at most the standard
+    error of the difference.
 
     Examples:
 
         nas front
+
+        nas front --errors
 
         nas front photos --json
 
@@ -59,15 +67,18 @@ def front(
     from nas.cli.terminal import errors, print_json
     from nas.files import output_file
     from nas.report import figure_html, pareto_figure
-    from nas.trials import trial_rows
+    from nas.trials import error_rows, trial_rows
 
     found = find(name)
     criteria = found.plan.criteria
     trials = list(found.trials) if every else found.front
+    examples = found.plan.examples if "examples" in found.plan.model_fields_set else None
+    errors_of = error_rows(trials, found.front, criteria.qualities, examples) if with_errors else []
     if json:
-        print_json(trial_rows(trials, criteria.objectives))
+        rows = trial_rows(trials, criteria.objectives)
+        print_json([row | more for row, more in zip(rows, errors_of or [{}] * len(rows), strict=True)])
     else:
-        _print_table(found.name, trials, found.plan, every)
+        _print_table(found.name, trials, found.plan, every, errors_of)
         _print_floor(found.trials, criteria)
     if html is not None:
         figure = pareto_figure(found.trials, criteria, found.record.links(found.trials))
@@ -76,20 +87,28 @@ def front(
         errors.print(f"wrote {html}", markup=False)
 
 
-def _print_table(name: str, trials: list[Trial], plan: Plan, every: bool) -> None:
-    from nas.cli.terminal import label, number, output, table
+def _print_table(
+    name: str,
+    trials: Sequence[Trial],
+    plan: Plan,
+    every: bool,
+    errors: Sequence[Mapping[str, float | None]] = (),
+) -> None:
+    from nas.cli.terminal import label, number, output, table, with_error
 
     names = [objective.name for objective in plan.parsed_objectives()]
     names = list(dict.fromkeys([*names, *plan.limits, "params", "flops"]))
-    columns = ["trial", *(label(name) for name in names), *(["state"] if every else []), "network"]
+    shown = [*(["tied with"] if errors else []), *(["state"] if every else [])]
+    columns = ["trial", *(label(name) for name in names), *shown, "network"]
     rows = [
         [
             str(trial.number),
-            *(number(value, trial.values.get(value)) for value in names),
+            *(with_error(value, trial.values.get(value), found.get(f"{value}_se")) for value in names),
+            *([number("trial", found["tied_with"])] if errors else []),
             *([trial.state] if every else []),
             summary(trial),
         ]
-        for trial in trials
+        for trial, found in zip(trials, errors or [{}] * len(trials), strict=True)
     ]
     title = f"{'All trials' if every else 'Pareto front'} of {name}"
     if rows:
@@ -206,7 +225,7 @@ def show(
         nas show photos 12
     """
     from nas.api import find
-    from nas.cli.terminal import number, output, print_json, table
+    from nas.cli.terminal import output, print_json, table, with_error
     from nas.trials import trial_rows
 
     if len(arguments) > 2 or not arguments[-1].isdigit():
@@ -224,10 +243,16 @@ def show(
     state = f"{trial.state}: {trial.reason}" if trial.reason else f"{trial.state} at {trial.epochs} epochs"
     output.print(f"[bold]Trial {trial.number} of {found.name}[/bold], ", end="")
     output.print(state, markup=False)
-    values = [[key, number(key, value)] for key, value in trial.values.items()]
+    values = [
+        [key, with_error(key, value, trial.values.get(f"{key}_se"))]
+        for key, value in trial.values.items()
+        if not key.endswith("_se")
+    ]
     output.print(table("", ["value", ""], values))
     if trial.curve:
-        keys = [key for key in trial.curve[-1] if key != "epoch"]
+        qualities = [quality.in_curve for quality in found.plan.criteria.qualities]
+        known = dict.fromkeys(key for epoch in trial.curve for key in epoch)
+        keys = [key for key in known if key in ("loss", "accuracy", "val_loss", *qualities, "seconds")]
         rows = [
             [f"{epoch['epoch']:.0f}", *(f"{epoch[key]:.4f}" if key in epoch else "-" for key in keys)]
             for epoch in trial.curve
@@ -268,7 +293,7 @@ def export(
     """
     from nas.api import find
     from nas.backends import PRECISIONS
-    from nas.cli.terminal import name_values, output
+    from nas.cli.terminal import class_table, name_values, output
 
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision '{precision}'; {nearest(precision, PRECISIONS)}")
@@ -280,6 +305,10 @@ def export(
     output.print(f"Trial {trial.number} of {found.name}: {values}", markup=False)
     for path in files.values():
         output.print(f"  {path}", markup=False)
+    if "classes" in files:
+        output.print(class_table("\nOn the validation split", files["classes"]))
+    elif trial.design.architecture.task != "segmentation" and not fresh:
+        output.print("No figures by class: the data of the search has changed or cannot be read.")
 
 
 def ui(port: Annotated[int, typer.Option(help="The port to serve on.")] = 5000) -> None:

@@ -85,8 +85,9 @@ def search(
         str,
         panel_option(
             OBJECTIVES,
-            "accuracy, mean_iou, params, flops, latency, size, memory; comma-separated.  "
-            "[default: accuracy,params,latency]",
+            "accuracy, balanced_accuracy, macro_f1, auc, loss, mean_iou, params, flops, latency, size, "
+            "memory; comma-separated.  [default: accuracy,params,latency; balanced_accuracy for classes of "
+            "very different sizes, mean_iou for segmentation]",
         ),
     ] = "",
     max_params: Annotated[float | None, panel_option(OBJECTIVES, "Greatest number of parameters.")] = None,

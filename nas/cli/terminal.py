@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from nas.searching import Status
-from nas.trials import Criteria, Objective, Trial, pareto_front
+from nas.trials import OBJECTIVES, Criteria, Objective, Trial, pareto_front
 
 __all__ = [
     "SearchView",
+    "class_table",
     "delivery_notice",
     "duration",
     "errors",
@@ -31,9 +35,13 @@ __all__ = [
     "output",
     "print_json",
     "table",
+    "with_error",
 ]
 
-NUMBER = re.compile(r"-|([-+0-9.,e]+( ?(ms|kB|M|%))?)?")
+SHARES = {"share", *(objective.name for objective in OBJECTIVES.values() if objective.maximize)}
+"""Names of the values that are shown in percent."""
+
+NUMBER = re.compile(r"-|([-+0-9.,e]+( ?(ms|kB|M|%))?( ± [0-9.e-]+)?)?")
 
 output = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 """For data."""
@@ -46,7 +54,7 @@ def number(name: str, value: float | None) -> str:
     """Format a value with the unit that its name implies: 97.2%, 12,345, 1.23 M, 0.123 ms, 45.6 kB."""
     if value is None:
         return "-"
-    if name in ("accuracy", "mean_iou") or name.startswith(("val_accuracy", "val_mean_iou")):
+    if re.sub("^(val|test)_|_(se|std)$", "", name) in SHARES:
         return f"{value:.1%}"
     if name.endswith("_ms"):
         return f"{value:.3g} ms"
@@ -58,8 +66,14 @@ def number(name: str, value: float | None) -> str:
 
 
 def label(name: str) -> str:
-    """Return the name of a value without its unit, which `number` writes: latency for latency_ms."""
-    return name.removesuffix("_ms").removesuffix("_bytes")
+    """Return the name of a value as an option takes it: latency for latency_ms, loss for val_loss."""
+    return name.removesuffix("_ms").removesuffix("_bytes").removeprefix("val_")
+
+
+def with_error(name: str, value: float | None, error: float | None) -> str:
+    """Format a quality with its standard error: 97.2% ± 0.6."""
+    shown = number(name, value)
+    return shown if error is None else f"{shown} ± {number(name, error).removesuffix('%')}"
 
 
 def name_values(objectives: Sequence[Objective], trial: Trial) -> str:
@@ -89,6 +103,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         created.add_row(*row)
     return created
+
+
+def class_table(title: str, path: Path) -> Table:
+    """Return the table of figures by class in a `classes.csv`."""
+    with path.open(encoding="utf-8", newline="") as file:
+        columns, *rows = csv.reader(file)
+    shares = [[escape(row[0]), row[1], *(number("share", float(part)) for part in row[2:])] for row in rows]
+    return table(title, columns, shares)
 
 
 def print_json(data: Any) -> None:

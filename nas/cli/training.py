@@ -234,7 +234,7 @@ def _shown(row: Mapping[str, float], progress: TrainingProgress) -> str:
 
 
 def _quality_name(quality: str) -> str:
-    return {"mean_iou": "mean IoU"}.get(quality, quality)
+    return {"mean_iou": "mean IoU"}.get(quality, quality.replace("_", " "))
 
 
 def _print_result(network: ResolvedNetwork, result: TrainingResult, json: bool) -> None:

@@ -36,6 +36,7 @@ from nas.errors import DataError, RunError, nearest
 __all__ = ["RECORD_FILE", "DataOptions", "Dataset", "Split", "load_dataset"]
 
 RECORD_FILE = "dataset.json"  # in the folder of a saved data set, next to its arrays
+IMBALANCE = 3.0  # examples of the largest class per example of the smallest, from which on accuracy misleads
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,19 @@ class Dataset:
                 digest.update(f"{name}.{axis} {array.dtype.str} {array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
+
+    def count_classes(self, split: Split) -> Array:
+        """Return the number of labels of each class in a split, ignored pixels left out: (classes,)."""
+        labels = np.asarray(split.y).ravel()
+        return np.bincount(labels[labels != self.ignore_label], minlength=len(self.classes))
+
+    @property
+    def is_imbalanced(self) -> bool:
+        """Whether accuracy misleads: a class has over 3 times the training examples of another."""
+        if self.task == "segmentation":
+            return False
+        counts = self.count_classes(self.train)
+        return bool(counts.max() > IMBALANCE * counts.min())
 
     def _splits(self) -> dict[str, Split]:
         splits = {"train": self.train, "validation": self.validation, "test": self.test}

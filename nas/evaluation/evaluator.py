@@ -21,7 +21,7 @@ from nas.errors import EvaluationError, SpaceError
 from nas.evaluation.augmentation import sample_transforms
 from nas.evaluation.checkpoint import read_state, write_state
 from nas.evaluation.job import Evaluation, Job
-from nas.evaluation.metrics import mean_iou, mean_metrics
+from nas.evaluation.metrics import Answers, PixelAnswers, confusion_matrix, mean_metrics
 from nas.evaluation.trainer import Trainer, without_graph_optimizer
 from nas.tensorflow_imports import import_tensorflow
 
@@ -78,11 +78,12 @@ class Evaluator:
                 with clock.measure("statistics"):
                     trainer.use_average()
                     trainer.recompute_statistics(_statistics_examples(dataset.train, job.seed))
-                row |= _prefix("val_", _validate(trainer, dataset.validation, clock))
+                answers = _answers(trainer, dataset.validation, clock)
+                row |= _prefix("val_", answers.metrics())
             curve.append({**row, "seconds": time.perf_counter() - started})
-        last = curve[-1] if curve else _prefix("val_", _validate(trainer, dataset.validation, clock))
-        values = {name: last[f"val_{name}"] for name in ("accuracy", "mean_iou") if f"val_{name}" in last}
-        values |= {name: last[name] for name in ("loss", "val_loss") if name in last}
+        if not curve:
+            answers = _answers(trainer, dataset.validation, clock)
+        values = _values(answers) | ({"loss": curve[-1]["loss"]} if curve else {})
         with clock.measure("save"):
             epochs = max(job.epochs, state.epochs)
             checkpoint = job.folder / CHECKPOINT
@@ -91,7 +92,7 @@ class Evaluator:
         return Evaluation(values, epochs, tuple(curve), clock.seconds, checkpoint, memory_mb)
 
     def score_test_split(self, design: Design, checkpoint: Path, dataset: Dataset) -> dict[str, float]:
-        """Return test_loss, test_accuracy and, for segmentation, test_mean_iou.
+        """Return the metrics of the test split: test_loss, test_accuracy, ...; see `Answers.metrics`.
 
         Raises EvaluationError if the data has no test split or the checkpoint is of another network.
         """
@@ -99,9 +100,26 @@ class Evaluator:
             raise EvaluationError(
                 f"a data set must have a test split, got '{dataset.name}' without one; add x_test and y_test"
             )
+        trainer = self._restored(design, checkpoint, dataset)
+        return _prefix("test_", _answers(trainer, dataset.test, _Clock()).metrics())
+
+    def confusion(self, design: Design, checkpoint: Path, dataset: Dataset, split: Split) -> np.ndarray:
+        """Return the number of examples of a split by true and predicted class: int64 (classes, classes).
+
+        Raises EvaluationError if the task is segmentation or the checkpoint is of another network.
+        """
+        answers = _answers(self._restored(design, checkpoint, dataset), split, _Clock())
+        if isinstance(answers, PixelAnswers):
+            raise EvaluationError(
+                f"a confusion matrix must be of classified examples, got '{dataset.name}' of segmentation; "
+                "use the mean_iou"
+            )
+        return confusion_matrix(answers.truth, answers.predicted, answers.classes)
+
+    def _restored(self, design: Design, checkpoint: Path, dataset: Dataset) -> Trainer:
         trainer = self._trainers.get(design, dataset)
         trainer.restore(read_state(checkpoint), seed=0)
-        return _prefix("test_", _validate(trainer, dataset.test, _Clock()))
+        return trainer
 
 
 class _TrainerCache:
@@ -113,7 +131,8 @@ class _TrainerCache:
 
     def get(self, design: Design, dataset: Dataset, frozen_norm: bool = False) -> Trainer:
         """Return the trainer of a design, a cached one if possible."""
-        key = (design.key, str(dataset.train.x.dtype), dataset.ignore_label, frozen_norm)
+        weights = _class_weights(design, dataset)
+        key = (design.key, str(dataset.train.x.dtype), dataset.ignore_label, frozen_norm, weights)
         entry = self._entries.pop(key, None)
         if entry is None:
             _check_design(design, dataset)
@@ -125,6 +144,7 @@ class _TrainerCache:
                 design,
                 dataset.train.x.dtype,
                 validation_batch=max(1, min(256, VALIDATION_BYTES // costs.peak_bytes)),
+                class_weights=weights,
                 ignore_label=dataset.ignore_label,
                 frozen_norm=frozen_norm,
             )
@@ -218,22 +238,45 @@ def _learning_rate(training: Training, progress: float) -> float:
             assert_never(training.schedule)
 
 
-def _validate(trainer: Trainer, split: Split, clock: _Clock) -> dict[str, float]:
-    """Return loss and accuracy at inference, and mean_iou for segmentation."""
+def _class_weights(design: Design, dataset: Dataset) -> tuple[float, ...] | None:
+    """Return examples / (classes * examples of the class) by class, of the training split, or None for 1."""
+    match design.training.class_weight:
+        case "none":
+            return None
+        case "balanced":
+            counts = dataset.count_classes(dataset.train)
+            weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+            return tuple(weights.tolist())
+        case _:
+            assert_never(design.training.class_weight)
+
+
+def _answers(trainer: Trainer, split: Split, clock: _Clock) -> Answers | PixelAnswers:
+    """Return the answers to a split at inference."""
     size = trainer.validation_batch
     traced = not trainer.test_traced
-    sums, confusion, durations = np.zeros(3), np.zeros((), np.int64), []
+    batches, durations = [], []
     for start in range(0, len(split), size):
         started = time.perf_counter()
         x, y = split.x[start : start + size], split.y[start : start + size].astype(np.int32)
-        batch_sums, batch_confusion = trainer.test_batch(x, y)
-        sums, confusion = sums + batch_sums, confusion + batch_confusion
+        batches.append(trainer.test_batch(x, y))
         durations.append(time.perf_counter() - started)
     clock.add_batches("validate", durations, traced)
-    metrics = mean_metrics(sums)
+    parts = [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
     if trainer.task == "segmentation":
-        metrics["mean_iou"] = mean_iou(confusion.reshape(trainer.classes, trainer.classes))
-    return metrics
+        return PixelAnswers(*parts)
+    predicted, losses, *scores = parts
+    return Answers(np.asarray(split.y), predicted, losses, scores[0] if scores else None, trainer.classes)
+
+
+def _values(answers: Answers | PixelAnswers) -> dict[str, float]:
+    """Return the qualities on the validation split, each followed by its standard error, `<name>_se`."""
+    errors = answers.standard_errors()
+    values: dict[str, float] = {}
+    for name, value in answers.metrics().items():
+        key = "val_loss" if name == "loss" else name
+        values |= {key: value, f"{key}_se": errors[name]}
+    return values
 
 
 def _check_design(design: Design, dataset: Dataset) -> None:

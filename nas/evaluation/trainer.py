@@ -80,8 +80,9 @@ class _Vector:
 class Trainer:
     """One network and its weights, trained batch by batch.
 
-    `ignore_label`: the label of pixels that are excluded from loss and metrics (segmentation). `frozen_norm`:
-    batch normalization keeps its weights and uses its moving statistics, for fine-tuning.
+    `class_weights`: factor of the training loss of an example by its class, None for 1. `ignore_label`: the
+    label of pixels that are excluded from loss and metrics (segmentation). `frozen_norm`: batch normalization
+    keeps its weights and uses its moving statistics, for fine-tuning.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Trainer:
         dtype: Any,
         *,
         validation_batch: int = 256,
+        class_weights: Sequence[float] | None = None,
         ignore_label: int | None = None,
         frozen_norm: bool = False,
     ) -> None:
@@ -99,6 +101,7 @@ class Trainer:
         self.training: Training = design.training
         self.task, self.classes = architecture.task, architecture.classes
         self.ignore_label, self.frozen_norm = ignore_label, frozen_norm
+        self.class_weights = class_weights
         self.specs = weight_specs(self.layers)
         fixed = [spec.is_statistic or (frozen_norm and spec.is_norm) for spec in self.specs]
         self._trained = _Vector(self.specs, [i for i, is_fixed in enumerate(fixed) if not is_fixed])
@@ -205,11 +208,10 @@ class Trainer:
             self._trained.variable.assign(self._sum / self._summed)
         self._sum = None
 
-    def test_batch(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same sums at inference, and for segmentation the flat confusion matrix."""
+    def test_batch(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return predicted classes, losses and, of two classes, scores; or the fields of `PixelAnswers`."""
         self.test_traced = True
-        sums, confusion = self._test(x, y)
-        return sums.numpy(), confusion.numpy()
+        return tuple(part.numpy() for part in self._test(x, y))
 
     def recompute_statistics(self, x: np.ndarray) -> None:
         """Set the moving statistics to those of examples (n, ...), as in the data set, with these weights.
@@ -251,6 +253,8 @@ class Trainer:
         values = {**self._trained.split(flat), **self._fixed.split(self._fixed.variable.read_value())}
         logits, _ = forward(self.layers, values, x, ForwardMode(not self.frozen_norm, noise))
         losses, correct, counted = self._losses(logits, y)
+        if self.class_weights is not None:
+            losses *= tf.gather(tf.constant(self.class_weights, tf.float32), y)
         total = raw.Sum(input=losses, axis=[0])
         answers = raw.Sum(input=counted, axis=[0])
         loss = raw.DivNoNan(x=total, y=answers)
@@ -258,7 +262,7 @@ class Trainer:
         self._update(gradient, numbers)
         return raw.Pack(values=[total, raw.Sum(input=correct, axis=[0]), answers])
 
-    def _test_step(self, x: Any, y: Any) -> tuple[Any, Any]:
+    def _test_step(self, x: Any, y: Any) -> tuple[Any, ...]:
         tf = import_tensorflow()
         raw = tf.raw_ops
         x = raw.Cast(x=x, DstT=tf.float32)
@@ -266,13 +270,26 @@ class Trainer:
         values = {**self._trained.split(flat), **self._fixed.split(fixed)}
         logits, _ = forward(self.layers, values, x, ForwardMode(False))
         losses, correct, counted = self._losses(logits, y)
-        sums = raw.Pack(values=[raw.Sum(input=v, axis=[0]) for v in (losses, correct, counted)])
-        if self.task != "segmentation":
-            return sums, tf.constant(0)
-        predicted = tf.argmax(tf.reshape(logits, [-1, self.classes]), -1, tf.int32)
-        truth = tf.reshape(y, [-1])
-        cells = tf.where(counted > 0, truth * self.classes + predicted, self.classes**2)
-        return sums, tf.math.bincount(cells, minlength=self.classes**2 + 1)[:-1]
+        if self.task == "binary":
+            scores = tf.reshape(logits, [-1])
+            return tf.cast(scores > 0, tf.int32), losses, scores
+        predicted = tf.argmax(logits, -1, tf.int32)
+        if self.task == "classification":
+            scores = (logits[:, 1] - logits[:, 0],) if self.classes == 2 else ()
+            return (predicted, losses, *scores)
+        images = tf.shape(y)[0]
+        parts = (losses, correct, counted, y, predicted)
+        losses, correct, counted, y, predicted = (tf.reshape(part, [images, -1]) for part in parts)
+
+        def by_class(pixels: Any, classes: Any) -> Any:
+            cells = classes + self.classes * tf.range(images)[:, None]
+            sums = tf.math.unsorted_segment_sum(pixels, cells, images * self.classes)
+            return tf.reshape(sums, [images, self.classes])
+
+        truth = tf.where(counted > 0, y, 0)
+        hits = by_class(correct, truth)
+        unions = by_class(counted, truth) + by_class(counted, predicted) - hits
+        return (*(tf.reduce_sum(part, 1) for part in (losses, correct, counted)), hits, unions)
 
     def _losses(self, logits: Any, y: Any) -> tuple[Any, Any, Any]:
         """Return for each answer, as flat vectors: its loss, whether it is correct, whether it is counted."""

@@ -18,6 +18,10 @@ __all__ = ["figure_html", "hypervolume_figure", "pareto_figure"]
 
 TITLES = {
     "accuracy": "Validation accuracy",
+    "balanced_accuracy": "Validation balanced accuracy",
+    "macro_f1": "Validation macro F1",
+    "auc": "Validation area under the ROC curve",
+    "val_loss": "Validation loss",
     "mean_iou": "Validation mean IoU",
     "params": "Parameters",
     "flops": "FLOPs per image",
@@ -223,7 +227,7 @@ def _axis(horizontal: Objective | None, trials: Sequence[Trial]) -> dict[str, An
 
 def _hover(trial: Trial) -> str:
     lines = [f"<b>trial {trial.number}</b> · {trial.id} · {trial.epochs} epochs"]
-    lines += [f"{name}: {_number(value)}" for name, value in trial.values.items()]
+    lines += [f"{name}: {_number(value)}" for name, value in trial.values.items() if not name.endswith("_se")]
     settings = [f"{html.escape(name)}: {html.escape(str(value))}" for name, value in trial.setting.items()]
     if len(settings) > MAX_HOVERED_SETTINGS:
         settings = [*settings[:MAX_HOVERED_SETTINGS], f"and {len(settings) - MAX_HOVERED_SETTINGS} more"]

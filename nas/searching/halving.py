@@ -88,7 +88,7 @@ class Halving:
         row.append(trial.seconds_once + epoch_seconds * self.rungs[0])
         for rung in self.rungs[:-1]:
             epoch = curve.get(rung) if trial.state in ("stopped", "complete") else None
-            errors = [q.error(epoch[f"val_{q.name}"]) for q in qualities] if epoch else [np.nan]
+            errors = [q.error(epoch[q.in_curve]) for q in qualities] if epoch else [np.nan]
             row.append(float(np.mean(errors)))
         row.append(float(np.mean([q.error(trial.values.get(q.name, np.nan)) for q in qualities])))
         return row + [float(np.log(max(trial.values.get(cost.name, 1.0), 1e-12))) for cost in costs]
@@ -139,12 +139,9 @@ class Halving:
 
         rows, front: (n, 1 + costs), error and costs; margin: in standard errors of an error.
         """
-        resolution = self.criteria.resolution
-        share = np.clip(rows[:, 0], resolution, 1.0 - resolution)
-        bound = rows[:, 0] - margin * np.sqrt(share * (1 - share) / self.criteria.examples)
+        bound = rows[:, 0] - margin * self.criteria.noise(rows[:, 0])
         costs_no_more = (front[None, :, 1:] <= rows[:, None, 1:]).all(axis=2)
-        dominated: np.ndarray = (costs_no_more & (front[None, :, 0] < bound[:, None])).any(axis=1)
-        return dominated
+        return np.asarray((costs_no_more & (front[None, :, 0] < bound[:, None])).any(axis=1))
 
 
 def _on_front(rows: np.ndarray) -> np.ndarray:

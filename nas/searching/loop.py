@@ -291,7 +291,8 @@ class Search:
         """Add the means of values and curves over the seeds to a trial."""
         values = {name: float(np.mean([part.values[name] for part in parts])) for name in parts[0].values}
         if len(parts) > 1:
-            values |= {f"{name}_std": float(np.std([part.values[name] for part in parts])) for name in values}
+            names = [name for name in values if not name.endswith("_se")]
+            values |= {f"{name}_std": float(np.std([part.values[name] for part in parts])) for name in names}
         curve = [
             {key: float(np.mean([epoch[key] for epoch in epochs])) for key in epochs[0]}
             for epochs in zip(*(part.curve for part in parts), strict=True)

@@ -37,7 +37,9 @@ class SearchOptions(Part):
     ignore_label: int | None = None
     """Segmentation: the label that neither the loss nor the score counts."""
     objectives: tuple[str, ...] = ()
-    """Names of the objectives; empty: the quality of the task, params and latency."""
+    """Names of the objectives; empty: the quality of the data, params and latency. The quality is `mean_iou`
+    for segmentation, `balanced_accuracy` if the largest class has over 3 times the training examples of the
+    smallest, else `accuracy`."""
     limits: dict[str, float] = Field(default_factory=dict)
     """Greatest allowed values by name, for example `{params: 20000, latency_ms: 0.5}`."""
     min_quality: float | None = None
@@ -80,8 +82,7 @@ class SearchOptions(Part):
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Validate values and their combinations; raises InputError."""
         options = validate_part(cls, dict(values), "")
-        if options.objectives:
-            options.parsed_objectives()
+        objectives = options.parsed_objectives() if options.objectives else ()
         for name, maximum in options.limits.items():
             if not maximum > 0:
                 raise InputError(f"a limit must be over 0, got {maximum:g} for {name}; omit it for no limit")
@@ -89,6 +90,12 @@ class SearchOptions(Part):
             raise InputError(
                 f"--min-accuracy must be a share between 0 and 1, got {options.min_quality:g}; "
                 "use for example 0.9, or omit it"
+            )
+        quality = next((objective for objective in objectives if objective.trained), None)
+        if options.min_quality is not None and quality and not quality.maximize:
+            raise InputError(
+                f"--min-accuracy is a share and does not fit the first quality, loss, got "
+                f"{options.min_quality:g}; omit it, or name another quality first"
             )
         samplers = ENGINES[options.engine]
         if options.sampler and options.sampler not in samplers:

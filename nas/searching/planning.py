@@ -22,6 +22,7 @@ __all__ = [
     "cost_bounds",
     "create_meter",
     "create_plan",
+    "imbalance_note",
     "starting_settings",
 ]
 
@@ -38,22 +39,42 @@ CALIBRATION_EXAMPLES = 100
 def complete_options(options: SearchOptions, dataset: Dataset) -> SearchOptions:
     """Fill in the defaults that depend on the data.
 
-    Raises InputError for objectives that do not fit the task.
+    Raises InputError for objectives that do not fit the data.
     """
-    quality = "mean_iou" if dataset.task == "segmentation" else "accuracy"
+    quality, *others = _qualities(dataset)
     epochs = options.epochs or (27 if len(dataset.train) < LARGE_DATA else 9)
     objectives = options.objectives or (quality, *DEFAULT_COSTS)
     complete = options.model_copy(update={"objectives": objectives, "epochs": epochs})
-    parsed = complete.parsed_objectives()
-    for objective in parsed:
-        if objective.trained and objective.name != quality:
+    for name, objective in OBJECTIVES.items():
+        if objective.trained and objective in complete.parsed_objectives() and name not in (quality, *others):
             raise InputError(
-                f"objective {objective.name} does not fit {dataset.task} data such as '{dataset.name}'; "
-                f"use {quality}"
+                f"objective {name} does not fit {dataset.task} data of {len(dataset.classes)} classes "
+                f"such as '{dataset.name}'; use {', '.join((quality, *others))}"
             )
-    if OBJECTIVES[quality] not in parsed:
-        raise InputError(f"one objective must be {quality} for {dataset.task} data; add it to --objectives")
     return complete
+
+
+def _qualities(dataset: Dataset) -> list[str]:
+    """Return the names of the qualities that fit the data, the default first."""
+    if dataset.task == "segmentation":
+        return ["mean_iou", "loss"]
+    default = "balanced_accuracy" if dataset.is_imbalanced else "accuracy"
+    of_two_classes = ["auc"] if len(dataset.classes) == 2 else []
+    return [*dict.fromkeys([default, "accuracy", "balanced_accuracy", "macro_f1", "loss"]), *of_two_classes]
+
+
+def imbalance_note(dataset: Dataset) -> str:
+    """Return a sentence about classes of very different sizes, '' if there are none."""
+    if not dataset.is_imbalanced:
+        return ""
+    counts = dataset.count_classes(dataset.train)
+    least, most = int(np.argmin(counts)), int(np.argmax(counts))
+    names = dataset.classes
+    return (
+        f"Class {names[most]} has {counts[most]:,} training examples, class {names[least]} only "
+        f"{counts[least]:,}: a constant answer is {counts[most] / counts.sum():.1%} accurate, so that "
+        "balanced_accuracy is the default quality; training: {class_weight: balanced} weighs the classes."
+    )
 
 
 def bind_space(space: SearchSpace, dataset: Dataset) -> SearchSpace:
@@ -107,10 +128,8 @@ def starting_settings(space: SearchSpace, names: Sequence[str]) -> list[Setting]
 
 def guessing_error(objectives: Sequence[Objective], dataset: Dataset) -> float:
     """Return the error of the best constant answer on the validation split, by the first quality."""
-    labels = np.asarray(dataset.validation.y).ravel()
-    counts = np.bincount(labels[labels != dataset.ignore_label], minlength=len(dataset.classes))
     quality = next(objective for objective in objectives if objective.trained)
-    return quality.error(constant_answer(counts)[quality.name])
+    return quality.error(constant_answer(dataset.count_classes(dataset.validation))[quality.name])
 
 
 def create_plan(

@@ -24,7 +24,14 @@ from nas.searching.final_files import final_files
 from nas.searching.halving import Halving, rungs
 from nas.searching.loop import Search, TrialTraining
 from nas.searching.plan import Plan, SearchOptions
-from nas.searching.planning import bind_space, complete_options, create_meter, create_plan, starting_settings
+from nas.searching.planning import (
+    bind_space,
+    complete_options,
+    create_meter,
+    create_plan,
+    imbalance_note,
+    starting_settings,
+)
 from nas.searching.record_writer import RecordWriter
 from nas.searching.screening import Screen
 from nas.searching.status import Budget, Status
@@ -60,7 +67,7 @@ def prepare_search(
     """Prepare a new search of a space: a shipped name, a file, or the content of a file.
 
     workers: number of processes that train; 0 trains in this process.
-    progress: receives a line before each step that takes long.
+    progress: receives a line before each step that takes long, and one if the classes are imbalanced.
 
     The workers load TensorFlow while the rest is prepared. Raises InputError and its subclasses: a space or
     data that breaks a rule, a limit that nothing in the space meets, a name in use.
@@ -68,6 +75,8 @@ def prepare_search(
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
     dataset = load_dataset(options.data, options.data_options)
     options = complete_options(options, dataset)
+    if progress and (note := imbalance_note(dataset)):
+        progress(note)
     bound = bind_space(loaded, dataset)
     start = starting_settings(bound, start_from)
     earlier = read_earlier_searches(options, bound, dataset.fingerprint)
@@ -109,6 +118,8 @@ def resume_search(
                 f"a search must be resumed with the data it was started with, but the content of "
                 f"'{plan.data}' has changed; restore the data, or start a new search"
             )
+        if "examples" not in record.config:  # of a search that 0.1.0 recorded
+            plan = plan.model_copy(update={"examples": len(dataset.validation)})
         executor = _create_executor(plan, plan.task, workers)
         space = SearchSpace(plan.space)
         meter = create_meter(plan, space, dataset, progress)
@@ -149,7 +160,7 @@ class Session:
         lines = [
             f"Search {self.record.name}: space {self.screen.space.name}, engine {engine}",
             f"  data        {data.name}: {len(data.train):,} training and {len(data.validation):,} "
-            f"validation examples of {shape}, {len(data.classes)} classes",
+            f"validation examples of {shape}, {len(data.classes)} classes{self._class_sizes()}",
             f"  objectives  {', '.join(plan.objectives)}",
             f"  limits      {limits or 'none'}",
             f"  trials      {budget}; each trained for {steps} epochs by "
@@ -164,6 +175,12 @@ class Session:
         if self.trials:
             lines.append(f"  resumed     with {len(self.trials)} trials in the record")
         return "\n".join(lines)
+
+    def _class_sizes(self) -> str:
+        if not self.dataset.is_imbalanced:
+            return ""
+        counts = self.dataset.count_classes(self.dataset.train)
+        return f" of {counts.min():,} to {counts.max():,} training examples"
 
     def _rungs(self) -> tuple[int, ...]:
         plan = self.plan

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.architecture import Training
 from nas.errors import InputError
 from nas.evaluation import read_state
 from nas.files import lock_file, replace_file
@@ -191,7 +192,8 @@ def _read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with the values of `training` at the top level."""
     others = {key: value for key, value in settings.items() if key != "training"}
-    return {**others, **settings.get("training", {})}
+    # A value of the training that an older version did not know has its default.
+    return {**others, **Training().model_dump(mode="json"), **settings.get("training", {})}
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

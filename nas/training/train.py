@@ -14,6 +14,7 @@ from nas.errors import DataError, InputError, nearest
 from nas.evaluation import Evaluator, Job, read_state, write_state
 from nas.export import FORMATS, ExportOptions, export_files
 from nas.record import TrainingRecord, TrainingRun
+from nas.report import write_class_figures
 from nas.tensorflow_imports import import_tensorflow
 from nas.training.folder import TrainingFolder
 from nas.training.starting_weights import starting_state
@@ -53,9 +54,9 @@ class TrainingProgress:
 
     epochs: int  # to train in total
     curve: tuple[Mapping[str, float], ...]  # one row per epoch: epoch, loss, accuracy, ..., seconds
-    start: Mapping[str, float]  # validation of the starting weights: accuracy or mean_iou, val_loss
+    start: Mapping[str, float]  # validation of the starting weights: the quality, val_loss, ...
     best: int  # the epoch with the best weights, 0 for the starting weights
-    quality: str  # accuracy | mean_iou
+    quality: str  # accuracy | balanced_accuracy | mean_iou: the best epoch has the greatest
     has_new_head: bool = False  # the last layer is initialized, since the weights are for other classes
     problem: str = ""  # why MLflow does not take the curve at the moment
 
@@ -142,7 +143,9 @@ class _Training:
         show: Callable[[TrainingProgress], None],
     ) -> None:
         self.design, self.dataset, self.options, self.folder = design, dataset, options, folder
-        self.quality = "mean_iou" if dataset.task == "segmentation" else "accuracy"
+        self.quality = "balanced_accuracy" if dataset.is_imbalanced else "accuracy"
+        if dataset.task == "segmentation":
+            self.quality = "mean_iou"
         self.has_new_head = False
         self._show = show
         self._evaluator = Evaluator(dataset.task)
@@ -176,13 +179,14 @@ class _Training:
         """Train the remaining epochs and return the result."""
         state: Literal["complete", "interrupted", "failed"] = "failed"
         values: dict[str, float] = {}
-        files: Mapping[str, Path] = {}
+        files: dict[str, Path] = {}
         try:
             self._epochs()
             test = self._test()
             values = self._values()
             best = read_state(self.folder.best_weights)
             files = export_files(self.design, list(best.weights), self.folder.path, formats)
+            files |= self._class_figures()
             state = "complete"
         except KeyboardInterrupt:
             state = "interrupted"
@@ -233,6 +237,15 @@ class _Training:
             self.folder.save_results({"test": scores})
         test: Mapping[str, float] = self.folder.results["test"]
         return test
+
+    def _class_figures(self) -> dict[str, Path]:
+        """Write figures by class on the test split with the best weights, except for segmentation."""
+        dataset = self.dataset
+        if dataset.task == "segmentation" or dataset.test is None:
+            return {}
+        weights = self.folder.best_weights
+        confusion = self._evaluator.confusion(self.design, weights, dataset, dataset.test)
+        return write_class_figures(confusion, dataset.classes, self.folder.path)
 
     def _values(self) -> dict[str, float]:
         quality, negative_loss = self._best_score()

@@ -6,6 +6,7 @@ from nas.trials.earlier import EarlierSearch, Observation
 from nas.trials.front import front_csv, hypervolume_curve, pareto_front, trial_rows
 from nas.trials.pareto import non_dominated, scale_to_unit
 from nas.trials.pick import pick_trial
+from nas.trials.ties import error_rows
 from nas.trials.trial import OBJECTIVES, Limit, Objective, Trial, parse_objectives
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Objective",
     "Observation",
     "Trial",
+    "error_rows",
     "front_csv",
     "hypervolume_curve",
     "non_dominated",

@@ -61,6 +61,17 @@ class Criteria:
         level: np.ndarray = np.log(np.maximum(errors, 0.0) + self.resolution)
         return level
 
+    def noise(self, errors: np.ndarray) -> np.ndarray:
+        """Return the standard errors of errors on the validation split, at least that of `resolution`.
+
+        A share is binomial; the losses of examples deviate from their mean as much as the mean.
+        """
+        deviation = np.maximum(errors, self.resolution)
+        if self.qualities[0].maximize:
+            share = np.minimum(deviation, 1.0 - self.resolution)
+            deviation = np.sqrt(share * (1.0 - share))
+        return np.asarray(deviation / math.sqrt(self.examples))
+
     def error(self, trial: Trial) -> float:
         """Return the error of a trial by the first quality; nan if it is unknown."""
         return self.qualities[0].error(trial.values.get(self.qualities[0].name, math.nan))

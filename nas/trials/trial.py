@@ -38,6 +38,11 @@ class Objective:
     trained: bool = False  # True: a quality, known only by training; False: a cost, known before
     text: str = ""  # one line for --help
 
+    @property
+    def in_curve(self) -> str:
+        """The key of a quality in an epoch of `Trial.curve`: val_accuracy."""
+        return self.name if self.name.startswith("val_") else f"val_{self.name}"
+
     def error(self, value: Number) -> Number:
         """Return the error that a value of a quality stands for: 1 - share, or the loss itself."""
         return 1.0 - value if self.maximize else value
@@ -45,6 +50,12 @@ class Objective:
 
 OBJECTIVES: Mapping[str, Objective] = {
     "accuracy": Objective("accuracy", True, True, "share of validation images that are classified correctly"),
+    "balanced_accuracy": Objective(
+        "balanced_accuracy", True, True, "mean share of each class that is correct"
+    ),
+    "macro_f1": Objective("macro_f1", True, True, "mean over the classes of F1, of precision and recall"),
+    "auc": Objective("auc", True, True, "area under the ROC curve (two classes)"),
+    "loss": Objective("val_loss", False, True, "mean cross-entropy of the validation images"),
     "mean_iou": Objective("mean_iou", True, True, "mean intersection over union (segmentation)"),
     "params": Objective("params", text="parameters, trainable or not"),
     "flops": Objective("flops", text="floating-point operations per image (2 x multiply-adds)"),
@@ -129,8 +140,9 @@ def parse_objectives(names: Iterable[str]) -> tuple[Objective, ...]:
             raise InputError(f"an objective must be named once, got '{name}' twice; omit one")
         found.append(objective)
     if not any(objective.trained for objective in found):
+        qualities = ", ".join(name for name, objective in OBJECTIVES.items() if objective.trained)
         raise InputError(
-            f"one objective must be a quality (accuracy, mean_iou), got '{','.join(names)}'; add accuracy"
+            f"one objective must be a quality ({qualities}), got '{','.join(names)}'; add accuracy"
         )
     return tuple(found)
 

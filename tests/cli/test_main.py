@@ -29,6 +29,7 @@ def folder(tmp_path, monkeypatch):
     np.savez("good.npz", **good)
     np.savez("short.npz", **{**good, "y_train": y[:15]})
     np.savez("one_class.npz", **{**good, "y_train": 0 * y, "y_test": 0 * y})
+    np.savez("three.npz", **{**good, "y_train": np.arange(20) % 3, "y_test": np.arange(20) % 3})
     np.savez("lonely.npz", **{**good, "y_train": np.r_[2, y[1:]]})
     for number in range(6):
         images = Path("mixed", "cat" if number % 2 else "dog")
@@ -74,6 +75,14 @@ BAD = {
     "unknown objective": ([*SMALL, "--objectives", "acuracy,params"], "did you mean 'accuracy'"),
     "no quality": ([*SMALL, "--objectives", "params"], "add accuracy"),
     "quality of another task": ([*SMALL, "--objectives", "mean_iou,params"], "use accuracy"),
+    "a share of the loss": (
+        [*SMALL, "--objectives", "loss,params", "--min-accuracy", "0.9"],
+        "--min-accuracy is a share and does not fit the first quality, loss",
+    ),
+    "auc of three classes": (
+        [*SMALL[:3], "--data", "three.npz", "--objectives", "auc,params"],
+        "objective auc does not fit classification data of 3 classes",
+    ),
     "no trials": ([*SMALL, "--trials", "0"], "trials"),
     "an invalid duration": ([*SMALL, "--time", "soon"], "write 90s, 30m or 2h"),
     "negative workers": ([*SMALL, "--workers", "-1"], "--workers"),

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import pytest
 
-from nas.cli.terminal import SearchView, delivery_notice, duration, number
+from nas.cli.terminal import (
+    SearchView,
+    class_table,
+    delivery_notice,
+    duration,
+    number,
+    output,
+    table,
+    with_error,
+)
 from nas.searching import Status
 from nas.searching.status import Budget
-from nas.trials import Trial, parse_objectives
+from nas.trials import Criteria, Trial, parse_objectives
 
-OBJECTIVES = parse_objectives(["accuracy", "params"])
+CRITERIA = Criteria(parse_objectives(["accuracy", "params"]))
 
 
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
         ("accuracy", 0.972, "97.2%"),
+        ("balanced_accuracy", 0.5, "50.0%"),
+        ("val_macro_f1", 0.25, "25.0%"),
+        ("auc_se", 0.012, "1.2%"),
+        ("val_loss", 0.25, "0.25"),
         ("params", 12345, "12,345"),
         ("flops", 1_230_000, "1.23 M"),
         ("latency_ms", 0.12345, "0.123 ms"),
@@ -25,6 +38,22 @@ OBJECTIVES = parse_objectives(["accuracy", "params"])
 )
 def test_values_have_the_unit_of_their_name(name, value, text):
     assert number(name, value) == text
+
+
+def test_qualities_have_their_standard_error():
+    assert with_error("accuracy", 0.99, 0.006) == "99.0% ± 0.6"
+    assert with_error("val_loss", 0.25, 0.0125) == "0.25 ± 0.0125"
+    assert with_error("accuracy", 0.99, None) == "99.0%"
+    aligned = table("", ["accuracy"], [["99.0% ± 0.6"], ["-"]]).columns[0]
+    assert aligned.justify == "right"
+
+
+def test_names_of_classes_are_not_markup(tmp_path):
+    path = tmp_path / "classes.csv"
+    path.write_text("class,examples,precision,recall,f1\n[/b],3,1.0,0.5,0.25\n")
+    with output.capture() as captured:
+        output.print(class_table("", path))
+    assert captured.get().split()[-5:] == ["[/b]", "3", "100.0%", "50.0%", "25.0%"]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(42, "42 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")])
@@ -37,7 +66,7 @@ def trial(number: int) -> Trial:
 
 
 def test_a_problem_of_mlflow_is_shown_once_and_its_end_too(capsys):
-    status, view = Status(Budget(5)), SearchView(OBJECTIVES)
+    status, view = Status(Budget(5)), SearchView(CRITERIA)
     status.trials[0] = trial(0)
     view(status)
     status.record_problem, status.undelivered = "MLflow's record at http://x cannot be written", 1
@@ -59,7 +88,7 @@ def test_text_of_others_is_not_markup(capsys):
     status = Status(Budget(5))
     failed = Trial(0, {}, "0", "failed", reason="[/b] is not a tag")
     status.trials[0] = failed
-    SearchView(OBJECTIVES)(status)
+    SearchView(CRITERIA)(status)
     assert capsys.readouterr().err == "trial 0 failed: [/b] is not a tag\n"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from data_files import assert_refused, save_npz, some_labels, some_pixels
 
-from nas.data import DataOptions, Dataset, load_dataset
+from nas.data import DataOptions, Dataset, Split, load_dataset
 from nas.errors import DataError, RunError
 
 ROOT = Path(__file__).parents[2]
@@ -115,3 +115,15 @@ def test_unknown_sources_are_refused_with_one_sentence(tmp_path: Path, source: s
 def test_impossible_options_are_refused_with_one_sentence(options: dict[str, float], match: str) -> None:
     with pytest.raises(DataError, match=match):
         load_dataset("digits", DataOptions(**options))  # type: ignore[arg-type]
+
+
+def test_classes_are_counted_and_compared() -> None:
+    def dataset(labels: list[int], task: str = "classification") -> Dataset:
+        split = Split(np.zeros((len(labels), 4, 4, 1), np.uint8), np.array(labels))
+        return Dataset("d", "d", task, (4, 4, 1), ("a", "b", "c"), split, split, None, 255)
+
+    even, uneven = dataset([0, 0, 0, 1, 2]), dataset([0, 0, 0, 0, 1, 2, 255])
+    assert even.count_classes(even.train).tolist() == [3, 1, 1]
+    assert uneven.count_classes(uneven.train).tolist() == [4, 1, 1]
+    assert (even.is_imbalanced, uneven.is_imbalanced) == (False, True)
+    assert not dataset([0, 0, 0, 0, 1, 2], "segmentation").is_imbalanced

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nas.searching.halving import Halving, rungs
-from nas.trials import OBJECTIVES, Criteria, Trial
+from nas.trials import OBJECTIVES, Criteria, Trial, parse_objectives
 
 ACCURACY, PARAMS, FLOPS = (OBJECTIVES[name] for name in ("accuracy", "params", "flops"))
 
@@ -67,6 +67,23 @@ def test_a_small_network_is_compared_with_small_ones():
     assert chosen[0] < 6
     assert chosen[-1] > 17
     assert len(chosen) <= 24 // 3
+
+
+def test_losses_over_1_are_compared_beyond_noise():
+    criteria = Criteria(parse_objectives(["loss", "params"]), examples=100)
+    halving = Halving((1, 3), 3, criteria)
+    rows = np.array([[2.0, 5.0], [2.5, 5.0]])  # the standard error of a loss of 2 is about 0.2
+    assert list(halving._dominated(rows, np.array([[1.7, 5.0]]), 2.0)) == [False, True]
+
+
+def test_a_loss_is_read_from_the_curve():
+    criteria = Criteria(parse_objectives(["loss", "params"]), examples=100)
+    trials = [
+        Trial(n, {}, str(n), "stopped", {"val_loss": loss, "params": 10.0}, 1,
+              curve=({"epoch": 1.0, "loss": 1.0, "val_loss": loss},), seconds={"train": 1.0})
+        for n, loss in enumerate([2.0, 0.5, 1.0])
+    ]  # fmt: skip
+    assert Halving((1, 3), 3, criteria).promotable(trials, last=True) == [1]
 
 
 def test_a_dominated_tiny_network_is_not_promoted():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from nas.data import Dataset
 from nas.errors import InputError, SpaceError
 from nas.searching import Plan, SearchOptions
-from nas.searching.planning import bind_space, complete_options, starting_settings
+from nas.searching.planning import bind_space, complete_options, imbalance_note, starting_settings
 from nas.space import SearchSpace
 from nas.trials import EarlierSearch, Observation
 
@@ -19,9 +21,16 @@ class Data:
 
     name, shape, rescale = "photos", (8, 8, 1), True
 
-    def __init__(self, examples: int = 100, task: str = "classification") -> None:
+    def __init__(
+        self, examples: int = 100, task: str = "classification", shares: Sequence[float] = (0.4, 0.3, 0.3)
+    ) -> None:
         self.train, self.task = np.zeros(examples), task
-        self.classes = ("a", "b", "c")
+        self.classes, self.shares = tuple("abcdef"[: len(shares)]), np.array(shares)
+
+    is_imbalanced = Dataset.is_imbalanced
+
+    def count_classes(self, split: np.ndarray) -> np.ndarray:
+        return np.round(len(split) * self.shares).astype(int)
 
 
 @pytest.mark.parametrize(("examples", "epochs"), [(9_999, 27), (10_000, 9)])
@@ -40,14 +49,38 @@ def test_the_default_objectives_depend_on_the_task(task, quality):
     [
         (
             ("mean_iou", "params"),
-            "objective mean_iou does not fit classification data such as 'photos'; use accuracy",
+            "objective mean_iou does not fit classification data of 3 classes such as 'photos'; "
+            "use accuracy, balanced_accuracy, macro_f1, loss$",
         ),
         (("accuracy", "mean_iou"), "objective mean_iou does not fit"),
+        (("auc", "params"), "objective auc does not fit classification data of 3 classes"),
     ],
 )
 def test_objectives_of_another_task_are_refused(objectives, message):
     with pytest.raises(InputError, match=message):
         complete_options(SearchOptions(objectives=objectives), Data())
+
+
+def test_qualities_that_fit_the_data_are_accepted():
+    for objectives in (("macro_f1", "params"), ("loss", "accuracy"), ("balanced_accuracy",)):
+        assert complete_options(SearchOptions(objectives=objectives), Data()).objectives == objectives
+    two = Data(shares=(0.5, 0.5))
+    assert complete_options(SearchOptions(objectives=("auc",)), two).objectives == ("auc",)
+    masks = Data(task="segmentation")
+    assert complete_options(SearchOptions(objectives=("loss",)), masks).objectives == ("loss",)
+    with pytest.raises(InputError, match="objective accuracy does not fit segmentation data"):
+        complete_options(SearchOptions(objectives=("accuracy",)), masks)
+
+
+def test_very_different_class_sizes_make_balanced_accuracy_the_default_and_are_told():
+    uneven, even = Data(shares=(0.7, 0.2, 0.1)), Data(shares=(0.6, 0.2, 0.2))
+    assert complete_options(SearchOptions(), uneven).objectives[0] == "balanced_accuracy"
+    assert complete_options(SearchOptions(objectives=("accuracy",)), uneven).objectives == ("accuracy",)
+    assert complete_options(SearchOptions(), even).objectives[0] == "accuracy"
+    assert imbalance_note(even) == imbalance_note(Data(task="segmentation", shares=(0.9, 0.1))) == ""
+    assert imbalance_note(uneven).startswith(
+        "Class a has 70 training examples, class c only 10: a constant answer is 70.0% accurate"
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,6 +94,11 @@ def test_objectives_of_another_task_are_refused(objectives, message):
             "engine cheap-aware has no sampler 'tpe'; omit --sampler",
         ),
         ({"objectives": ("params",)}, "one objective must be a quality"),
+        ({"objectives": ("macro_f",)}, "did you mean 'macro_f1'"),
+        (
+            {"objectives": ("loss", "params"), "min_quality": 0.9},
+            "--min-accuracy is a share and does not fit the first quality, loss, got 0.9; omit it",
+        ),
         ({"objectves": ()}, "did you mean 'objectives'"),
         (
             {"engine": "optuna", "start_from_search": ("photos",)},

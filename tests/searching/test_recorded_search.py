@@ -65,6 +65,7 @@ def test_a_search_recorded_by_0_1_0_is_resumed(folder, capsys):
         resumed = after[trial.number]
         assert resumed.id == trial.id
         assert resumed.curve[: len(trial.curve)] == tuple(trial.curve)  # nothing is trained twice
+    assert find("recorded").plan.examples == 288  # 0.1.0 did not record it
     keys = [trial.design.key for trial in after.values()]
     assert len(keys) == len(set(keys))  # known designs are not proposed again
     assert not list((folder / "mlruns" / "spool").glob("recorded/0*"))  # what waited is delivered
@@ -73,5 +74,5 @@ def test_a_search_recorded_by_0_1_0_is_resumed(folder, capsys):
 def test_a_network_recorded_by_0_1_0_is_exported(folder):
     run("export", "recorded", "--pick", "5", "--format", "python,litert", "--out", "files")
     assert {path.name for path in (folder / "files").iterdir()} == {
-        "architecture.yaml", "model.py", "model.tflite", "model.weights.h5",
+        "architecture.yaml", "model.py", "model.tflite", "model.weights.h5", "classes.csv", "confusion.csv",
     }  # fmt: skip

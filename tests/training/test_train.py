@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from nas.architecture import Design, read_yaml
 from nas.backends import predict
 from nas.cli import training as command
+from nas.data import Split
 from nas.errors import EvaluationError
 from nas.evaluation import Evaluator, Job, read_state
 from nas.record.mlflow_store import connect
@@ -67,6 +69,24 @@ def test_the_best_weights_are_scored_on_the_test_split_and_exported(trained, dig
     right = predict(model, digits.test.x).argmax(-1) == digits.test.y
     assert right.mean() == pytest.approx(trained.test["test_accuracy"], abs=1e-6)
     assert sorted(path.name for path in (work / "plain").iterdir() if path.is_dir()) == []
+
+
+def test_figures_by_class_are_of_the_test_split(trained, digits):
+    rows = trained.files["classes"].read_text().splitlines()[1:]
+    assert [int(row.split(",")[1]) for row in rows] == np.bincount(digits.test.y).tolist()
+    matrix = [row.split(",")[1:] for row in trained.files["confusion"].read_text().splitlines()[1:]]
+    right = np.trace(np.array(matrix, int)) / len(digits.test)
+    assert right == pytest.approx(trained.test["test_accuracy"], abs=1e-6)
+
+
+def test_the_best_epoch_of_imbalanced_data_has_the_greatest_balanced_accuracy(digits, work, make_design):
+    x, y = digits.train.x, digits.train.y
+    kept = (y > 0) | (np.cumsum(y == 0) <= 3)
+    uneven = replace(digits, train=Split(x[kept], y[kept]))
+    result = train_network(make_design(), uneven, TrainingOptions(work / "uneven", epochs=3))
+    scores = [row["val_balanced_accuracy"] for row in result.progress.curve]
+    assert result.values["balanced_accuracy"] == max(scores)
+    assert result.test["test_balanced_accuracy"] > 0
 
 
 def test_a_training_that_has_ended_is_not_repeated(trained, digits, work, monkeypatch, make_design):

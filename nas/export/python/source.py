@@ -107,7 +107,7 @@ def _compile_model(architecture: Architecture, training: Training) -> str:
     schedule = (
         f"    learning_rate = keras.optimizers.schedules.CosineDecay({training.learning_rate!r}, steps)"
     )
-    return "\n".join(
+    compiled = "\n".join(
         [
             f"def compile_model(model{', steps' if cosine else ''}):",
             f'    """{docstring}"""',
@@ -118,6 +118,20 @@ def _compile_model(architecture: Architecture, training: Training) -> str:
             '        metrics=["accuracy"],',
             "    )",
             "    return model",
+        ]
+    )
+    return f"{_class_weight(architecture)}\n\n\n{compiled}" if training.class_weight != "none" else compiled
+
+
+def _class_weight(architecture: Architecture) -> str:
+    """Return the source of a function that computes the weights of `class_weight: balanced`."""
+    return "\n".join(
+        [
+            "def balanced_class_weight(y):",
+            '    """Return weights by which each class counts equally, for `fit`; `y` are NumPy labels."""',
+            f"    counts = {{label: int((y == label).sum()) for label in range({architecture.classes})}}",
+            "    present = {label: count for label, count in counts.items() if count}",
+            "    return {label: len(y) / (len(present) * count) for label, count in present.items()}",
         ]
     )
 
@@ -172,7 +186,10 @@ def _usage(architecture: Architecture, training: Training, weights_file: str) ->
     if weights_file:
         usage.append(f'    model.load_weights("{weights_file}")')
     if architecture.head is not None:
-        usage.append(f"    model.fit(x_train, y_train, batch_size={training.batch_size}, epochs=20)")
+        weighted = training.class_weight != "none"
+        weights = ", class_weight=balanced_class_weight(y_train)" if weighted else ""
+        options = f"batch_size={training.batch_size}, epochs=20{weights}"
+        usage.append(f"    model.fit(x_train, y_train, {options})")
     return "\n".join(usage)
 
 

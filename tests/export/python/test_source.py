@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 from nas.architecture import Design, Stage, Training, blocks
 from nas.architecture.layers import Graph
@@ -128,6 +129,20 @@ def test_the_source_compiles_the_same_training_as_the_search() -> None:
         if cosine:
             model.optimizer.iterations.assign(8)
             assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.trains
+def test_the_source_weighs_classes_as_scikit_learn() -> None:
+    one = design({**GRAMMAR["binary"], "training": {"class_weight": "balanced", "batch_size": 16}})
+    source = python_source(one)
+    assert "epochs=20, class_weight=balanced_class_weight(y_train))" in source
+    names, y = run_module(source), np.repeat([0, 1], [30, 10])
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=y)
+    assert names["balanced_class_weight"](y) == pytest.approx(dict(enumerate(expected)))
+    model = names["compile_model"](names["build_model"]())
+    x = random_inputs(one.architecture, len(y))
+    model.fit(x, y, class_weight=names["balanced_class_weight"](y), verbose=0)
+    assert "class_weight" not in python_source(design(GRAMMAR["binary"]))
 
 
 def test_the_source_is_short_and_leaves_out_defaults() -> None:
