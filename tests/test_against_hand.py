@@ -59,7 +59,7 @@ def test_the_floor_is_the_geometric_mean_of_the_errors():
     expected = 1 - ((0.5 + resolution) * resolution) ** 0.5 + resolution
     assert quality_floor(1.0, 0.5, 100) == pytest.approx(expected)
     (seed,) = summarize([seed_runs(members=(network(0.5, 1, 1), network(0.9, 1, 1)))])["seeds"]
-    assert seed["floor"] == pytest.approx(1 - (0.9 * 0.05) ** 0.5)  # 0.79
+    assert seed["floor"] == pytest.approx(quality_floor(0.95, 0.1, 100))  # 0.75
     assert seed["trials_below_floor"] == pytest.approx(2 / 3)
     assert seed["members_below_floor"] == 1
 

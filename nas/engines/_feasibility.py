@@ -5,11 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FeasibilityModel"]
+__all__ = ["FeasibilityModel", "at_chance_level"]
 
 Array = NDArray[np.float64]
 
 TREES = 64
+TOLERANCE = 0.02  # errors within this share of the worst error count as equal to it
+MIN_TRIALS = 3  # trials that must share the worst error
+
+
+def at_chance_level(errors: Array) -> NDArray[np.bool_]:
+    """Return which errors (trials,) are those of guessing, where these are not known.
+
+    Networks that learn nothing have nearly the same, worst error, whatever their architectures. Less than
+    MIN_TRIALS such errors are not counted as chance level.
+    """
+    worst = errors >= (1.0 - TOLERANCE) * errors.max()
+    return worst if worst.sum() >= MIN_TRIALS else np.zeros(len(errors), dtype=bool)
 
 
 class FeasibilityModel:

@@ -22,7 +22,7 @@ from nas.engines._expected_improvement import (
     decompose,
     expected_hypervolume_improvement,
 )
-from nas.engines._feasibility import FeasibilityModel
+from nas.engines._feasibility import FeasibilityModel, at_chance_level
 from nas.engines._gaussian_process import ErrorModel
 from nas.engines._initial_design import cheapest_candidates, fastest_share, space_filling_candidate
 from nas.space import OpenValue, Setting, count_settings, iterate_settings, mutate, sample
@@ -266,16 +266,23 @@ class CheapAware:
         """Return the ids of observed candidates that are below the quality floor at their latest epochs.
 
         Halving promotes none of them, so they bring no gain, whatever the model predicts at full length.
+        Without a floor these are the candidates at chance level.
         """
         best: dict[int, float] = {}
         for by_epochs in self._errors.values():
             for epochs, errors in by_epochs.items():
                 best[epochs] = min(errors[0], best.get(epochs, errors[0]))
-        floors = {
-            epochs: self._criteria.floor_at(least, min(best.values())) for epochs, least in best.items()
-        }
         latest = {name: max(by_epochs) for name, by_epochs in self._errors.items()}
-        return {name for name, epochs in latest.items() if self._errors[name][epochs][0] > floors[epochs]}
+        found = np.array([self._errors[name][epochs][0] for name, epochs in latest.items()])
+        if not self._criteria.has_floor:
+            below = at_chance_level(found)
+        else:
+            least = min(best.values())
+            floors = {
+                epochs: self._criteria.floor_at(rung_least, least) for epochs, rung_least in best.items()
+            }
+            below = found > np.array([floors[epochs] for epochs in latest.values()])
+        return {name for name, is_below in zip(latest, below, strict=True) if is_below}
 
     def _impute_running(self) -> None:
         """Impute running trials with the predicted mean."""

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.engines._feasibility import FeasibilityModel
+from nas.engines._feasibility import FeasibilityModel, at_chance_level
+
+
+def test_only_a_shared_worst_error_is_at_chance_level() -> None:
+    assert at_chance_level(np.array([0.9, 0.9, 0.9, 0.3, 0.5])).tolist() == [True, True, True, False, False]
+    assert not at_chance_level(np.array([0.9, 0.7, 0.6, 0.3])).any()
 
 
 def test_a_sharp_boundary_is_predicted() -> None:
