@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -54,6 +55,16 @@ class Halving:
     def next_rung(self, epochs: int) -> int:
         """Return the rung after `epochs`; the last rung if there is none."""
         return next((rung for rung in self.rungs if rung > epochs), self.rungs[-1])
+
+    def at_rungs(self, trial: Trial) -> list[Trial]:
+        """Return a trial as it was at each rung before its latest epochs, as far as its curve says."""
+        qualities, found = self.criteria.qualities, []
+        for epoch in trial.curve:
+            epochs = int(epoch["epoch"])
+            if epochs in self.rungs and epochs < trial.epochs and all(q.in_curve in epoch for q in qualities):
+                values = {**trial.values, **{q.name: epoch[q.in_curve] for q in qualities}}
+                found.append(replace(trial, state="stopped", epochs=epochs, values=values))
+        return found
 
     def promotable(
         self, trials: Sequence[Trial], busy: frozenset[int] = frozenset(), last: bool = False

@@ -101,6 +101,8 @@ class Search:
     def replay(self, trials: Sequence[Trial]) -> None:
         """Resume from recorded trials: the engine observes them, and nothing is trained twice."""
         for trial in trials:
+            for paused in self._halving.at_rungs(trial):
+                self._engine.tell(paused)
             self._engine.tell(trial)
             if trial.architecture is None:
                 continue

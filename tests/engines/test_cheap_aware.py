@@ -183,3 +183,20 @@ def test_designs_that_share_an_architecture_are_all_proposed() -> None:
         tell(number, proposed[-1])
     assert len({space.design(setting).architecture.id for setting in (*recorded, *proposed)}) == 4
     assert len({space.design(setting).key for setting in (*recorded, *proposed)}) == 8
+
+
+def test_networks_below_the_quality_floor_are_avoided() -> None:
+    criteria = Criteria((ACCURACY, Objective("params")), examples=10_000, guess=0.9)
+    engine = CheapAware(VALUES, criteria, describe)
+    narrow = []
+    for number in range(50):
+        setting = engine.ask()
+        narrow.append(setting["width"] <= 16)
+        good = make_trial(setting, number)
+        # Narrow networks are little better than guessing after a short training, and halving stops them.
+        bad = replace(good, state="stopped", epochs=1, values={**good.values, "accuracy": 0.15})
+        engine.tell(bad if narrow[-1] else replace(good, state="stopped", epochs=1))
+        if not narrow[-1]:
+            engine.tell(good)
+    assert any(narrow[:8])  # the initial design covers the whole range of costs
+    assert np.mean(narrow[20:]) < 0.2

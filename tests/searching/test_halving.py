@@ -93,6 +93,19 @@ def test_a_dominated_tiny_network_is_not_promoted():
     assert set(halving.promotable([*good, *bad])) <= {0, 1, 2}
 
 
+def test_a_trial_below_the_quality_floor_is_never_promoted():
+    criteria = Criteria((ACCURACY, PARAMS), 10**6, guess=0.9)
+    halving = Halving((1, 3, 9), 3, criteria)
+    good = [trial(n, 0.9 + 0.01 * n, 1000 * (n + 1)) for n in range(3)]
+    tiny = [trial(10 + n, 0.6 + 0.01 * n, 10 * (n + 1)) for n in range(6)]  # the floor at this rung is 0.75
+    for last in (False, True):
+        chosen = halving.promotable([*good, *tiny], last=last)
+        assert chosen
+        assert set(chosen) <= {0, 1, 2}
+    relaxed = Halving((1, 3, 9), 3, replace(criteria, min_quality=0.2))
+    assert {10, 15} <= set(relaxed.promotable([*good, *tiny], last=True))
+
+
 def test_a_difference_within_noise_does_not_stop_a_network():
     few, many = (Halving((1, 3), 2, Criteria((ACCURACY, PARAMS), n)) for n in (50, 10**6))
     trials = [trial(0, 0.91, 10), trial(1, 0.90, 20), trial(2, 0.5, 20), trial(3, 0.5, 20)]

@@ -352,8 +352,14 @@ def test_a_resumed_search_trains_nothing_twice_and_its_engine_observes_the_recor
     recorded = [*log.trials.values(), *log.rejected]
     second, again, _more, engine = create(tmp_path, trials=14)
     second.replay(recorded)
+    replayed = list(engine.observed)
+    assert [trial for trial in replayed if trial in recorded] == recorded
+    for complete in (trial for trial in recorded if trial.state == "complete"):  # also as it was at each rung
+        states = [trial for trial in replayed if trial.number == complete.number]
+        assert [trial.state for trial in states] == ["stopped"] * (len(states) - 1) + ["complete"]
+        assert len(states) > 1
+        assert states[0].values["accuracy"] == complete.curve[states[0].epochs - 1]["val_accuracy"]
     second.run(show)
-    assert engine.observed[: len(recorded)] == recorded
     new = [job.number for job in again.jobs if job.resume is None]
     assert sorted(new) == list(range(8, 14))
     promoted = [job for job in again.jobs if job.number < 8]
