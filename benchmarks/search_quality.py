@@ -232,6 +232,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--runs", type=Path, help="file of finished runs, to resume")
+    parser.add_argument("--label", default="", help="end of the name of the result's files")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
     parser.add_argument("--figure", type=Path, help="path of a PNG to write, and of NAME_useful.png")
     parser.add_argument(
@@ -286,6 +287,7 @@ def main(words: Sequence[str] | None = None) -> None:
     }
     name = "_".join(["search_quality", options.table.stem.split("_")[0], *table.costs])
     name += f"_{options.workers}_workers" * (options.workers > 1) + "_low" * (options.fidelity == "low")
+    name += f"_{options.label}" * bool(options.label)
     if options.figure or options.keep:
         path = options.figure or RESULTS / f"{name}.png"
         title = f"{table.path.name}: {', '.join(table.costs)}"

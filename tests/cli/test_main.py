@@ -75,6 +75,10 @@ BAD = {
     "unknown objective": ([*SMALL, "--objectives", "acuracy,params"], "did you mean 'accuracy'"),
     "no quality": ([*SMALL, "--objectives", "params"], "add accuracy"),
     "quality of another task": ([*SMALL, "--objectives", "mean_iou,params"], "use accuracy"),
+    "a quality floor over 1": (
+        [*SMALL, "--min-accuracy", "1.2"],
+        "--min-accuracy must be a share between 0 and 1, got 1.2",
+    ),
     "a share of the loss": (
         [*SMALL, "--objectives", "loss,params", "--min-accuracy", "0.9"],
         "--min-accuracy is a share and does not fit the first quality, loss",
