@@ -47,6 +47,7 @@ def forward(
     last = len(layers) - 1
     maps: list[Any] = [x if len(layers[0].shape) != 2 else raw.ExpandDims(input=x, axis=1)]
     statistics: dict[str, tuple[Any, int]] = {}
+    last_use = {source: index for index, layer in enumerate(layers) for source in layer.inputs}
     for index, layer in enumerate(layers[1:], start=1):
         if index == last and layer.kind == "activation":
             return maps[layer.inputs[0]], statistics
@@ -59,6 +60,9 @@ def forward(
         if layer.bias:
             x = raw.BiasAdd(value=x, bias=values[f"{layer.name}/bias"])
         maps.append(x)
+        for source in layer.inputs:
+            if last_use[source] == index:
+                maps[source] = None  # outside of a traced function this frees its memory
     return maps[-1], statistics
 
 
