@@ -185,7 +185,8 @@ def _quality_axis(trials: Sequence[Trial], criteria: Criteria) -> dict[str, Any]
     if quality.maximize:
         errors = [_vertical_value(trial, criteria) for trial in trials] or [1.0]
         low, high = min(errors) / 2, max(errors) * 2
-        ticks = [step * 10.0**power for power in range(-6, 1) for step in (1, 2, 5)]
+        steps = (1, 2, 5) if high > 100 * low else (1, 1.5, 2, 3, 5, 7)
+        ticks = [step * 10.0**power for power in range(-6, 1) for step in steps]
         shown = [tick for tick in ticks if low <= tick <= min(high, 1.0)]
         axis |= {"tickvals": shown, "ticktext": [f"{100 * (1 - tick):.6g} %" for tick in shown]}
     return axis
