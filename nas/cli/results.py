@@ -78,7 +78,8 @@ def front(
         rows = trial_rows(trials, criteria.objectives)
         print_json([row | more for row, more in zip(rows, errors_of or [{}] * len(rows), strict=True)])
     else:
-        _print_table(found.name, trials, found.plan, every, errors_of)
+        complete = len(criteria.comparable(found.trials))
+        _print_table(found.name, trials, found.plan, every, complete, errors_of)
         _print_floor(found.trials, criteria)
     if html is not None:
         figure = pareto_figure(found.trials, criteria, found.record.links(found.trials))
@@ -92,8 +93,10 @@ def _print_table(
     trials: Sequence[Trial],
     plan: Plan,
     every: bool,
+    complete: int,
     errors: Sequence[Mapping[str, float | None]] = (),
 ) -> None:
+    """Print trials as a table; `complete`: number of trials of the search that are trained in full."""
     from nas.cli.terminal import label, number, output, table, with_error
 
     names = [objective.name for objective in plan.parsed_objectives()]
@@ -111,13 +114,13 @@ def _print_table(
         for trial, found in zip(trials, errors or [{}] * len(trials), strict=True)
     ]
     title = f"{'All trials' if every else 'Pareto front'} of {name}"
+    missing = "no trial is trained to its full length yet"
+    if complete:
+        missing = "no trial that is trained to its full length reaches the quality floor"
     if rows:
         output.print(table(title, columns, rows))
     else:
-        output.print(
-            f"{title}: no trial is trained to its full length yet; continue with nas search --resume {name}",
-            markup=False,
-        )
+        output.print(f"{title}: {missing}; continue with nas search --resume {name}", markup=False)
 
 
 def _print_floor(trials: Sequence[Trial], criteria: Criteria) -> None:
@@ -168,7 +171,8 @@ def print_result(result: Result, json: bool) -> None:
     shares = ", ".join(f"{work} {share:.0%}" for work, share in result.worker_time.items())
     errors.print(f"The workers' time: {shares}.", soft_wrap=True)
     output.print()
-    _print_table(name, list(result.front), result.plan, every=False)
+    complete = len(result.plan.criteria.comparable(result.trials))
+    _print_table(name, list(result.front), result.plan, every=False, complete=complete)
     _print_floor(result.trials, result.plan.criteria)
     _print_picks(result)
     output.print(f"MLflow's data: {tracking_uri()}", markup=False)

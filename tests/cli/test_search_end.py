@@ -60,6 +60,13 @@ def test_networks_below_the_quality_floor_are_counted_and_not_printed(shown):
     assert "id3" not in strict
 
 
+def test_a_floor_that_no_network_reaches_is_the_reason_for_an_empty_front(shown):
+    text = shown(min_quality=0.999)
+    assert "no trial that is trained to its full length reaches the quality floor" in text
+    assert "Quality floor: accuracy 99.9%; 6 of 6 trials ended below it." in text
+    assert "nas export" not in text
+
+
 def test_a_limited_value_stands_in_the_table(shown):
     text = shown(objectives=("accuracy", "params"))
     head = next(line for line in text.splitlines() if line.startswith("trial"))
