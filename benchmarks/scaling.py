@@ -108,7 +108,7 @@ class SegmentedSearch:
         )
         objectives = options.parsed_objectives()
         self.screen = Screen(bind_space(SearchSpace.load(space), dataset), objectives, ())
-        self.plan = create_plan(options, self.screen, dataset, (), "")
+        self.plan = create_plan(options, self.screen, dataset, (), (), "")
         self.record = (
             SearchRecord.resume("scaling")
             if resumed
