@@ -38,7 +38,9 @@ def import_tensorflow(task: str = "classification") -> Any:
         if platform.machine() in ("x86_64", "AMD64"):
             during_import["TF_ENABLE_ONEDNN_OPTS"] = "0" if task == "segmentation" else "1"
         with silence_stderr(LOG_LINES), _environment_defaults(during_import):
-            importlib.import_module("tensorflow").constant(0)  # reads the number of threads
+            tensorflow = importlib.import_module("tensorflow")
+            tensorflow.constant(0)  # reads the number of threads
+        tensorflow.get_logger().setLevel("ERROR")  # it warns of each network that is traced
         gc.collect()
         gc.freeze()  # the libraries' objects live forever; later collections skip them
     return importlib.import_module("tensorflow")

@@ -114,13 +114,17 @@ def _print_table(
         for trial, found in zip(trials, errors or [{}] * len(trials), strict=True)
     ]
     title = f"{'All trials' if every else 'Pareto front'} of {name}"
-    missing = "no trial is trained to its full length yet"
+    missing, advice = (
+        "no trial is trained to its full length yet",
+        f"continue with nas search --resume {name}",
+    )
     if complete:
         missing = "no trial that is trained to its full length reaches the quality floor"
+        advice = "search longer, or set --min-accuracy lower"
     if rows:
         output.print(table(title, columns, rows))
     else:
-        output.print(f"{title}: {missing}; continue with nas search --resume {name}", markup=False)
+        output.print(f"{title}: {missing}; {advice}", markup=False)
 
 
 def _print_floor(trials: Sequence[Trial], criteria: Criteria) -> None:
@@ -131,15 +135,19 @@ def _print_floor(trials: Sequence[Trial], criteria: Criteria) -> None:
     if not complete or not criteria.has_floor:
         return
     quality = criteria.qualities[0]
-    floor = criteria.floor(min(map(criteria.error, complete)))
+    best = min(map(criteria.error, complete))
+    floor = criteria.floor(best)
     ended = [trial for trial in trials if quality.name in trial.values]
     below = sum(criteria.error(trial) > floor for trial in ended)
-    value = number(quality.name, quality.error(floor))
+    value, side = number(quality.name, quality.error(floor)), "below" if quality.maximize else "above"
     output.print(
-        f"Quality floor: {label(quality.name)} {value}; {below} of {len(ended)} trials ended below it.",
+        f"Quality floor: {label(quality.name)} {value}; {below} of {len(ended)} trials ended {side} it.",
         soft_wrap=True,
         markup=False,
     )
+    if criteria.guess is not None and best >= criteria.guess:
+        guess = number(quality.name, quality.error(criteria.guess))
+        output.print(f"No network is better than guessing, {label(quality.name)} {guess}.", markup=False)
 
 
 def summary(trial: Trial) -> str:
@@ -198,9 +206,10 @@ def _print_picks(result: Result) -> None:
         return
     criteria = result.plan.criteria
     quality = criteria.qualities[0].name
-    rules = {f"best {label(quality)}": "best", "smallest within 1 point of it": SUGGESTED}
+    margin = "1 point" if criteria.qualities[0].maximize else "0.01"
+    rules = {f"best {label(quality)}": "best", f"smallest within {margin} of it": SUGGESTED}
     if all("latency_ms" in trial.values for trial in result.front):
-        rules["fastest within 1 point of it"] = "fastest-within 1%"
+        rules[f"fastest within {margin} of it"] = "fastest-within 1%"
     rules["knee of the front"] = "knee"
     names = list(dict.fromkeys([quality, "params", *(cost.name for cost in criteria.costs)]))
     rows = []

@@ -166,7 +166,8 @@ class SearchView:
             return f"trial {trial.number} failed: {trial.reason}"
         values = name_values(self._objectives, trial)
         state = "paused" if trial.state == "stopped" else trial.state
-        return f"trial {trial.number} {state} at {trial.epochs} epochs: {values}"
+        epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
+        return f"trial {trial.number} {state} at {epochs}: {values}"
 
     def _screen(self, status: Status) -> RenderableType:
         front = pareto_front(list(status.trials.values()), self._criteria)

@@ -37,10 +37,11 @@ class Answers:
         confusion = confusion_matrix(self.truth, self.predicted, self.classes)
         counts, examples = confusion.sum(axis=1), len(self.truth)
         present = counts > 0
-        # A recall of 0 or 1 of few examples is not exact: one hit and one miss are added.
-        recall = (np.diag(confusion)[present] + 1) / (counts[present] + 2)
+        # A share of 0 or 1 of few examples is not exact: one hit and one miss are added to all examples, and
+        # to each class one example that is a hit with the probability of all.
+        share = (np.trace(confusion) + 1) / (examples + 2)
+        recall = (np.diag(confusion)[present] + share) / (counts[present] + 1)
         variance = np.sum(recall * (1 - recall) / counts[present])
-        share = np.trace(confusion) / examples
         influence = _f1_influence(confusion)[self.truth, self.predicted]
         found = {
             "loss": float(self.losses.std(ddof=min(1, examples - 1), dtype=float) / np.sqrt(examples)),

@@ -110,8 +110,11 @@ class Halving:
         errors = table[:, 4 + index]
         if np.isnan(errors).all():
             return np.empty(0, dtype=int)
-        floor = self.criteria.floor_at(float(np.nanmin(errors)), float(np.nanmin(latest[:, 0])))
-        reached = np.flatnonzero(errors <= floor)
+        useful = np.ones(len(table), dtype=bool)
+        for earlier in table[:, 4 : 5 + index].T:  # a rung that few have reached has no floor of its own yet
+            floor = self.criteria.floor_at(float(np.nanmin(earlier)), float(np.nanmin(latest[:, 0])))
+            useful &= ~(earlier > floor)
+        reached = np.flatnonzero(useful & ~np.isnan(errors))
         if went_on[reached].all():
             return np.empty(0, dtype=int)
         at_rung = np.column_stack([errors, latest[:, 1:]])[reached]

@@ -86,10 +86,10 @@ class SearchOptions(Part):
         for name, maximum in options.limits.items():
             if not maximum > 0:
                 raise InputError(f"a limit must be over 0, got {maximum:g} for {name}; omit it for no limit")
-        if options.min_quality is not None and not 0 < options.min_quality < 1:
+        if options.min_quality is not None and not 0 <= options.min_quality < 1:
             raise InputError(
-                f"--min-accuracy must be a share between 0 and 1, got {options.min_quality:g}; "
-                "use for example 0.9, or omit it"
+                f"--min-accuracy must be a share of at least 0 and less than 1, got {options.min_quality:g}; "
+                "use for example 0.9, or 0 for no floor"
             )
         quality = next((objective for objective in objectives if objective.trained), None)
         if options.min_quality is not None and quality and not quality.maximize:

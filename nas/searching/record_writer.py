@@ -46,7 +46,7 @@ class RecordWriter:
         if trial.state == "complete":
             criteria = self._plan.criteria
             self._front = pareto_front([*self._front, self._trials[trial.number]], criteria)
-            volume = hypervolume_curve(self._front, criteria)[-1]
+            volume = hypervolume_curve(self._front, criteria)[-1] if self._front else 0.0
             self._record.mark_front([member.number for member in self._front], volume, len(self._trials))
         self._status.record_problem = self._record.delivery_problem
         self._status.undelivered = self._record.undelivered if self._status.record_problem else 0

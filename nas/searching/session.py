@@ -155,7 +155,10 @@ class Session:
         steps = " or ".join(str(step) for step in self._rungs())
         engine = f"{plan.engine} {plan.sampler}".strip()
         budget = f"up to {plan.max_trials}" if plan.max_trials else f"no limit for {plan.seconds:,.0f} s"
-        limits = ", ".join(f"{name} <= {maximum:,g}" for name, maximum in plan.limits.items())
+        bounds = [f"{name} <= {maximum:,g}" for name, maximum in plan.limits.items()]
+        if plan.min_quality is not None:
+            bounds.append(f"{plan.criteria.qualities[0].name} >= {plan.min_quality:g}")
+        limits = ", ".join(bounds)
         workers = self.executor.workers
         lines = [
             f"Search {self.record.name}: space {self.screen.space.name}, engine {engine}",

@@ -12,7 +12,7 @@ from nas.errors import InputError, nearest
 from nas.trials.criteria import Criteria
 from nas.trials.front import pareto_front
 from nas.trials.pareto import knee
-from nas.trials.trial import Trial
+from nas.trials.trial import OBJECTIVES, Trial
 
 __all__ = ["PICKS", "Condition", "parse_conditions", "pick_trial"]
 
@@ -62,7 +62,8 @@ def parse_conditions(text: str) -> list[Condition]:
         try:
             if match is None:
                 raise ValueError
-            conditions.append(Condition(match[1], match[2], float(match[3])))
+            known = OBJECTIVES.get(match[1])  # loss and latency are val_loss and latency_ms of a trial
+            conditions.append(Condition(known.name if known else match[1], match[2], float(match[3])))
         except ValueError:
             raise InputError(
                 f"a condition must be a value, a comparison and a number, got '{part.strip()}'; "

@@ -77,7 +77,7 @@ BAD = {
     "quality of another task": ([*SMALL, "--objectives", "mean_iou,params"], "use accuracy"),
     "a quality floor over 1": (
         [*SMALL, "--min-accuracy", "1.2"],
-        "--min-accuracy must be a share between 0 and 1, got 1.2",
+        "--min-accuracy must be a share of at least 0 and less than 1, got 1.2",
     ),
     "a share of the loss": (
         [*SMALL, "--objectives", "loss,params", "--min-accuracy", "0.9"],

@@ -64,7 +64,17 @@ def test_a_floor_that_no_network_reaches_is_the_reason_for_an_empty_front(shown)
     text = shown(min_quality=0.999)
     assert "no trial that is trained to its full length reaches the quality floor" in text
     assert "Quality floor: accuracy 99.9%; 6 of 6 trials ended below it." in text
+    assert "search longer, or set --min-accuracy lower" in text
     assert "nas export" not in text
+
+
+def test_networks_that_are_no_better_than_guessing_are_called_so(shown):
+    assert "No network is better than guessing, accuracy 99.5%." in shown(guess=0.005)
+    assert "guessing" not in shown()
+
+
+def test_without_a_floor_every_network_counts(shown):
+    assert "id4" in shown(min_quality=0)
 
 
 def test_a_limited_value_stands_in_the_table(shown):

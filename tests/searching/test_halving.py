@@ -106,6 +106,13 @@ def test_a_trial_below_the_quality_floor_is_never_promoted():
     assert {10, 15} <= set(relaxed.promotable([*good, *tiny], last=True))
 
 
+def test_a_trial_below_the_floor_of_an_earlier_rung_is_not_promoted_from_a_later_one():
+    halving = Halving((1, 3, 9), 3, Criteria((ACCURACY, PARAMS), 10**6, guess=0.9))
+    early = trial(0, 0.1, 10, epochs=3)  # it reached the second rung before there was a better one
+    assert halving.promotable([early], last=True) == [0]
+    assert halving.promotable([early, trial(1, 0.95, 1000)], last=True) == [1]
+
+
 def test_a_difference_within_noise_does_not_stop_a_network():
     few, many = (Halving((1, 3), 2, Criteria((ACCURACY, PARAMS), n)) for n in (50, 10**6))
     trials = [trial(0, 0.91, 10), trial(1, 0.90, 20), trial(2, 0.5, 20), trial(3, 0.5, 20)]

@@ -73,3 +73,19 @@ def test_the_status_shows_that_mlflow_is_away(problem):
     assert [trial.number for trial in writer.close()] == [0, 1]
     assert status.record_problem == problem
     assert status.undelivered == (2 if problem else 0)
+
+
+def test_a_complete_trial_below_the_quality_floor_is_written():
+    marked = []
+
+    class Record(AbsentRecord):
+        def mark_front(self, numbers, hypervolume, step):
+            marked.append((list(numbers), hypervolume))
+
+    plan = PLAN.model_copy(update={"min_quality": 0.95})
+    writer = RecordWriter(Record(), plan, [], Status(Budget()))
+    for number, accuracy in enumerate((0.7, 0.99)):
+        writer.trial(Trial(number, {}, str(number), "complete", {"accuracy": accuracy, "params": 10}, 9), {})
+    assert len(writer.close()) == 2
+    assert marked[0] == ([], 0.0)
+    assert marked[1][0] == [1]

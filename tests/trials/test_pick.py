@@ -45,6 +45,13 @@ def test_pick(choice, where, number):
     assert pick_trial(TRIALS, CRITERIA, choice, where).number == number
 
 
+def test_a_condition_may_name_an_objective():
+    assert parse_conditions("loss < 0.1, latency <= 1") == [
+        Condition("val_loss", "<", 0.1),
+        Condition("latency_ms", "<=", 1.0),
+    ]
+
+
 def test_conditions_are_parsed():
     assert parse_conditions("a<1 and b >= 2.5") == [Condition("a", "<", 1.0), Condition("b", ">=", 2.5)]
 
