@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -49,9 +49,7 @@ def train(
     network: str,
     *,
     data: str | Path | None = None,
-    image_size: int | None = None,
-    train_limit: int | None = None,
-    ignore_label: int | None = None,
+    data_options: Mapping[str, Any] | None = None,
     epochs: int = 30,
     patience: int | None = None,
     batch_size: int | None = None,
@@ -68,8 +66,9 @@ def train(
     Parameters:
 
     - network: a shipped network, a YAML file, or NAME:TRIAL of a search.
-    - data, image_size, train_limit, ignore_label, seed: as for `nas.search`; None: the value of the search
-    for NAME:TRIAL, else the default.
+    - data, seed: as for `nas.search`; None: the value of the search for NAME:TRIAL, else the default.
+    - data_options: parameters of `nas.search` by which data are read, for example `{"image_size": 64}`; those
+    that are not given have the value of the search for NAME:TRIAL, else the default.
     - epochs: epochs in total. patience: stop after N epochs without a better validation.
     - batch_size, learning_rate: None: the value of the network.
     - weights: weights to start from: a `.npz`, `.weights.h5` or `.keras` file, a training's folder or
@@ -89,7 +88,7 @@ def train(
     print(result.test["test_accuracy"])
     ```
     """
-    overrides = DataOverrides(str(data) if data else None, image_size, train_limit, ignore_label, seed)
+    overrides = DataOverrides(str(data) if data else None, data_options or {}, seed)
     return prepare_training(
         network,
         overrides,

@@ -39,6 +39,9 @@ def search(
     data: str | Path = "digits",
     image_size: int | None = None,
     train_limit: int | None = None,
+    validation: float = 0.2,
+    split_seed: int = 0,
+    labels: Literal["auto", "classes", "multi_label", "numbers", "masks"] = "auto",
     ignore_label: int | None = None,
     objectives: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
@@ -73,6 +76,9 @@ def search(
     - data: name of a data set, a `.npz` or `.zip` file, or a folder.
     - image_size: side in pixels to which every image is resized; None keeps the size.
     - train_limit: greatest number of training examples, stratified by class.
+    - validation: share of the training examples that is taken for validation if the data has no such split.
+    - split_seed: seed by which examples are taken for validation and for `train_limit`.
+    - labels: kind of the labels; "auto": inferred from the data.
     - ignore_label: segmentation: the label that neither the loss nor the score counts.
     - objectives: for example `("accuracy", "params")`; empty: the quality of the data, params and latency.
     - limits: greatest allowed values, for example `{"params": 20000, "latency_ms": 0.5}`.
@@ -89,7 +95,7 @@ def search(
     - engine, sampler: what proposes settings; `""` is the first sampler of the engine.
     - start_from: networks to try first, as shipped names or files.
     - start_from_search: names of earlier searches whose trials the model of `cheap-aware` learns from.
-    - seed: of the sampler, the validation split and the training.
+    - seed: of the sampler and the training.
     - precision, latency_threads, runtime: of the file whose latency and size are measured.
     - name: name of the search; None: the name of the space and the time.
     - workers: number of processes that train; None: one per core; 0: this process. With more than 0, call
@@ -112,6 +118,9 @@ def search(
             "data": str(data),
             "image_size": image_size,
             "train_limit": train_limit,
+            "validation": validation,
+            "split_seed": split_seed,
+            "labels": labels,
             "ignore_label": ignore_label,
             "objectives": tuple(objectives),
             "limits": dict(limits or {}),
@@ -256,7 +265,7 @@ class Found:
         return write_class_figures(confusion, dataset.classes, folder)
 
     def _dataset(self) -> Dataset:
-        return load_dataset(self.plan.data, self.plan.data_options)
+        return load_dataset(self.plan.data, self.plan)
 
     def draw_predictions(self, trial: Trial) -> bytes:
         """Return a PNG of validation images, their masks and a segmentation network's predictions."""

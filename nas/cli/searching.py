@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 
 from nas.cli.completion import complete_engine, complete_network, complete_space
+from nas.cli.data_options import with_data_options
 from nas.errors import InputError
 
-__all__ = ["IgnoreLabelOption", "ImageSizeOption", "TrainLimitOption", "add_to", "panel_option"]
+__all__ = ["add_to", "panel_option"]
 
 HELP = """Search a space for networks that are accurate, small and fast.
 
@@ -56,16 +59,6 @@ def panel_option(panel: str, text: str, **settings: Any) -> Any:
 
 OBJECTIVES = "Objectives and limits"
 
-ImageSizeOption = Annotated[
-    int | None, panel_option("Data", "Resize every image to a square of this side in pixels.")
-]
-TrainLimitOption = Annotated[
-    int | None, panel_option("Data", "Train on at most N images, stratified by class.")
-]
-IgnoreLabelOption = Annotated[
-    int | None, panel_option("Data", "Segmentation: the label that is not counted.")
-]
-
 
 def search(
     space: Annotated[
@@ -78,9 +71,7 @@ def search(
         str,
         panel_option("Data", "digits, mnist, fashion_mnist, cifar10, cifar100, a .npz, .zip or folder."),
     ] = "digits",
-    image_size: ImageSizeOption = None,
-    train_limit: TrainLimitOption = None,
-    ignore_label: IgnoreLabelOption = None,
+    data_options: Mapping[str, Any] = MappingProxyType({}),
     objectives: Annotated[
         str,
         panel_option(
@@ -169,7 +160,7 @@ def search(
             metavar="NAME[,NAME]",
         ),
     ] = "",
-    seed: Annotated[int, panel_option("Engine", "Seed of the sampler, the splits and the training.")] = 0,
+    seed: Annotated[int, panel_option("Engine", "Seed of the sampler and the training.")] = 0,
     workers: Annotated[
         int | None,
         panel_option("Engine", "Processes that train; 0: this process.  [default: one per core]"),
@@ -212,9 +203,7 @@ def search(
             {
                 **budget,
                 "data": data,
-                "image_size": image_size,
-                "train_limit": train_limit,
-                "ignore_label": ignore_label,
+                **data_options,
                 "objectives": _split_names(objectives),
                 "limits": {key: value for key, value in limits.items() if value is not None},
                 "min_quality": min_accuracy,
@@ -242,4 +231,4 @@ def search(
 
 def add_to(app: typer.Typer) -> None:
     """Add this module's command."""
-    app.command(help=HELP)(search)
+    app.command(help=HELP)(with_data_options(search))

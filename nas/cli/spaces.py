@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import typer
 
 from nas.cli.completion import complete_space
+from nas.cli.data_options import with_data_options
 
 __all__ = ["add_to"]
 
@@ -44,14 +47,13 @@ def list_spaces(
 
 
 @spaces.command(name="show")
+@with_data_options
 def show_space(
     space: Annotated[
         str, typer.Argument(help="A shipped space or a YAML file.", autocompletion=complete_space)
     ],
     data: Annotated[str, typer.Option(help="The data that sets input shape and classes.")] = "digits",
-    image_size: Annotated[
-        int | None, typer.Option(help="Resize every image to a square of this side in pixels.")
-    ] = None,
+    data_options: Mapping[str, Any] = MappingProxyType({}),
     json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
 ) -> None:
     """Show a space: its open values, the number of settings and networks, and their range of parameters.
@@ -76,7 +78,7 @@ def show_space(
         )
         source = "the file"
     else:
-        dataset = load_dataset(data, DataOptions(image_size=image_size))
+        dataset = load_dataset(data, DataOptions.parse(data_options))
         bound = loaded.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale)
         source = f"the data set {data}"
     count, exact = count_distinct(bound)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.cli.completion import complete_formats, complete_network
-from nas.cli.searching import IgnoreLabelOption, ImageSizeOption, TrainLimitOption, panel_option
+from nas.cli.data_options import with_data_options
+from nas.cli.searching import panel_option
 
 if TYPE_CHECKING:
     from nas.training import ResolvedNetwork, TrainingProgress, TrainingResult
@@ -46,9 +47,7 @@ def train(
             "digits, mnist, cifar10, ..., a .npz, .zip or folder.  [default: that of the search, or digits]",
         ),
     ] = None,
-    image_size: ImageSizeOption = None,
-    train_limit: TrainLimitOption = None,
-    ignore_label: IgnoreLabelOption = None,
+    data_options: Mapping[str, Any] = MappingProxyType({}),
     epochs: Annotated[int, panel_option("Training", "Epochs in total.")] = 30,
     patience: Annotated[
         int | None, panel_option("Training", "Stop after N epochs without a better validation.")
@@ -79,7 +78,7 @@ def train(
     ] = False,
     seed: Annotated[
         int | None,
-        panel_option("Training", "Seed of weights, splits and order.  [default: that of the search, or 0]"),
+        panel_option("Training", "Seed of weights and order.  [default: that of the search, or 0]"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder of the training.  [default: trained/NAME]")
@@ -100,7 +99,7 @@ def train(
 
     prepared = prepare_training(
         network,
-        DataOverrides(data, image_size, train_limit, ignore_label, seed),
+        DataOverrides(data, data_options, seed),
         epochs=epochs,
         patience=patience,
         batch_size=batch_size,
@@ -126,7 +125,7 @@ def train(
 
 def add_to(app: typer.Typer) -> None:
     """Add this module's command."""
-    app.command(help=HELP)(train)
+    app.command(help=HELP)(with_data_options(train))
 
 
 def _introduction(network: ResolvedNetwork, rate: float, out: Path) -> str:

@@ -1,5 +1,7 @@
 """Read data sets from arrays and image folders, split them, and share their arrays between processes."""
 
-from nas.data.dataset import RECORD_FILE, DataOptions, Dataset, Split, load_dataset
+from nas.data.dataset import RECORD_FILE, Dataset, Split
+from nas.data.loading import load_dataset
+from nas.data.options import DataOptions
 
 __all__ = ["RECORD_FILE", "DataOptions", "Dataset", "Split", "load_dataset"]

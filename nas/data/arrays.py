@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from nas.data.source import Array, Examples, Source, resize_masks
+from nas.data.feeding import Feeding
+from nas.data.options import DataOptions
+from nas.data.source import Array, Chunk, Examples, Source, resize_masks
 from nas.errors import DataError
 
 __all__ = ["read_npz", "source_from_arrays"]
@@ -17,11 +19,13 @@ __all__ = ["read_npz", "source_from_arrays"]
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}
 """The name of each split, by its suffix in an .npz: x_train, x_val, x_test."""
 
+CHUNK = 4096  # examples that are resized at once, which bounds the memory
+
 READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 """Errors from reading a damaged .npz; NotImplementedError: a compression that zipfile does not support."""
 
 
-def read_npz(path: Path, image_size: int | None) -> Source:
+def read_npz(path: Path, options: DataOptions) -> Source:
     """Read an .npz with the array names of Keras; pickled objects are never loaded.
 
     Raises DataError if the file cannot be read or an array is missing or unsuitable.
@@ -54,7 +58,7 @@ def read_npz(path: Path, image_size: int | None) -> Source:
             f"an .npz must hold {', '.join(missing)}, got {', '.join(keys) or 'nothing'} in {path}; save it "
             "with np.savez(file, x_train=..., y_train=..., x_test=..., y_test=...)"
         )
-    return source_from_arrays(arrays, (), image_size)
+    return source_from_arrays(arrays, (), options.image_size)
 
 
 def source_from_arrays(
@@ -76,16 +80,43 @@ def source_from_arrays(
         split: _validate_inputs(arrays[f"x_{split}"], f"x_{split}", labels[split].ndim == 3, image_size)
         for split in present
     }
-    if labels["train"].ndim == 3:
-        return Source(
-            (),
-            {
-                SPLIT_NAMES[split]: _masked_examples(inputs[split], labels[split], split, image_size)
-                for split in present
-            },
-        )
+    inputs = _unify_shapes(inputs, image_size)
+    example = inputs["train"][0]
+    is_image = example.ndim == 3
+    shape = example.shape if image_size is None else (image_size, image_size, example.shape[-1])
+    has_masks = labels["train"].ndim == 3
+    classes: tuple[str, ...] = ()
+    targets: Mapping[str, Array | None] = dict.fromkeys(present)
+    if has_masks:
+        for split in present:
+            _check_masks(inputs[split], labels[split], split)
+    else:
+        classes, targets = _number_classes(labels, class_names)
+    return Source(
+        task="segmentation" if has_masks else "classification",
+        classes=classes,
+        splits={
+            SPLIT_NAMES[split]: Examples(
+                len(inputs[split]), targets[split], _reader(inputs[split], labels[split], image_size)
+            )
+            for split in present
+        },
+        shape=shape,
+        dtype=example.dtype,
+        feeding=Feeding(
+            rescale=example.dtype == np.uint8,
+            channels={1: "grey", 3: "RGB"}.get(shape[-1], "other") if is_image else "other",
+            resize="" if image_size is None else "bilinear",
+        ),
+    )
+
+
+def _number_classes(
+    labels: Mapping[str, Array], class_names: tuple[str, ...]
+) -> tuple[tuple[str, ...], dict[str, Array]]:
+    """Return the names of the classes and the labels of each split, numbered from 0."""
     values = np.unique(labels["train"])
-    splits = {}
+    numbered = {}
     for split, y in labels.items():
         if y.ndim != 1:
             raise DataError(
@@ -97,27 +128,28 @@ def source_from_arrays(
                 f"every label of y_{split} must occur in y_train, got {unknown[0]}; add examples of it to "
                 f"x_train or remove it from x_{split}"
             )
-        splits[SPLIT_NAMES[split]] = _labelled_examples(inputs[split], np.searchsorted(values, y), image_size)
-    return Source(
-        tuple(class_names[value] if class_names else str(value) for value in values.tolist()), splits
-    )
+        numbered[split] = np.searchsorted(values, y)
+    return tuple(class_names[value] if class_names else str(value) for value in values.tolist()), numbered
 
 
-def _labelled_examples(x: Array, y: Array, image_size: int | None) -> Examples:
-    return Examples(len(x), y, lambda indices: (_resize_images(x[indices], image_size), None))
+def _reader(x: Array, y: Array, image_size: int | None) -> Callable[[Array], Iterator[Chunk]]:
+    """Return the function that yields resized examples in chunks, with masks if `y` holds masks."""
+
+    def read(indices: Array) -> Iterator[Chunk]:
+        for start in range(0, len(indices), CHUNK):
+            some = indices[start : start + CHUNK]
+            masks = resize_masks(y[some], image_size) if y.ndim == 3 else None
+            yield _resize_images(x[some], image_size), masks
+
+    return read
 
 
-def _masked_examples(x: Array, y: Array, split: str, image_size: int | None) -> Examples:
+def _check_masks(x: Array, y: Array, split: str) -> None:
     if y.ndim != 3 or x.shape[1:3] != y.shape[1:]:
         raise DataError(
             f"masks must have the size of their images, got x_{split} {x.shape} and y_{split} {y.shape}; "
             "use one label per pixel, (n, height, width)"
         )
-
-    def read(indices: Array) -> tuple[Array, Array]:
-        return _resize_images(x[indices], image_size), resize_masks(y[indices], image_size)
-
-    return Examples(len(x), None, read)
 
 
 def _validate_labels(y: Array, key: str) -> Array:
@@ -181,6 +213,21 @@ def _validate_inputs(x: Array, key: str, has_masks: bool, image_size: int | None
             "such values with np.nan_to_num(x)"
         )
     return x
+
+
+def _unify_shapes(inputs: Mapping[str, Array], image_size: int | None) -> dict[str, Array]:
+    """Convert grey images to RGB if another split has colour; raises DataError for other differences."""
+    if {(x.shape[-1], x.dtype) for x in inputs.values()} == {(1, np.dtype("u1")), (3, np.dtype("u1"))}:
+        inputs = {name: np.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x for name, x in inputs.items()}
+    shape, dtype = inputs["train"].shape[1:], inputs["train"].dtype
+    for name, x in inputs.items():
+        fits = x.shape[1:] == shape if image_size is None else x.shape[-1] == shape[-1]
+        if not fits or x.dtype != dtype:
+            raise DataError(
+                f"all splits must have examples of one shape and type, got {shape} {dtype} for training and "
+                f"{x.shape[1:]} {x.dtype} for {SPLIT_NAMES[name]}; convert one, images with --image-size 64"
+            )
+    return dict(inputs)
 
 
 def _resize_images(x: Array, image_size: int | None) -> Array:

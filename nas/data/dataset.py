@@ -1,24 +1,13 @@
-"""Load a `Dataset` of training, validation and test examples by its name or path.
-
-    digits                                    scikit-learn's digits, included; 16x16 unless a size is given
-    mnist fashion_mnist cifar10 cifar100      Keras' loaders, which download to Keras' cache
-    FILE.npz                                  x_train y_train [x_val y_val] [x_test y_test]
-    FOLDER, FILE.zip                          one sub-folder per class, or images/ and masks/ (PNG of labels);
-                                              either may be split by train/ [val/] [test/]
-
-Names take precedence over paths: write ./mnist for a folder with that name.
-"""
+"""A data set: labelled examples in three splits, saved as arrays that processes share."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,14 +15,11 @@ from typing import Any
 import numpy as np
 
 from nas.architecture import Shape
-from nas.data.arrays import read_npz
-from nas.data.image_folders import read_folder, read_zip
-from nas.data.named_datasets import CLASS_NAMES, read_digits, read_keras
-from nas.data.source import Array, Source, compact_masks
-from nas.data.splits import number_mask_labels, split_examples
-from nas.errors import DataError, RunError, nearest
+from nas.data.feeding import Feeding
+from nas.data.source import Array
+from nas.errors import RunError
 
-__all__ = ["RECORD_FILE", "DataOptions", "Dataset", "Split", "load_dataset"]
+__all__ = ["RECORD_FILE", "Dataset", "Split"]
 
 RECORD_FILE = "dataset.json"  # in the folder of a saved data set, next to its arrays
 IMBALANCE = 3.0  # examples of the largest class per example of the smallest, from which on accuracy misleads
@@ -50,50 +36,27 @@ class Split:
         return len(self.x)
 
 
-@dataclass(frozen=True)
-class DataOptions:
-    """How to read and split a data set; raises DataError for an impossible value."""
-
-    image_size: int | None = None  # images are resized to squares of this side; None: not resized
-    validation: float = 0.2  # share of the training examples, if the source has no validation split
-    seed: int = 0  # of the validation split, the subset for train_limit and the training order
-    train_limit: int | None = None  # maximum of training examples, stratified; validation keeps its share
-    ignore_label: int | None = None  # of masks: the label to ignore; None: 255 if masks contain it
-
-    def __post_init__(self) -> None:
-        for name in ("image_size", "train_limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise DataError(f"{name} must be at least 1, got {value}; omit it for the default")
-        if not 0.0 < self.validation < 1.0:
-            raise DataError(
-                f"validation must be a share between 0 and 1, got {self.validation}; use for example 0.2"
-            )
-        if self.seed < 0:
-            raise DataError(f"seed must be 0 or more, got {self.seed}; use for example 0")
-
-
-_DEFAULTS = DataOptions()
-
-
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled examples in three splits; a search never uses `test`."""
 
     name: str  # 'digits', or the file's stem
     source: str  # the name or path that the user passed
-    task: str  # 'classification' | 'segmentation'
+    task: str  # a `Task` of the source
     shape: Shape  # of one example, channels last
     classes: tuple[str, ...]  # names; label i is classes[i]
     train: Split
     validation: Split
     test: Split | None
     ignore_label: int | None = None  # segmentation: the label in y to ignore
+    feeding: Feeding = field(default_factory=Feeding)
+    notes: tuple[str, ...] = ()  # what was inferred, one sentence each
+    warnings: tuple[str, ...] = ()  # what is doubtful, one sentence each
 
     @property
     def rescale(self) -> bool:
-        """Whether x is uint8, which the network divides by 255."""
-        return self.train.x.dtype == np.uint8
+        """Whether the values are 0..255, which the network divides by 255."""
+        return self.feeding.rescale
 
     @cached_property
     def fingerprint(self) -> str:
@@ -128,6 +91,7 @@ class Dataset:
             "shape": list(self.shape),
             "classes": list(self.classes),
             "ignore_label": self.ignore_label,
+            "rescale": self.rescale,
         }
 
     def save(self, folder: Path) -> Path:
@@ -165,7 +129,14 @@ class Dataset:
         for name, split in self._splits().items():
             np.save(folder / f"{name}_x.npy", split.x, allow_pickle=False)
             np.save(folder / f"{name}_y.npy", split.y, allow_pickle=False)
-        record = {"name": self.name, "source": self.source, **self._description()}
+        record = {
+            "name": self.name,
+            "source": self.source,
+            **self._description(),
+            "feeding": self.feeding.model_dump(mode="json"),
+            "notes": self.notes,
+            "warnings": self.warnings,
+        }
         (folder / RECORD_FILE).write_text(json.dumps(record | {"splits": list(self._splits())}, indent=1))
 
     @classmethod
@@ -188,6 +159,9 @@ class Dataset:
                 validation=splits["validation"],
                 test=splits.get("test"),
                 ignore_label=record["ignore_label"],
+                feeding=Feeding(**record["feeding"]),
+                notes=tuple(record["notes"]),
+                warnings=tuple(record["warnings"]),
             )
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise RunError(
@@ -202,80 +176,3 @@ def _is_saved(folder: Path) -> bool:
 def _open_split(folder: Path, name: str) -> Split:
     x, y = (np.load(folder / f"{name}_{axis}.npy", mmap_mode="r", allow_pickle=False) for axis in "xy")
     return Split(x, y)
-
-
-def load_dataset(source: str = "digits", options: DataOptions = _DEFAULTS) -> Dataset:
-    """Read a data set by its name or path, and split it.
-
-    Splits that the source has are kept. A missing validation split is taken from the training examples,
-    stratified by class with the seed of the options; a missing test split is a fifth of the training
-    examples, the same for every seed. A search never uses the test split. Labels may be any integers:
-    classes are numbered from 0 in ascending order of the labels and named by them. Arrays with three axes are
-    grey images if they hold integers, have masks or are square; otherwise they are signals. Raises DataError.
-    """
-    raw = _read_source(source, options.image_size)
-    parts = split_examples(raw, options.validation, options.seed, options.train_limit)
-    read = {name: raw.splits[part].read(indices) for name, (part, indices) in parts.items()}
-    inputs = _unify_shapes({name: x for name, (x, _) in read.items()})
-    classes, ignored = raw.classes, options.ignore_label
-    if classes:
-        if ignored is not None:
-            raise DataError(f"ignore_label must be for masks, got {ignored} for classes; omit it")
-        targets = {name: raw.class_labels(part, indices) for name, (part, indices) in parts.items()}
-    else:
-        masks = {name: compact_masks(mask) for name, (_, mask) in read.items() if mask is not None}
-        targets, classes, ignored = number_mask_labels(masks, ignored)
-    splits = {name: Split(inputs[name], targets[name]) for name in parts}
-    return Dataset(
-        name=source if source in CLASS_NAMES else Path(source).stem,
-        source=source,
-        task="classification" if raw.classes else "segmentation",
-        shape=splits["train"].x.shape[1:],
-        classes=classes,
-        train=splits["train"],
-        validation=splits["validation"],
-        test=splits["test"],
-        ignore_label=ignored,
-    )
-
-
-def _read_source(source: str, image_size: int | None) -> Source:
-    """Read a name or path with the function for its kind; raises DataError if there is none."""
-    if source == "digits":
-        return read_digits(image_size)
-    if source in CLASS_NAMES:
-        return read_keras(source, image_size)
-    path = Path(source).expanduser()
-    if source and os.path.isdir(path):  # unlike pathlib's, False without a permission
-        return read_folder(path, image_size)
-    suffix = path.suffix.lower()
-    if not (source and os.path.exists(path)):
-        if suffix or len(path.parts) > 1:
-            parent = path.parent
-            names = os.listdir(parent) if os.access(parent, os.R_OK | os.X_OK) and parent.is_dir() else []
-            close = difflib.get_close_matches(path.name, names, n=1)
-            fix = f"did you mean {parent / close[0]}?" if close else "check the path"
-            raise DataError(f"a data set's file must exist, got {source}; {fix}")
-        raise DataError(
-            f"a data set must be a name, an .npz, a folder or a .zip, got '{source}'; "
-            f"{nearest(source.lower(), CLASS_NAMES)}"
-        )
-    if suffix == ".npz":
-        return read_npz(path, image_size)
-    if suffix == ".zip":
-        return read_zip(path, image_size)
-    raise DataError(f"a data set's file must be an .npz or a .zip, got {source}; save it with numpy.savez")
-
-
-def _unify_shapes(inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Convert grey images to RGB if another split has colour; raises DataError for other differences."""
-    if {(x.shape[-1], x.dtype) for x in inputs.values()} == {(1, np.dtype("u1")), (3, np.dtype("u1"))}:
-        inputs = {name: np.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x for name, x in inputs.items()}
-    shape, dtype = inputs["train"].shape[1:], inputs["train"].dtype
-    for name, x in inputs.items():
-        if x.shape[1:] != shape or x.dtype != dtype:
-            raise DataError(
-                f"all splits must have examples of one shape and type, got {shape} {dtype} for training and "
-                f"{x.shape[1:]} {x.dtype} for {name}; convert one, images with --image-size 64"
-            )
-    return dict(inputs)

@@ -15,6 +15,7 @@ from nas.data.image_tree import (
     tree_from_folder,
     tree_from_zip,
 )
+from nas.data.options import DataOptions
 from nas.data.source import Examples, Source
 from nas.errors import DataError
 
@@ -23,25 +24,25 @@ __all__ = ["read_folder", "read_zip"]
 VALIDATION_NAMES = ("val", "validation", "valid")
 
 
-def read_folder(path: Path, image_size: int | None) -> Source:
+def read_folder(path: Path, options: DataOptions) -> Source:
     """Read a folder with one sub-folder per class, or with images/ and masks/.
 
     Either may be split by sub-folders train/, val/ and test/. Raises DataError for any other layout.
     """
-    return _source_from_tree(tree_from_folder(path), image_size)
+    return _source_from_tree(tree_from_folder(path), options)
 
 
-def read_zip(path: Path, image_size: int | None) -> Source:
+def read_zip(path: Path, options: DataOptions) -> Source:
     """Read a .zip of such a folder without unpacking it; raises DataError."""
-    return _source_from_tree(tree_from_zip(path), image_size)
+    return _source_from_tree(tree_from_zip(path), options)
 
 
-def _source_from_tree(tree: ImageTree, image_size: int | None) -> Source:
+def _source_from_tree(tree: ImageTree, options: DataOptions) -> Source:
     top = ""
     subfolders = sorted(tree.subfolders[top])
     if len(subfolders) == 1 and subfolders[0] != "train" and tree.subfolders[subfolders[0]]:
         top = subfolders[0]  # a folder that wraps the data set, as archives often have
-    reader = ImageReader(tree, image_size)
+    reader = ImageReader(tree, options)
     if _has_masks(tree, top):  # images/train and masks/train, or neither
         images, masks = join_path(top, "images"), join_path(top, "masks")
         splits = _split_folders(tree, images)
@@ -93,7 +94,7 @@ def _classification_source(tree: ImageTree, reader: ImageReader, folders: dict[s
             f"{tree.display_path(folders['train'])} without any; sort the images into sub-folders"
         )
     classes = {PurePosixPath(folder).name: label for label, folder in enumerate(class_folders)}
-    splits = {}
+    splits: dict[str, tuple[list[str], list[int]]] = {}
     for split, split_folder in folders.items():
         files: list[str] = []
         labels: list[int] = []
@@ -117,14 +118,24 @@ def _classification_source(tree: ImageTree, reader: ImageReader, folders: dict[s
                 f"every split must have images in one sub-folder per class, got none in "
                 f"{tree.display_path(split_folder)}; add them or remove the folder"
             )
-        reads = reader.reader_of([(file, "") for file in files])
-        splits[split] = Examples(len(files), np.array(labels), reads)
-    return Source(tuple(classes), splits)
+        splits[split] = files, labels
+    shape = reader.inspect([file for files, _ in splits.values() for file in files])
+    return Source(
+        task="classification",
+        classes=tuple(classes),
+        splits={
+            split: Examples(len(files), np.array(labels), reader.reader_of([(file, "") for file in files]))
+            for split, (files, labels) in splits.items()
+        },
+        shape=shape,
+        dtype=np.dtype(np.uint8),
+        feeding=reader.feeding(shape),
+    )
 
 
 def _segmentation_source(tree: ImageTree, reader: ImageReader, folders: dict[str, tuple[str, str]]) -> Source:
     """Return a source of images and masks; `folders` has one folder of each per split."""
-    splits = {}
+    splits: dict[str, list[tuple[str, str]]] = {}
     for split, (image_folder, mask_folder) in folders.items():
         images, masks = _files_by_stem(tree, image_folder), _files_by_stem(tree, mask_folder)
         if not images:
@@ -144,9 +155,18 @@ def _segmentation_source(tree: ImageTree, reader: ImageReader, folders: dict[str
                     f"masks must be PNG images of integer labels, got {tree.display_path(file)}; save them "
                     "as PNG"
                 )
-        pairs = [(images[stem], masks[stem]) for stem in sorted(images)]
-        splits[split] = Examples(len(pairs), None, reader.reader_of(pairs))
-    return Source((), splits)
+        splits[split] = [(images[stem], masks[stem]) for stem in sorted(images)]
+    shape = reader.inspect([image for pairs in splits.values() for image, _ in pairs])
+    return Source(
+        task="segmentation",
+        classes=(),
+        splits={
+            split: Examples(len(pairs), None, reader.reader_of(pairs)) for split, pairs in splits.items()
+        },
+        shape=shape,
+        dtype=np.dtype(np.uint8),
+        feeding=reader.feeding(shape),
+    )
 
 
 def _files_by_stem(tree: ImageTree, folder: str) -> dict[str, str]:

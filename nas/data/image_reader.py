@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.architecture import Shape
+from nas.data.feeding import Feeding
 from nas.data.image_tree import ImageTree
-from nas.data.source import Array, resize_masks
+from nas.data.options import DataOptions
+from nas.data.source import Array, Chunk, resize_masks
 from nas.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,50 +35,61 @@ CHUNK = 256  # images decoded before they are copied to the result, which bounds
 
 
 class ImageReader:
-    """Decoder of the images of one data set, to squares of `image_size` or to the size of the first image."""
+    """Decoder of the images of one data set, to squares of `image_size` or to their common size."""
 
-    def __init__(self, tree: ImageTree, image_size: int | None) -> None:
+    def __init__(self, tree: ImageTree, options: DataOptions) -> None:
         self._tree = tree
-        self._image_size = image_size
-        self._first: tuple[str, tuple[int, int]] | None = None  # the first file and its (width, height)
+        self._image_size = options.image_size
+        self._channels = 3
 
-    def reader_of(self, files: Sequence[tuple[str, str]]) -> Callable[[Array], tuple[Array, Array | None]]:
+    def inspect(self, images: Sequence[str]) -> Shape:
+        """Read the headers of all images and return the shape of their arrays: RGB if one has colour.
+
+        Raises DataError for a file that cannot be read, and if sizes differ and none is given.
+        """
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            headers = list(pool.map(self._header, images))
+        first_size = headers[0][0]
+        for image, (size, _) in zip(images, headers, strict=True):
+            if size != first_size and self._image_size is None:
+                raise DataError(
+                    f"images must be of one size, got {first_size[0]}x{first_size[1]} in "
+                    f"{self._tree.display_path(images[0])} and {size[0]}x{size[1]} in "
+                    f"{self._tree.display_path(image)}; resize them all, for example with --image-size 64"
+                )
+        self._channels = 1 if all(is_grey for _, is_grey in headers) else 3
+        width, height = first_size if self._image_size is None else (self._image_size, self._image_size)
+        return (height, width, self._channels)
+
+    def feeding(self, shape: Shape) -> Feeding:
+        """Return how the images, as arrays of a shape, become inputs."""
+        return Feeding(
+            channels="grey" if shape[-1] == 1 else "RGB",
+            resize="" if self._image_size is None else "bilinear",
+        )
+
+    def reader_of(self, files: Sequence[tuple[str, str]]) -> Callable[[Array], Iterator[Chunk]]:
         """Return the function that reads files by their indices; each is an image and its mask or ''.
 
-        It returns x (n, height, width, channels) uint8, and masks (n, height, width) or None; it raises
-        DataError for files that cannot be decoded or whose sizes differ.
+        It yields x (n, height, width, channels) uint8, and masks (n, height, width) or None; it raises
+        DataError for files that cannot be decoded.
         """
         return lambda indices: self._read([files[index] for index in indices.tolist()])
 
-    def _read(self, files: Sequence[tuple[str, str]]) -> tuple[Array, Array | None]:
-        x: Array | None = None
-        masks: list[Array] = []
+    def _read(self, files: Sequence[tuple[str, str]]) -> Iterator[Chunk]:
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             for start in range(0, len(files), CHUNK):
-                chunk = files[start : start + CHUNK]
-                for index, (image, mask) in enumerate(pool.map(self._decode, chunk), start):
-                    height, width = image.shape[:2]
-                    self._check_size(files[index][0], (width, height))
-                    if x is None:
-                        x = np.empty((len(files), height, width, 1 if image.ndim == 2 else 3), np.uint8)
-                    elif image.ndim == 3 and x.shape[-1] == 1:
-                        x = np.repeat(x, 3, axis=-1)
-                    x[index] = image if image.ndim == 3 else image[..., None]
-                    if mask is not None:
-                        masks.append(mask)
-        assert x is not None
-        return x, np.stack(masks) if masks else None
+                decoded = list(pool.map(self._decode, files[start : start + CHUNK]))
+                masks = [mask for _, mask in decoded if mask is not None]
+                yield np.stack([image for image, _ in decoded]), np.stack(masks) if masks else None
 
-    def _check_size(self, file: str, size: tuple[int, int]) -> None:
-        if self._first is None:
-            self._first = (file, size)
-        first_file, first_size = self._first
-        if size != first_size:
-            raise DataError(
-                f"images must be of one size, got {first_size[0]}x{first_size[1]} in "
-                f"{self._tree.display_path(first_file)} and {size[0]}x{size[1]} in "
-                f"{self._tree.display_path(file)}; resize them all, for example with --image-size 64"
-            )
+    def _header(self, image_file: str) -> tuple[tuple[int, int], bool]:
+        """Return (width, height) and whether the image is grey."""
+        from PIL import Image
+
+        with self._decode_errors(image_file):
+            image = Image.open(io.BytesIO(self._tree.read(image_file)))
+            return image.size, image.mode in GREY_MODES or image.mode.startswith("I")
 
     def _decode(self, file: tuple[str, str]) -> tuple[Array, Array | None]:
         from PIL import Image
@@ -87,7 +101,10 @@ class ImageReader:
             pixels = _to_eight_bits(image)
             if self._image_size is not None and size != (self._image_size, self._image_size):
                 pixels = pixels.resize((self._image_size, self._image_size), Image.Resampling.BILINEAR)
-            return np.asarray(pixels), self._decode_mask(image_file, mask_file, size) if mask_file else None
+            array = np.asarray(pixels)
+            array = array[..., None] if array.ndim == 2 else array
+            array = np.repeat(array, 3, axis=-1) if array.shape[-1] < self._channels else array
+            return array, self._decode_mask(image_file, mask_file, size) if mask_file else None
 
     def _decode_mask(self, image_file: str, mask_file: str, size: tuple[int, int]) -> Array:
         from PIL import Image

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nas.data.arrays import source_from_arrays
+from nas.data.options import DataOptions
 from nas.data.source import Source
 from nas.errors import DataError
 from nas.tensorflow_imports import import_keras
@@ -43,16 +44,18 @@ CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
 """The class names of each data set, by the name of the data set."""
 
 
-def read_digits(image_size: int | None) -> Source:
+def read_digits(options: DataOptions) -> Source:
     """Read scikit-learn's 1,797 digits (8x8, values 0..16) as uint8 images, 16x16 unless a size is given."""
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
     images = np.rint(x * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
-    return source_from_arrays({"x_train": images, "y_train": y}, CLASS_NAMES["digits"], image_size or 16)
+    return source_from_arrays(
+        {"x_train": images, "y_train": y}, CLASS_NAMES["digits"], options.image_size or 16
+    )
 
 
-def read_keras(name: str, image_size: int | None) -> Source:
+def read_keras(name: str, options: DataOptions) -> Source:
     """Read a data set with its Keras loader, from Keras' cache or, the first time, from the network.
 
     Raises DataError if the loader fails.
@@ -74,4 +77,4 @@ def read_keras(name: str, image_size: int | None) -> Source:
             f"pass a local file with x_train, y_train, x_test, y_test: --data path/to/{name}.npz"
         ) from error
     arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-    return source_from_arrays(arrays, CLASS_NAMES[name], image_size)
+    return source_from_arrays(arrays, CLASS_NAMES[name], options.image_size)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["Array", "Examples", "Source", "compact_masks", "resize_masks"]
+from nas.architecture import Shape
+from nas.data.feeding import Feeding
+
+__all__ = ["Array", "Chunk", "Examples", "Source", "Task", "compact_masks", "resize_masks"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+Task = Literal["classification", "multi_label", "regression", "segmentation"]
+
+Chunk = tuple[Array, Array | None]
+"""Consecutive examples x, and their masks or None."""
 
 
 @dataclass(frozen=True)
@@ -18,23 +26,26 @@ class Examples:
     """The examples of one split, identified by their index and read on demand."""
 
     count: int
-    labels: Array | None  # (count,) classes from 0; None for masks, which `read` returns
-    read: Callable[[Array], tuple[Array, Array | None]]  # indices -> x, and masks or None
+    labels: Array | None
+    """(count,) classes from 0; (count, classes) 0 or 1 for several labels; (count, numbers) float32 for
+    regression; None for masks, which `read` returns."""
+    read: Callable[[Array], Iterator[Chunk]]
+    """Indices -> x of `Source.shape` and `Source.dtype` in the order of the indices, in chunks of any
+    size."""
 
 
 @dataclass(frozen=True)
 class Source:
     """All examples of a data set, in the splits that it comes with."""
 
-    classes: tuple[str, ...]  # empty for masks, whose labels are known only after they are read
+    task: Task
+    classes: tuple[str, ...]  # names of the classes or numbers; empty for masks, known after they are read
     splits: Mapping[str, Examples]  # 'train', and where present 'validation' and 'test'
-
-    def class_labels(self, split: str, indices: Array) -> Array:
-        """Return the classes (n,) int32 of some examples of a split; raises TypeError for masks."""
-        labels = self.splits[split].labels
-        if labels is None:
-            raise TypeError(f"the split '{split}' has masks, not classes")
-        return labels[indices].astype(np.int32)
+    shape: Shape  # of one example, channels last
+    dtype: np.dtype[Any]  # of x
+    feeding: Feeding = field(default_factory=Feeding)
+    notes: tuple[str, ...] = ()  # what was inferred, one sentence each
+    warnings: tuple[str, ...] = ()  # what is doubtful, one sentence each
 
 
 def resize_masks(masks: Array, image_size: int | None) -> Array:

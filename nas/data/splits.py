@@ -26,10 +26,13 @@ def split_examples(source: Source, validation: float, seed: int, train_limit: in
     DataError if a class has too few examples.
     """
     train = source.splits["train"]
-    labels = np.zeros(train.count, np.intp) if train.labels is None else train.labels
+    labels = train.labels if source.task == "classification" else None
+    if labels is None:  # not stratified
+        labels = np.zeros(train.count, np.intp)
+    classes = source.classes if source.task == "classification" else ()
     missing = [split for split in ("test", "validation") if split not in source.splits]
-    counts = np.bincount(labels, minlength=max(1, len(source.classes)))
-    _check_counts(counts, source.classes, 1 + len(missing))
+    counts = np.bincount(labels, minlength=max(1, len(classes)))
+    _check_counts(counts, classes, 1 + len(missing))
     if train_limit is not None and train_limit < len(counts):
         raise DataError(
             f"train_limit must allow an example of each class, got {train_limit}; use {len(counts)} or more"
@@ -61,7 +64,7 @@ def _check_counts(counts: Array, classes: tuple[str, ...], minimum: int) -> None
         )
     rarest = int(counts.argmin())
     if counts[rarest] < minimum:
-        kind = f" of class '{classes[rarest]}'" if classes else " with a mask"
+        kind = f" of class '{classes[rarest]}'" if classes else ""
         raise DataError(
             f"training needs at least {minimum} examples of each class, one for each split that is taken "
             f"from it, got {counts[rarest]}{kind}; add some or remove the class"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field
 
-from nas.architecture import Part, Scalar, validate_part
+from nas.architecture import Scalar
 from nas.backends import Precision
 from nas.data import DataOptions
 from nas.engines import ENGINES
@@ -23,19 +23,13 @@ DEFAULT_TRIALS = 50
 Positive = Annotated[int, Field(ge=1)]
 
 
-class SearchOptions(Part):
+class SearchOptions(DataOptions):
     """What a user asks of a search. The command line, the Python API and the record share these names."""
 
     model_config = ConfigDict(strict=False, use_attribute_docstrings=True)  # JSON has no tuples
 
     data: str = "digits"
     """The name of a data set, a `.npz` or `.zip` file, or a folder."""
-    image_size: Positive | None = None
-    """Side in pixels to which every image is resized; `null`: images keep their size."""
-    train_limit: Positive | None = None
-    """Greatest number of training examples, stratified by class; `null`: all."""
-    ignore_label: int | None = None
-    """Segmentation: the label that neither the loss nor the score counts."""
     objectives: tuple[str, ...] = ()
     """Names of the objectives; empty: the quality of the data, params and latency. The quality is `mean_iou`
     for segmentation, `balanced_accuracy` if the largest class has over 3 times the training examples of the
@@ -68,7 +62,7 @@ class SearchOptions(Part):
     repeats: Positive = 1
     """Number of seeds that each network is trained with; the mean counts."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the sampler, the validation split and the training."""
+    """Seed of the sampler and the training."""
     precision: Precision = "float32"
     """Precision of the file whose latency and size are measured."""
     latency_threads: Positive = 1
@@ -81,7 +75,7 @@ class SearchOptions(Part):
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Validate values and their combinations; raises InputError."""
-        options = validate_part(cls, dict(values), "")
+        options = super().parse(values)
         objectives = options.parsed_objectives() if options.objectives else ()
         for name, maximum in options.limits.items():
             if not maximum > 0:
@@ -111,16 +105,6 @@ class SearchOptions(Part):
     def max_trials(self) -> int | None:
         """Number of candidates to train, None without limit."""
         return self.trials or (DEFAULT_TRIALS if self.seconds is None else None)
-
-    @property
-    def data_options(self) -> DataOptions:
-        """How the data set is read."""
-        return DataOptions(
-            image_size=self.image_size,
-            seed=self.seed,
-            train_limit=self.train_limit,
-            ignore_label=self.ignore_label,
-        )
 
     def parsed_objectives(self) -> tuple[Objective, ...]:
         """Return the objectives."""
@@ -154,6 +138,12 @@ class Plan(SearchOptions):
     """Number of validation examples, which limits the errors that can be told apart."""
     guess: float | None = None
     """Error of the best constant answer on the validation split, by the first quality."""
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Validate the values of a record; raises InputError."""
+        # 0.1.0 splits the data by the seed of the search.
+        return super().parse({"split_seed": values.get("seed", 0), **values})
 
     @property
     def criteria(self) -> Criteria:

@@ -73,7 +73,7 @@ def prepare_search(
     data that breaks a rule, a limit that nothing in the space meets, a name in use.
     """
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
-    dataset = load_dataset(options.data, options.data_options)
+    dataset = load_dataset(options.data, options)
     options = complete_options(options, dataset)
     if progress and (note := imbalance_note(dataset)):
         progress(note)
@@ -112,7 +112,7 @@ def resume_search(
     executor: Executor | None = None
     try:
         plan = Plan.parse({**record.config, **changes})
-        dataset = load_dataset(plan.data, plan.data_options)
+        dataset = load_dataset(plan.data, plan)
         if dataset.fingerprint != plan.fingerprint:
             raise DataError(
                 f"a search must be resumed with the data it was started with, but the content of "

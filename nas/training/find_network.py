@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,10 @@ SET_BY_DATA = ("input_shape", "classes", "task", "rescale")
 
 @dataclass(frozen=True)
 class DataOverrides:
-    """What a user sets of the data; None: the value of the search for a trial, else the default."""
+    """What a user sets of the data; what is not set is that of the search for a trial, else the default."""
 
     source: str | None = None
-    image_size: int | None = None
-    train_limit: int | None = None
-    ignore_label: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)  # names and values of `DataOptions`
     seed: int | None = None
 
 
@@ -55,7 +54,7 @@ def find_network(network: str, data: DataOverrides) -> ResolvedNetwork:
         network, "nas train", f"search it with nas search --space {network}, then train NAME:TRIAL"
     )
     seed = data.seed or 0
-    dataset = load_dataset(data.source or "digits", _options(data, seed))
+    dataset = load_dataset(data.source or "digits", DataOptions.parse(data.options))
     is_shipped = find_network_file(network) != network
     values = _without(space.data, ("input_shape", "classes")) if is_shipped else space.data
     design = _design_for(values, space, dataset)
@@ -80,17 +79,9 @@ def _trial_network(name: str | None, number: int, data: DataOverrides) -> Resolv
     trial, plan = recorded_trial(record, number), Plan.parse(record.config)
     label = f"{record.name}-{number}"
     seed = plan.seed if data.seed is None else data.seed
-    if data.source is not None:
-        options = _options(data, seed)
-    else:
-        options = DataOptions(
-            image_size=data.image_size or plan.image_size,
-            train_limit=data.train_limit or plan.train_limit,
-            ignore_label=plan.ignore_label if data.ignore_label is None else data.ignore_label,
-            seed=seed,
-        )
-    dataset = load_dataset(data.source or plan.data, options)
-    if (data.source, data.image_size) == (None, None):
+    kept = {} if data.source else plan.model_dump(include=set(DataOptions.model_fields))
+    dataset = load_dataset(data.source or plan.data, DataOptions.parse({**kept, **data.options}))
+    if data.source is None and "image_size" not in data.options:
         return ResolvedNetwork(label, trial.design, dataset, seed)
     values = trial.design.architecture.to_dict()
     values["training"] = trial.training.model_dump(mode="json")
@@ -98,15 +89,6 @@ def _trial_network(name: str | None, number: int, data: DataOverrides) -> Resolv
     values = _without(values, removed)
     design = _design_for(values, SearchSpace(values, f"trial {number}"), dataset)
     return ResolvedNetwork(label, design, dataset, seed)
-
-
-def _options(data: DataOverrides, seed: int) -> DataOptions:
-    return DataOptions(
-        image_size=data.image_size,
-        train_limit=data.train_limit,
-        ignore_label=data.ignore_label,
-        seed=seed,
-    )
 
 
 def _without(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from data_files import assert_refused, save_npz, some_labels, some_pixels
 
 from nas.data import DataOptions, Dataset, Split, load_dataset
-from nas.errors import DataError, RunError
+from nas.errors import InputError, RunError
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +44,7 @@ def test_a_saved_data_set_is_memory_mapped_and_has_one_fingerprint_in_every_proc
 
 def test_saving_replaces_a_data_set_but_no_other_content(tmp_path: Path) -> None:
     first = load_dataset(save_npz(tmp_path, x_train=some_pixels(20, 4, 4), y_train=some_labels(20)))
-    second = load_dataset(first.source, DataOptions(seed=3))
+    second = load_dataset(first.source, DataOptions(split_seed=3))
     folder = tmp_path / "saved"
     first.save(folder)
     mapped = Dataset.open(folder)
@@ -105,16 +105,16 @@ def test_unknown_sources_are_refused_with_one_sentence(tmp_path: Path, source: s
     ("options", "match"),
     [
         ({"image_size": 0}, "image_size must be at least 1, got 0"),
-        ({"validation": 1.0}, "share between 0 and 1, got 1.0"),
+        ({"validation": 1.0}, "validation must be under 1.0, got 1.0"),
         ({"train_limit": -3}, "train_limit must be at least 1, got -3"),
         ({"train_limit": 9}, "train_limit must allow an example of each class, got 9; use 10 or more"),
-        ({"seed": -1}, "seed must be 0 or more, got -1"),
+        ({"split_seed": -1}, "split_seed must be at least 0, got -1"),
         ({"ignore_label": 3}, "ignore_label must be for masks, got 3"),
     ],
 )
 def test_impossible_options_are_refused_with_one_sentence(options: dict[str, float], match: str) -> None:
-    with pytest.raises(DataError, match=match):
-        load_dataset("digits", DataOptions(**options))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=match):
+        load_dataset("digits", DataOptions.parse(options))
 
 
 def test_classes_are_counted_and_compared() -> None:

@@ -26,8 +26,8 @@ def test_every_split_has_every_class_and_splits_share_no_example(
     counts: list[int], validation: float, seed: int, limit: int | None
 ) -> None:
     y = np.repeat(np.arange(len(counts)), counts)
-    train = Examples(len(y), y, lambda indices: (indices, None))
-    source = Source(tuple(map(str, range(len(counts)))), {"train": train})
+    train = Examples(len(y), y, lambda indices: iter([(indices, None)]))
+    source = Source("classification", tuple(map(str, range(len(counts)))), {"train": train}, (), y.dtype)
     parts = {name: indices for name, (_, indices) in split_examples(source, validation, seed, limit).items()}
     all_indices = np.concatenate(list(parts.values()))
     assert len(all_indices) == len(set(all_indices.tolist()))
@@ -57,7 +57,7 @@ def test_a_seed_determines_the_splits_but_not_the_test_split(tmp_path: Path) -> 
     first, again, other = (
         load_dataset(source),
         load_dataset(source),
-        load_dataset(source, DataOptions(seed=1)),
+        load_dataset(source, DataOptions(split_seed=1)),
     )
     assert first.fingerprint == again.fingerprint != other.fingerprint
     assert examples(first.validation) != examples(other.validation)

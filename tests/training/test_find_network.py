@@ -74,7 +74,7 @@ def test_a_network_has_priority_over_a_space_of_its_name():
     both = sorted(set(shipped_files()) & set(shipped_files("models")))
     assert "mnist_cnn" in both
     for name in both:
-        network = find_network(name, DataOverrides("digits", image_size=32, train_limit=100))
+        network = find_network(name, DataOverrides("digits", {"image_size": 32, "train_limit": 100}))
         closed = SearchSpace.load(shipped_files("models")[name]).design({}).architecture
         assert network.design.architecture.stages == closed.stages
         assert network.design.architecture.input_shape == (32, 32, 1)

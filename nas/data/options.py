@@ -1,0 +1,39 @@
+"""How a data set is read and split: what a user may set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field
+
+from nas.architecture import Part, validate_part
+
+__all__ = ["DataOptions"]
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class DataOptions(Part):
+    """How to read and split a data set. A search and a training have these options too."""
+
+    model_config = ConfigDict(strict=False, use_attribute_docstrings=True)  # JSON has no tuples
+
+    image_size: Positive | None = None
+    """Side in pixels to which every image is resized; `null`: images keep their size."""
+    train_limit: Positive | None = None
+    """Greatest number of training examples, stratified by class; `null`: all."""
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the training examples that is taken for validation if the data has no such split."""
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed by which examples are taken for validation and for `train_limit`."""
+    labels: Literal["auto", "classes", "multi_label", "numbers", "masks"] = "auto"
+    """Kind of the labels: one class each, several classes each, numbers (regression), or masks. `auto`:
+    inferred from the data."""
+    ignore_label: int | None = None
+    """Segmentation: the label that neither the loss nor the score counts."""
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Validate values; raises InputError."""
+        return validate_part(cls, dict(values), "")
