@@ -84,10 +84,10 @@ class Comparison:
                     "image_size": self._source.image_size,
                     "train_limit": self._train_limit,
                     "epochs": self._args.epochs,
-                    "seed": seed,
+                    "split_seed": seed,
                 }
             )
-            dataset = load_dataset(options.data, options.data_options)
+            dataset = load_dataset(options.data, options)
             epochs = complete_options(options, dataset).epochs
             assert epochs is not None
             self._datasets[seed] = dataset, dataset.save(self._folder / f"splits-{seed}"), epochs
@@ -236,6 +236,7 @@ def search(task: Task, out: Path) -> None:
         train_limit=task.train_limit,
         epochs=task.epochs,
         seed=task.seed,
+        split_seed=task.seed,
         **options,
     )
     front = {trial.number for trial in result.front}

@@ -54,6 +54,7 @@ def search(
     reduction: int = 3,
     halving: bool = True,
     repeats: int = 1,
+    front_seeds: int = 2,
     trial_seconds: float | None = None,
     engine: Literal["cheap-aware", "optuna", "keras-tuner"] = "cheap-aware",
     sampler: str = "",
@@ -91,6 +92,7 @@ def search(
     - reduction: promote 1 in N trials of similar cost; front members are always promoted.
     - halving: stop the worse trials early; False trains each trial in full.
     - repeats: number of seeds that each network is trained with; the mean counts.
+    - front_seeds: number of seeds that each front member is trained with at the end; the mean counts.
     - trial_seconds: a trial that takes longer has failed.
     - engine, sampler: what proposes settings; `""` is the first sampler of the engine.
     - start_from: networks to try first, as shipped names or files.
@@ -133,6 +135,7 @@ def search(
             "reduction": reduction,
             "halving": halving,
             "repeats": repeats,
+            "front_seeds": front_seeds,
             "trial_seconds": trial_seconds,
             "engine": engine,
             "sampler": sampler,

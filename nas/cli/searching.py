@@ -134,6 +134,9 @@ def search(
     repeats: Annotated[
         int, panel_option("Training", "Train each network with N seeds; the mean counts.")
     ] = 1,
+    front_seeds: Annotated[
+        int, panel_option("Training", "At the end, train front members with N seeds; the mean counts.")
+    ] = 2,
     trial_time: Annotated[
         str | None, panel_option("Training", "A trial that takes longer, such as 10m, has failed.")
     ] = None,
@@ -212,6 +215,7 @@ def search(
                 "min_epochs": min_epochs,
                 "halving": halving,
                 "repeats": repeats,
+                "front_seeds": front_seeds,
                 "trial_seconds": parse_duration(trial_time),
                 "engine": engine,
                 "sampler": sampler,

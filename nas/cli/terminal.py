@@ -131,7 +131,7 @@ class SearchView:
 
     def __init__(self, criteria: Criteria) -> None:
         self._criteria, self._objectives = criteria, criteria.objectives
-        self._shown: dict[int, int] = {}  # epochs at which each trial was last shown
+        self._shown: dict[int, tuple[int, int]] = {}  # epochs and seeds at which each trial was last shown
         self._notice = ""  # about MLflow, as last shown
         self._live: Live | None = None
 
@@ -153,9 +153,12 @@ class SearchView:
             self._live.update(self._screen(status))
             return
         for trial in status.trials.values():
-            if trial.run_id == "" and self._shown.get(trial.number) != trial.epochs:
-                self._shown[trial.number] = trial.epochs
-                errors.print(self._line(trial), soft_wrap=True, markup=False)
+            reached = trial.epochs, trial.seeds
+            is_recorded = trial.number not in self._shown and trial.run_id != ""  # by an earlier session
+            if self._shown.get(trial.number) != reached:
+                self._shown[trial.number] = reached
+                if not is_recorded:
+                    errors.print(self._line(trial), soft_wrap=True, markup=False)
         if status.record_problem != self._notice:
             self._notice = status.record_problem
             text = delivery_notice(status) or "MLflow takes trials again; none waits."
@@ -167,6 +170,8 @@ class SearchView:
         values = name_values(self._objectives, trial)
         state = "paused" if trial.state == "stopped" else trial.state
         epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
+        if trial.seeds > 1:
+            epochs += f", mean of {trial.seeds} seeds"
         return f"trial {trial.number} {state} at {epochs}: {values}"
 
     def _screen(self, status: Status) -> RenderableType:
@@ -196,7 +201,7 @@ class SearchView:
 
     def _left(self, status: Status) -> str:
         if status.ended_by:
-            return "the front is being trained in full"
+            return "the front is being trained in full and with another seed"
         done = len([trial for trial in status.trials.values() if trial.run_id == ""])
         left = None
         if done >= 2 and status.budget.trials is not None:
@@ -227,7 +232,9 @@ class SearchView:
         lines = []
         for trial, since in list(status.running.values())[:8]:
             costs = name_values([objective for objective in self._objectives if not objective.trained], trial)
-            start = f"from epoch {trial.epochs}" if trial.epochs else "new"
+            is_complete = status.trials.get(trial.number, trial).state == "complete"
+            again = f"seed {trial.seeds + 1}" if is_complete else f"from epoch {trial.epochs}"
+            start = again if trial.epochs else "new"
             lines.append(Text(f"  trial {trial.number}, {start}, {duration(now - since)}: {costs}"))
         return lines
 

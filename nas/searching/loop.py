@@ -17,12 +17,13 @@ from nas.engines import Engine
 from nas.errors import EvaluationError
 from nas.evaluation import Evaluation, Job
 from nas.executors import Executor
+from nas.searching.evaluated import add_evaluations, add_seed
 from nas.searching.halving import Halving
 from nas.searching.proposing import Proposer
 from nas.searching.screening import Screen, Screened
 from nas.searching.status import Status
 from nas.space import Setting
-from nas.trials import Trial
+from nas.trials import Trial, pareto_front
 
 __all__ = ["Log", "Search", "TrialTraining"]
 
@@ -60,12 +61,16 @@ class Log(Protocol):
 
 @dataclass(frozen=True)
 class TrialTraining:
-    """How trials are trained: folder of the data, scratch folder, seed, number of seeds per network."""
+    """How trials are trained: folder of the data, scratch folder, seed, number of seeds per network.
+
+    A front member is trained with `front_seeds` seeds at the end of a search.
+    """
 
     dataset: Path
     scratch: Path
     seed: int = 0
     repeats: int = 1
+    front_seeds: int = 1
 
 
 class Search:
@@ -90,6 +95,7 @@ class Search:
         self._unmeasured: dict[int, Screened] = {}  # running trials whose file is not measured yet
         self._checkpoints: dict[int, list[Path]] = {}
         self._job_seconds: deque[float] = deque(maxlen=RECENT)
+        self._unconfirmable: set[int] = set()  # complete trials whose training with another seed failed
         self._proposed = 0
         self._exhausted = False
         self._next_number = 0
@@ -145,7 +151,8 @@ class Search:
         enough = (1 + self._waiting) * self._executor.workers
         while self._unfinished < enough and len(self._pending) < 2 * enough:
             closing = self._closing()
-            if not self._promote(closing) and not self._begin() and not self._promote(last=True):
+            is_filled = self._promote(closing) or self._begin() or self._promote(last=True) or self._confirm()
+            if not is_filled:
                 return
             if self._pending and not self._unfinished:
                 return  # jobs run as they are submitted: collect each before the next
@@ -174,6 +181,7 @@ class Search:
         if math.isinf(left):
             return False
         needed = float(np.nansum([trial.seconds_to(full) for trial in self._promotable(last=True)]))
+        needed += float(np.nansum([trial.seconds_per_epoch * full for trial in self._unconfirmed()]))
         return left <= CLOSING * needed / self._executor.workers
 
     def _promote(self, last: bool = False) -> bool:
@@ -187,6 +195,27 @@ class Search:
         trial = trials[0]
         checkpoints = self._checkpoints.pop(trial.number, None) or [self._log.checkpoint(trial.number)]
         self._submit(trial, checkpoints)
+        return True
+
+    def _unconfirmed(self) -> list[Trial]:
+        """Return the front members that have been trained with too few seeds, the best first."""
+        criteria, excluded = self._halving.criteria, self._unconfirmable | self.status.running.keys()
+        front = pareto_front(list(self.status.trials.values()), criteria)
+        members = [trial for trial in front if trial.seeds < self._training.front_seeds]
+        return sorted((trial for trial in members if trial.number not in excluded), key=criteria.error)
+
+    def _confirm(self) -> bool:
+        """Train a front member from scratch with one more seed; return whether one needs it and time is left.
+
+        A front collects the networks that were lucky: the validation split tells apart few of them, and the
+        best of many noisy values is too high (the winner's curse). The mean over two seeds puts those back
+        that were dominated by luck; these are then trained again in turn.
+        """
+        full, left = self._halving.rungs[-1], self.status.seconds_left
+        members = [trial for trial in self._unconfirmed() if not trial.seconds_per_epoch * full > left]
+        if not members or not left:
+            return False
+        self._submit(members[0], [], range(members[0].seeds, members[0].seeds + 1))
         return True
 
     def _begin(self) -> bool:
@@ -229,10 +258,11 @@ class Search:
             self.status.ended_by = f"one more trial is expected to add only {flatness:.2%} of hypervolume"
         return bool(self.status.ended_by)
 
-    def _submit(self, trial: Trial, resume: Sequence[Path]) -> None:
-        """Train a trial up to its next rung, once per seed."""
+    def _submit(self, trial: Trial, resume: Sequence[Path], seeds: range | None = None) -> None:
+        """Train a trial up to its next rung, once per seed; by default with the first `repeats` seeds."""
+        seeds = range(self._training.repeats) if seeds is None else seeds
         self._parts[trial.number] = []
-        for repeat in range(self._training.repeats):
+        for repeat in seeds:
             folder = self._training.scratch / f"trial{trial.number}" / str(repeat)
             folder.mkdir(parents=True, exist_ok=True)
             job = Job(
@@ -276,45 +306,34 @@ class Search:
             try:
                 self._parts[number].append(future.result())
             except EvaluationError as error:
-                self._end(replace(trial, state="failed", reason=str(error)), {})
+                self._fail(trial, str(error))
                 continue
             self._job_seconds.append(sum(self._parts[number][-1].seconds.values()))
             if self.status.starting is None:
                 self.status.starting = max(0.0, self.status.elapsed - self._job_seconds[-1])
-            if len(self._parts[number]) == self._training.repeats:
-                self._end(*self._combine(trial, self._parts[number]))
+            before = self.status.trials.get(number)
+            if before is not None and before.state == "complete":
+                self._end(add_seed(before, self._parts[number][0]), {})
+            elif len(self._parts[number]) == self._training.repeats:
+                parts = self._parts[number]
+                trained = add_evaluations(trial, parts, self._halving.rungs[-1])
+                if trained.state == "stopped":
+                    self._checkpoints[number] = [part.checkpoint for part in parts]
+                self._end(trained, {"checkpoint.npz": parts[0].checkpoint})
         if done:
             self.status.flatness = flatness = self._engine.flatness()
             flat = self.status.budget.flat
             is_flat = flat is not None and flatness is not None and flatness < flat
             self.status.flat_for = self.status.flat_for + 1 if is_flat else 0
 
-    def _combine(self, trial: Trial, parts: Sequence[Evaluation]) -> tuple[Trial, dict[str, Path]]:
-        """Add the means of values and curves over the seeds to a trial."""
-        values = {name: float(np.mean([part.values[name] for part in parts])) for name in parts[0].values}
-        if len(parts) > 1:
-            names = [name for name in values if not name.endswith("_se")]
-            values |= {f"{name}_std": float(np.std([part.values[name] for part in parts])) for name in names}
-        curve = [
-            {key: float(np.mean([epoch[key] for epoch in epochs])) for key in epochs[0]}
-            for epochs in zip(*(part.curve for part in parts), strict=True)
-        ]
-        seconds = dict(trial.seconds)
-        for part in parts:
-            for name, spent in part.seconds.items():
-                seconds[name] = seconds.get(name, 0.0) + spent
-        full = parts[0].epochs >= self._halving.rungs[-1]
-        if not full:
-            self._checkpoints[trial.number] = [part.checkpoint for part in parts]
-        ended = replace(
-            trial,
-            state="complete" if full else "stopped",
-            values={**trial.values, **values},
-            epochs=parts[0].epochs,
-            curve=(*trial.curve, *curve),
-            seconds=seconds,
-        )
-        return ended, {"checkpoint.npz": parts[0].checkpoint}
+    def _fail(self, trial: Trial, reason: str) -> None:
+        """End a trial as failed; a complete one stays as it is, with a reason why it has no second seed."""
+        before = self.status.trials.get(trial.number)
+        if before is not None and before.state == "complete":
+            self._unconfirmable.add(trial.number)
+            self._end(replace(before, reason=f"training with another seed failed: {reason}"), {})
+        else:
+            self._end(replace(trial, state="failed", reason=reason), {})
 
     def _end(self, trial: Trial, files: Mapping[str, Path]) -> None:
         for trials in (self.status.running, self._unmeasured, self._parts):

@@ -42,10 +42,14 @@ class RecordWriter:
         return self._record.file(self._trials[number])
 
     def _write(self, trial: Trial, files: Mapping[str, Path]) -> None:
+        before = self._trials.get(trial.number)
         self._trials[trial.number] = self._record.log(trial, files)
         if trial.state == "complete":
             criteria = self._plan.criteria
-            self._front = pareto_front([*self._front, self._trials[trial.number]], criteria)
+            # A front member that another seed made worse may have dominated any other trial.
+            is_confirmed = before is not None and before.state == "complete"
+            candidates = self._trials.values() if is_confirmed else [*self._front, self._trials[trial.number]]
+            self._front = pareto_front(list(candidates), criteria)
             volume = hypervolume_curve(self._front, criteria)[-1] if self._front else 0.0
             self._record.mark_front([member.number for member in self._front], volume, len(self._trials))
         self._status.record_problem = self._record.delivery_problem

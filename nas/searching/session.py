@@ -214,7 +214,8 @@ class Session:
         state: Literal["complete", "interrupted", "failed"] = "failed"
         worker_time: dict[str, float] = {}
         try:
-            training = TrialTraining(self.dataset.save(scratch / "data"), scratch, plan.seed, plan.repeats)
+            data = self.dataset.save(scratch / "data")
+            training = TrialTraining(data, scratch, plan.seed, plan.repeats, plan.front_seeds)
             halving = Halving(self._rungs(), plan.reduction, plan.criteria)
             engine = create_engine(
                 plan.engine,

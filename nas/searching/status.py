@@ -10,8 +10,8 @@ from nas.trials import Trial
 
 __all__ = ["Budget", "Status"]
 
-WORK = ("train", "trace", "statistics", "validate", "build", "save")
-"""What a worker does in a trial."""
+WORK = ("train", "trace", "statistics", "validate", "build", "save", "confirm")
+"""What a worker does in a trial; confirm: train a front member with another seed."""
 
 
 @dataclass(frozen=True)

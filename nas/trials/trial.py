@@ -96,7 +96,9 @@ class Trial:
     epochs: int = 0  # trained so far: the quality in `values` is that of the last epoch
     reason: str = ""  # why it failed, or which limit it is over
     curve: Sequence[Mapping[str, float]] = ()  # one mapping per epoch: loss, accuracy, val_loss, ...
-    seconds: Mapping[str, float] = field(default_factory=dict)  # where its time went: train, trace, ...
+    seconds: Mapping[str, float] = field(
+        default_factory=dict
+    )  # where its time went: train, trace, ...; confirm: with another seed
     architecture: Architecture | None = None  # None only for a row of a table
     training: Training = field(default_factory=Training)
     run_id: str = ""  # MLflow's, once it is logged
@@ -109,8 +111,13 @@ class Trial:
 
     @property
     def seconds_once(self) -> float:
-        """Seconds that were spent on everything but epochs."""
-        return sum(spent for name, spent in self.seconds.items() if name != "train")
+        """Seconds of the first training that were spent on everything but epochs."""
+        return sum(spent for name, spent in self.seconds.items() if name not in ("train", "confirm"))
+
+    @property
+    def seeds(self) -> int:
+        """Number of trainings with different seeds whose mean the qualities are."""
+        return int(self.values.get("seeds", 1))
 
     def seconds_to(self, epochs: int) -> float:
         """Return the predicted seconds to train on to `epochs` in total; nan if unknown."""

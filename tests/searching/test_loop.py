@@ -24,7 +24,7 @@ from nas.searching.loop import Search, TrialTraining
 from nas.searching.screening import Screen
 from nas.searching.status import Budget
 from nas.space import SearchSpace, sample
-from nas.trials import OBJECTIVES, Criteria, Limit
+from nas.trials import OBJECTIVES, Criteria, Limit, pareto_front
 
 SPACE = {
     "name": "small",
@@ -88,7 +88,10 @@ class SimulatedTraining:
         return Evaluation(values, job.epochs, tuple(curve), {"train": 1.0}, checkpoint, 1.0)
 
 
-def create(tmp_path, trials=10, limits=(), repeats=1, steps=(1, 3, 9), data=SPACE, executor=None, meter=None):
+def create(
+    tmp_path, trials=10, limits=(), repeats=1, steps=(1, 3, 9), data=SPACE, executor=None, meter=None,
+    front_seeds=1,
+):  # fmt: skip
     space = SearchSpace(data).bind((8, 8, 1), 10)
     objectives = (*OBJECTIVE, OBJECTIVES["latency"]) if meter else OBJECTIVE
     screen = Screen(space, objectives, limits, meter)
@@ -97,7 +100,7 @@ def create(tmp_path, trials=10, limits=(), repeats=1, steps=(1, 3, 9), data=SPAC
     engine, status = RandomEngine(space), Status(Budget(trials))
     search = Search(
         screen, engine, executor or InProcess(lambda: training), Halving(steps, 3, Criteria(OBJECTIVE)), log,
-        TrialTraining(tmp_path, tmp_path, repeats=repeats), status,
+        TrialTraining(tmp_path, tmp_path, repeats=repeats, front_seeds=front_seeds), status,
     )  # fmt: skip
     return search, training, log, engine
 
@@ -200,6 +203,80 @@ def test_repeats_train_each_network_with_several_seeds(tmp_path):
     assert len({job.folder for job in training.jobs}) == 9
     for trial in log.trials.values():
         assert trial.values["accuracy_std"] == pytest.approx(0.001 * np.std([0, 1, 2]))
+
+
+class LuckyTraining(SimulatedTraining):
+    """A training whose smallest network is better than all others with the first seed, and the worst then."""
+
+    def evaluate(self, job: Job) -> Evaluation:
+        result = super().evaluate(job)
+        width = job.design.architecture.stages[0].width
+        by_width = {4: 0.99 if job.seed == 0 else 0.5, 8: 0.9, 16: 0.95}
+        if width == 16 and job.seed and getattr(self, "diverges", False):
+            raise EvaluationError("the loss must stay finite")
+        accuracy = by_width[width]
+        curve = [{**epoch, "val_accuracy": accuracy} for epoch in result.curve]
+        return replace(result, values={"accuracy": accuracy}, curve=tuple(curve))
+
+
+WIDTHS = {"name": "widths", "stages": [{"width": {"choice": [4, 8, 16]}}]}
+
+
+def lucky_search(tmp_path, **options):
+    executor = InProcess(lambda: training)
+    executor.training = training = LuckyTraining()
+    search, training, log, engine = create(
+        tmp_path, trials=3, data=WIDTHS, steps=(2,), executor=executor, **options
+    )
+    return search, training, log, engine
+
+
+def by_width(search):
+    return {trial.architecture.stages[0].width: trial for trial in search.status.trials.values()}
+
+
+def test_front_members_are_trained_with_another_seed_until_the_front_is_confirmed(tmp_path):
+    search, training, log, _ = lucky_search(tmp_path, front_seeds=2)
+    search.run(show)
+    trials = by_width(search)
+    assert trials[4].values["accuracy"] == pytest.approx((0.99 + 0.5) / 2)
+    assert trials[4].values["accuracy_std"] == pytest.approx(np.std([0.99, 0.5]))
+    front = pareto_front(list(search.status.trials.values()), Criteria(OBJECTIVE))
+    assert {trial.architecture.stages[0].width for trial in front} == {4, 8, 16}
+    # With one seed the front is the lucky network alone; the others are on it once the mean counts.
+    assert all(trial.seeds == 2 for trial in front)
+    again = [job for job in training.jobs if job.seed]
+    assert len(again) == 3
+    assert all(job.resume is None and job.epochs == 2 for job in again)
+    assert log.trials == search.status.trials
+
+
+def test_a_confirmed_front_is_not_trained_again_on_resume(tmp_path):
+    first, _, _, _ = lucky_search(tmp_path, front_seeds=2)
+    first.run(show)
+    second, training, _, _ = lucky_search(tmp_path, front_seeds=2)
+    second.replay(list(first.status.trials.values()))
+    second.run(show)
+    assert not training.jobs
+
+
+def test_a_training_with_another_seed_that_fails_leaves_the_trial_complete(tmp_path):
+    search, training, _, _ = lucky_search(tmp_path, front_seeds=2)
+    training.diverges = True
+    search.run(show)
+    wide = by_width(search)[16]
+    assert (wide.state, wide.seeds, wide.values["accuracy"]) == ("complete", 1, 0.95)
+    assert wide.reason == "training with another seed failed: the loss must stay finite"
+    assert sum(job.number == wide.number for job in training.jobs) == 2
+
+
+def test_the_time_limit_holds_while_a_front_is_confirmed(tmp_path, monkeypatch):
+    search, training, _, _ = lucky_search(tmp_path, front_seeds=2)
+    search.status.budget = Budget(3, seconds=100.0)
+    # Each training takes a second; half a second is left when the trials have ended.
+    monkeypatch.setattr(Status, "elapsed", property(lambda status: 99.5 if len(status.trials) == 3 else 0.0))
+    search.run(show)
+    assert len(training.jobs) == 3
 
 
 def test_a_failed_trial_is_logged_and_the_search_continues(tmp_path):

@@ -1,0 +1,60 @@
+"""Trials with the results of their evaluations: means over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from nas.evaluation import Evaluation
+from nas.trials import Trial
+
+__all__ = ["add_evaluations", "add_seed"]
+
+
+def add_evaluations(trial: Trial, parts: Sequence[Evaluation], full_epochs: int) -> Trial:
+    """Return a trial that was trained further, with the means of values and curves over the seeds.
+
+    parts: one evaluation for each seed, up to the same epoch.
+    """
+    values = {name: float(np.mean([part.values[name] for part in parts])) for name in parts[0].values}
+    if len(parts) > 1:
+        names = [name for name in values if not name.endswith("_se")]
+        values |= {f"{name}_std": float(np.std([part.values[name] for part in parts])) for name in names}
+        values["seeds"] = float(len(parts))
+    curve = [
+        {key: float(np.mean([epoch[key] for epoch in epochs])) for key in epochs[0]}
+        for epochs in zip(*(part.curve for part in parts), strict=True)
+    ]
+    seconds = dict(trial.seconds)
+    for part in parts:
+        for name, spent in part.seconds.items():
+            seconds[name] = seconds.get(name, 0.0) + spent
+    return replace(
+        trial,
+        state="complete" if parts[0].epochs >= full_epochs else "stopped",
+        values={**trial.values, **values},
+        epochs=parts[0].epochs,
+        curve=(*trial.curve, *curve),
+        seconds=seconds,
+    )
+
+
+def add_seed(trial: Trial, part: Evaluation) -> Trial:
+    """Return a complete trial with the evaluation of one more seed: means and standard deviations.
+
+    The curve and the checkpoint stay those of the first seed.
+    """
+    seeds, values = trial.seeds, dict(trial.values)
+    for name, value in part.values.items():
+        before = trial.values[name]
+        values[name] = (seeds * before + value) / (seeds + 1)
+        if not name.endswith("_se"):
+            spread = seeds * trial.values.get(f"{name}_std", 0.0) ** 2
+            spread += seeds / (seeds + 1) * (value - before) ** 2
+            values[f"{name}_std"] = math.sqrt(spread / (seeds + 1))
+    values["seeds"] = float(seeds + 1)
+    spent = trial.seconds.get("confirm", 0.0) + sum(part.seconds.values())
+    return replace(trial, values=values, seconds={**trial.seconds, "confirm": spent})
