@@ -249,7 +249,7 @@ class Found:
         calibration = None
         if precision == "int8":
             calibration = self._dataset().train.x[:CALIBRATION_IMAGES]
-        options = ExportOptions(tuple(formats), precision, calibration)
+        options = ExportOptions(tuple(formats), precision, calibration, self.plan.signature)
         files = export_files(trial.design, weights, Path(folder), options)
         if self.plan.task == "segmentation" and weights is not None:
             files["predictions"] = Path(folder) / "predictions.png"

@@ -180,7 +180,7 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
 ) -> None:
     """Search a space."""
-    from nas.cli.results import print_result
+    from nas.cli.search_result import print_result
     from nas.cli.terminal import SearchView, errors
     from nas.executors import worker_count
     from nas.searching import SearchOptions, prepare_search, resume_search

@@ -3,5 +3,6 @@
 from nas.data.dataset import RECORD_FILE, Dataset, Split
 from nas.data.loading import load_dataset
 from nas.data.options import DataOptions
+from nas.data.signature import Signature
 
-__all__ = ["RECORD_FILE", "DataOptions", "Dataset", "Split", "load_dataset"]
+__all__ = ["RECORD_FILE", "DataOptions", "Dataset", "Signature", "Split", "load_dataset"]

@@ -16,6 +16,7 @@ import numpy as np
 
 from nas.architecture import Shape
 from nas.data.feeding import Feeding
+from nas.data.signature import Signature
 from nas.data.source import Array
 from nas.errors import RunError
 
@@ -57,6 +58,11 @@ class Dataset:
     def rescale(self) -> bool:
         """Whether the values are 0..255, which the network divides by 255."""
         return self.feeding.rescale
+
+    @property
+    def signature(self) -> Signature:
+        """What goes into a network of this data, and what comes out."""
+        return Signature(task=self.task, input_shape=self.shape, classes=self.classes, feeding=self.feeding)
 
     @cached_property
     def fingerprint(self) -> str:

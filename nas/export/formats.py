@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nas.architecture import Design
 from nas.backends import Precision
+from nas.data import Signature
 from nas.errors import InputError, nearest
 from nas.export.keras_file import export_keras
 from nas.export.litert import export_litert
@@ -32,12 +33,16 @@ class ExportOptions:
     formats: Sequence[str] = ("keras", "python")
     precision: Precision = "float32"  # of the LiteRT file
     calibration: np.ndarray | None = None  # training images for precision int8, as the network takes them
+    signature: Signature | None = None  # written to each file; None: unknown
 
 
 def export_files(
     design: Design, weights: Sequence[np.ndarray] | None, folder: Path, options: ExportOptions
 ) -> dict[str, Path]:
     """Write a design's files, and `architecture.yaml`, to a folder; return the path of each by its format.
+
+    With a signature, each file says what its input and outputs mean, and `labels.txt` has the name of each
+    output in a line.
 
     `weights` have the order of `nas.backends.build_model`; None for initial weights. Existing files are
     replaced. Raises InputError for an unknown format or if the folder can't be written, and ConversionError
@@ -50,14 +55,21 @@ def export_files(
     paths["architecture"] = folder / "architecture.yaml"
     with output_file(paths["architecture"]) as unfinished:
         unfinished.write_text(design.architecture.to_yaml(design.training), encoding="utf-8")
+    signature = options.signature
+    if signature is not None:
+        paths["labels"] = folder / "labels.txt"
+        with output_file(paths["labels"]) as unfinished:
+            unfinished.write_text("".join(f"{name}\n" for name in signature.classes), encoding="utf-8")
     if "keras" in paths:
-        export_keras(design, weights, paths["keras"])
+        export_keras(design, weights, paths["keras"], signature)
     if "python" in paths:
-        export_python(design, weights, paths["python"])
+        export_python(design, weights, paths["python"], signature)
         if weights is not None:
             paths["weights"] = paths["python"].with_suffix(".weights.h5")
     if "litert" in paths:
-        export_litert(design.architecture, weights, paths["litert"], options.precision, options.calibration)
+        export_litert(
+            design.architecture, weights, paths["litert"], options.precision, options.calibration, signature
+        )
     if "onnx" in paths:
-        export_onnx(design.architecture, weights, paths["onnx"])
+        export_onnx(design.architecture, weights, paths["onnx"], signature)
     return paths

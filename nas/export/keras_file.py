@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture, Design
 from nas.backends import build_compiled_model, build_model
+from nas.data import Signature
 from nas.errors import InputError
+from nas.export.signature_metadata import add_to_keras
 from nas.files import output_file
 
 if TYPE_CHECKING:
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["check_weights", "export_keras", "set_weights"]
 
 
-def export_keras(design: Design, weights: Sequence[np.ndarray] | None, path: Path) -> Path:
+def export_keras(
+    design: Design,
+    weights: Sequence[np.ndarray] | None,
+    path: Path,
+    signature: Signature | None = None,
+) -> Path:
     """Write a `.keras` file that is compiled and ready for `fit`.
 
     `weights` have the order of `nas.backends.build_model`; None for initial weights. A network without a head
@@ -34,6 +41,8 @@ def export_keras(design: Design, weights: Sequence[np.ndarray] | None, path: Pat
     set_weights(model, weights, architecture)
     with output_file(path) as unfinished:
         model.save(unfinished)
+        if signature is not None:
+            add_to_keras(unfinished, signature)
     return path
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture
 from nas.backends import PRECISIONS, Precision, build_model, initial_weights, litert_bytes, weight_specs
+from nas.data import Signature
 from nas.errors import ConversionError, InputError, nearest
 from nas.export.keras_file import check_weights, set_weights
+from nas.export.signature_metadata import add_to_litert
 from nas.files import output_file
 from nas.quiet import silence_output
 from nas.tensorflow_imports import import_tensorflow
@@ -33,6 +35,7 @@ def export_litert(
     path: Path,
     precision: Precision = "float32",
     calibration: np.ndarray | None = None,
+    signature: Signature | None = None,
 ) -> Path:
     """Write a `.tflite` file with batch size 1; with initial weights if `weights` is None.
 
@@ -48,6 +51,8 @@ def export_litert(
         content = _calibrated(architecture, weights, calibration)
     else:
         content = litert_bytes(architecture, _by_layer(architecture, weights), precision)
+    if signature is not None:
+        content = add_to_litert(content, signature)
     with output_file(path) as unfinished:
         unfinished.write_bytes(content)
     return path

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Architecture
 from nas.backends import build_model
+from nas.data import Signature
 from nas.errors import ConversionError, InputError
 from nas.export.keras_file import set_weights
+from nas.export.signature_metadata import metadata
 from nas.files import output_file
 from nas.quiet import silence_output
 from nas.tensorflow_imports import import_tensorflow
@@ -24,7 +26,12 @@ __all__ = ["export_onnx"]
 OPSET = 17
 
 
-def export_onnx(architecture: Architecture, weights: Sequence[np.ndarray] | None, path: Path) -> Path:
+def export_onnx(
+    architecture: Architecture,
+    weights: Sequence[np.ndarray] | None,
+    path: Path,
+    signature: Signature | None = None,
+) -> Path:
     """Write an `.onnx` file; with initial weights if `weights` is None.
 
     The input `input` is (batch, *input_shape) float32, channels last, with any batch size; the output is that
@@ -39,7 +46,7 @@ def export_onnx(architecture: Architecture, weights: Sequence[np.ndarray] | None
     set_weights(model, weights, architecture)
     try:
         with silence_output():
-            content = _converted(model, architecture.input_shape)
+            content = _converted(model, architecture.input_shape, signature)
     except Exception as error:  # the converter's errors have no common type
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ConversionError(
@@ -50,19 +57,22 @@ def export_onnx(architecture: Architecture, weights: Sequence[np.ndarray] | None
     return path
 
 
-def _converted(model: Any, input_shape: Sequence[int]) -> bytes:
+def _converted(model: Any, input_shape: Sequence[int], signature: Signature | None) -> bytes:
     tf = import_tensorflow()
     import onnx
     import tf2onnx
 
-    signature = [tf.TensorSpec((None, *input_shape), tf.float32, name="input")]
-    function = tf.function(lambda x: model(x, training=False), input_signature=signature)
+    entry = [tf.TensorSpec((None, *input_shape), tf.float32, name="input")]
+    function = tf.function(lambda x: model(x, training=False), input_signature=entry)
     with _functions_inlined():
         function.get_concrete_function()
     handlers: dict[str, tuple[Any, list[Any]]] = {"Erfc": (_erfc, [])}
-    proto, _ = tf2onnx.convert.from_function(function, signature, opset=OPSET, custom_op_handlers=handlers)
+    proto, _ = tf2onnx.convert.from_function(function, entry, opset=OPSET, custom_op_handlers=handlers)
     for tensor in (*proto.graph.input, *proto.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
+    if signature is not None:
+        proto.doc_string = signature.text()
+        onnx.helper.set_model_props(proto, metadata(signature))
     onnx.checker.check_model(proto)
     content: bytes = proto.SerializeToString()
     return content

@@ -20,14 +20,15 @@ def final_files(
 ) -> dict[str, str]:
     """Return the content of each file by its name.
 
-    These are the front as figure and as table, the hypervolume over trials, and for segmentation the
-    predictions of the best network.
+    These are the front as figure and as table, the names of the outputs, the hypervolume over trials, and
+    for segmentation the predictions of the best network.
     """
     criteria = plan.criteria
     curve = hypervolume_curve(trials, criteria)
     files = {
         "front.html": figure_html(pareto_figure(trials, criteria, record.links(trials))),
         "front.csv": front_csv(trials, criteria),
+        "labels.txt": "".join(f"{name}\n" for name in dataset.classes),
         "hypervolume.html": figure_html(hypervolume_figure(curve)),
     }
     if plan.task == "segmentation" and pareto_front(trials, criteria):

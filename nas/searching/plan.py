@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from nas.architecture import Scalar
 from nas.backends import Precision
-from nas.data import DataOptions
+from nas.data import DataOptions, Signature
 from nas.engines import ENGINES
 from nas.errors import InputError, nearest
 from nas.trials import Criteria, EarlierSearch, Limit, Objective, parse_objectives
@@ -130,6 +130,8 @@ class Plan(SearchOptions):
     """Settings to try before the engine proposes any."""
     earlier: tuple[EarlierSearch, ...] = ()
     """What is used of the searches in `start_from_search`, so that these may be deleted."""
+    signature: Signature | None = None
+    """What the inputs and outputs of the networks mean; `null` in a record of 0.1.0."""
     device: str = ""
     """Fingerprint of the device whose latencies the record holds; empty if none are measured."""
     fingerprint: str = ""

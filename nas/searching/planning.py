@@ -147,6 +147,7 @@ def create_plan(
             "space": screen.space.data,
             "start": tuple(start),
             "earlier": tuple(earlier),
+            "signature": dataset.signature,
             "device": device,
             "fingerprint": dataset.fingerprint,
             "bounds": cost_bounds(screen, options.parsed_objectives()),

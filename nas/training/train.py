@@ -96,7 +96,7 @@ def train_network(
         raise DataError(
             f"a data set must have a test split, got '{dataset.name}' without one; add x_test and y_test"
         )
-    formats = ExportOptions(options.formats)
+    formats = ExportOptions(options.formats, signature=dataset.signature)
     _use_all_cores(dataset.task)
     folder = TrainingFolder.open(options.out, _identity(design, dataset, options))
     try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from nas.cli.results import print_result
+from nas.cli.search_result import print_result
 from nas.searching import Plan, Result, Status
 from nas.searching.status import Budget
 from nas.trials import Trial, pareto_front

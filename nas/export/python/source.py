@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from nas.architecture import Architecture, Design, Training, network_cost
 from nas.backends import build_model
+from nas.data import Signature
 from nas.export.keras_file import set_weights
 from nas.export.python.formatting import LINE_LENGTH, body_lines, function_text, value_text
 from nas.export.python.functions import Program, programs
@@ -24,16 +26,17 @@ __all__ = ["export_python", "python_source"]
 WEIGHTS_SUFFIX = ".weights.h5"
 
 
-def python_source(design: Design, weights_file: str = "") -> str:
+def python_source(design: Design, weights_file: str = "", signature: Signature | None = None) -> str:
     """Return the source of a module that builds and compiles a design's network with Keras alone.
 
     The weights of its `build_model()` have the order of `nas.backends.build_model`. The module's docstring
-    shows how to load `weights_file`, if given.
+    shows how to load `weights_file`, if given. With a signature it names the outputs in `CLASSES`.
     """
     architecture = design.architecture.canonical()
     networks = [_network(program, architecture, design.training) for program in programs(architecture)]
     parts = [
-        f"{_module_docstring(design, weights_file)}\n\nimport keras\nfrom keras import layers",
+        f"{_module_docstring(design, weights_file, signature)}\n\nimport keras\nfrom keras import layers",
+        *([_class_names(signature)] if signature is not None else []),
         min(networks, key=lambda text: text.count("\n")),
         *([_compile_model(architecture, design.training)] if architecture.head is not None else []),
         'if __name__ == "__main__":\n    build_model().summary()',
@@ -41,7 +44,12 @@ def python_source(design: Design, weights_file: str = "") -> str:
     return "\n\n\n".join(parts) + "\n"
 
 
-def export_python(design: Design, weights: Sequence[np.ndarray] | None, path: Path) -> Path:
+def export_python(
+    design: Design,
+    weights: Sequence[np.ndarray] | None,
+    path: Path,
+    signature: Signature | None = None,
+) -> Path:
     """Write the source to `path`, and the weights, if given, to `<stem>.weights.h5` next to it.
 
     `weights` have the order of `nas.backends.build_model`. Raises InputError if they do not fit the network
@@ -56,7 +64,7 @@ def export_python(design: Design, weights: Sequence[np.ndarray] | None, path: Pa
         with output_file(weights_path) as unfinished:
             model.save_weights(unfinished)
     with output_file(path) as unfinished:
-        unfinished.write_text(python_source(design, weights_file), encoding="utf-8")
+        unfinished.write_text(python_source(design, weights_file, signature), encoding="utf-8")
     return path
 
 
@@ -96,6 +104,15 @@ def _augmentation(training: Training) -> list[Statement]:
     if training.zoom:
         made.append(Call("layers.RandomZoom", (("factor", training.zoom),)))
     return made
+
+
+def _class_names(signature: Signature) -> str:
+    """Return the constant that names the outputs."""
+    quoted = [json.dumps(name, ensure_ascii=False) for name in signature.classes]
+    names = f"({', '.join(quoted)}{',' if len(quoted) == 1 else ''})"
+    if len(f"CLASSES = {names}") > LINE_LENGTH:
+        names = "\n".join(["(", *(f"    {name}," for name in quoted), ")"])
+    return f"# The name of each output, in order.\nCLASSES = {names}"
 
 
 def _compile_model(architecture: Architecture, training: Training) -> str:
@@ -153,7 +170,7 @@ def _optimizer(training: Training, rate: str) -> str:
             assert_never(training.optimizer)
 
 
-def _module_docstring(design: Design, weights_file: str) -> str:
+def _module_docstring(design: Design, weights_file: str, signature: Signature | None) -> str:
     """Return the module's docstring: the network, its costs, and how to use it."""
     architecture, training = design.architecture, design.training
     costs = network_cost(architecture)
@@ -164,13 +181,14 @@ def _module_docstring(design: Design, weights_file: str) -> str:
     summary += f" and {_short(costs.flops)} FLOPs for one example (2 x multiply-adds)."
     shape = ", ".join(map(str, architecture.input_shape))
     values = "values from 0 to 255" if architecture.rescale else "values scaled as in training"
+    values = values if signature is None else signature.input_text()
     output = ", ".join(map(str, architecture.layers[-1].shape))
     kind = "features" if architecture.head is None else "probabilities"
     paragraphs = [
         '"""' + _plain(summary),
         *([_plain(architecture.about)] if architecture.about else []),
         *([f"Source: {_plain(architecture.source)}"] if architecture.source else []),
-        f"Input: (batch, {shape}), {values}. Output: (batch, {output}), {kind}.",
+        _plain(f"Input: (batch, {shape}), {values}. Output: (batch, {output}), {kind}."),
     ]
     wrapped = [textwrap.fill(text, LINE_LENGTH - 4, break_long_words=False) for text in paragraphs]
     return "\n\n".join([*wrapped, _usage(architecture, training, weights_file)]) + '\n"""'

@@ -1,0 +1,65 @@
+"""Write a signature to the files of networks, and read it again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from nas.data import Signature
+
+__all__ = ["KEY", "add_to_keras", "add_to_litert", "metadata", "read_from_keras"]
+
+KEY = "nas"
+"""Name of the entry in a LiteRT file's metadata and in the configuration of a `.keras` file."""
+
+CONFIG = "config.json"  # in a .keras file: the architecture; Keras ignores other keys at its top level
+
+
+def metadata(signature: Signature) -> dict[str, str]:
+    """Return texts by name: input and output in words, and the class names and all of it as JSON."""
+    return {
+        "input": signature.input_text(),
+        "output": signature.output_text(),
+        "classes": json.dumps(list(signature.classes), ensure_ascii=False),
+        "signature": signature.model_dump_json(),
+    }
+
+
+def add_to_litert(content: bytes, signature: Signature) -> bytes:
+    """Return a LiteRT file with a description and an entry `nas` of JSON in its metadata."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model.description = signature.text()
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = list(json.dumps(metadata(signature), ensure_ascii=False).encode())
+    entry.name, entry.buffer = KEY, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    builder = flatbuffers.Builder(len(content) + 4096)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def add_to_keras(path: Path, signature: Signature) -> None:
+    """Add the key `nas` to the configuration of a `.keras` file."""
+    changed = path.with_name(f"{path.name}.labelled")
+    with zipfile.ZipFile(path) as before, zipfile.ZipFile(changed, "w") as after:
+        for entry in before.infolist():
+            content = before.read(entry)
+            if entry.filename == CONFIG:
+                config: dict[str, Any] = json.loads(content)
+                content = json.dumps({**config, KEY: signature.model_dump(mode="json")}).encode()
+            after.writestr(entry, content)
+    shutil.move(changed, path)
+
+
+def read_from_keras(path: Path) -> Signature | None:
+    """Return the signature of a `.keras` file, None if it has none."""
+    with zipfile.ZipFile(path) as file:
+        values = json.loads(file.read(CONFIG)).get(KEY)
+    return None if values is None else Signature.model_validate(values)
