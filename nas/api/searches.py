@@ -103,8 +103,8 @@ def search(
     - workers: number of processes that train; None: one per core; 0: this process. With more than 0, call
     this under `if __name__ == "__main__":`, because worker processes import the calling script.
     - show: receives the status whenever it changes.
-    - progress: receives a line before each step of the preparation that takes long, and one if the classes
-    are imbalanced.
+    - progress: receives lines about what was understood of the data, and one before each step of the
+    preparation that takes long.
 
     Raises NasError, whose message is one sentence with the rule, the value and the fix.
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from nas.cli import measuring, results, searching, spaces, training
+from nas.cli import data, measuring, results, searching, spaces, training
 from nas.errors import NasError
 
 __all__ = ["app", "main"]
@@ -23,6 +23,7 @@ app = typer.Typer(
 searching.add_to(app)
 results.add_to(app)
 training.add_to(app)
+data.add_to(app)
 measuring.add_to(app)
 spaces.add_to(app)
 

@@ -15,13 +15,24 @@ from nas.data import Dataset
 
 if TYPE_CHECKING:
     import keras
+    from PIL import ImageDraw
 
-__all__ = ["class_colours", "draw_comparison", "draw_predictions", "picture_html"]
+__all__ = [
+    "class_colours",
+    "draw_comparison",
+    "draw_legend",
+    "draw_predictions",
+    "legend_height",
+    "picture_html",
+]
 
 Pixels = NDArray[np.uint8]
 
 GAP = 4
 """White pixels between pictures."""
+
+LEGEND_ROW, LEGEND_COLUMNS = 20, 4
+"""Height of a row of the legend in pixels, and names in a row."""
 
 
 def class_colours(classes: int) -> Pixels:
@@ -54,20 +65,34 @@ def draw_comparison(x: np.ndarray, masks: np.ndarray, predicted: np.ndarray, cla
         rows.append(np.concatenate(padded, axis=1))
     grid = np.concatenate(rows)
     font = ImageFont.load_default()
-    height = 20 * (len(classes) // 4 + 2)
-    canvas = Image.new("RGB", (grid.shape[1], grid.shape[0] + height), "white")
+    height = grid.shape[0] + LEGEND_ROW + legend_height(classes)
+    canvas = Image.new("RGB", (grid.shape[1], height), "white")
     canvas.paste(Image.fromarray(grid), (0, 0))
     draw = ImageDraw.Draw(canvas)
     third = grid.shape[1] // 3
     for column, text in enumerate(("image", "mask", "prediction")):
         draw.text((column * third + 2, grid.shape[0] + 2), text, fill="black", font=font)
-    for index, name in enumerate(classes):
-        left, top = (index % 4) * grid.shape[1] // 4 + 2, grid.shape[0] + 20 * (index // 4 + 1)
-        draw.rectangle((left, top + 2, left + 12, top + 14), fill=tuple(int(part) for part in colours[index]))
-        draw.text((left + 18, top + 2), str(name), fill="black", font=font)
+    draw_legend(draw, classes, grid.shape[0] + LEGEND_ROW, grid.shape[1])
     out = io.BytesIO()
     canvas.save(out, "PNG")
     return out.getvalue()
+
+
+def legend_height(classes: Sequence[str]) -> int:
+    """Return the height in pixels of the legend of these classes."""
+    return LEGEND_ROW * -(-len(classes) // LEGEND_COLUMNS)
+
+
+def draw_legend(draw: ImageDraw.ImageDraw, classes: Sequence[str], top: int, width: int) -> None:
+    """Draw the colour and the name of each class below a picture."""
+    from PIL import ImageFont
+
+    font = ImageFont.load_default()
+    for index, (name, colour) in enumerate(zip(classes, class_colours(len(classes)), strict=True)):
+        left = (index % LEGEND_COLUMNS) * width // LEGEND_COLUMNS + 2
+        row = top + LEGEND_ROW * (index // LEGEND_COLUMNS)
+        draw.rectangle((left, row + 2, left + 12, row + 14), fill=tuple(int(part) for part in colour))
+        draw.text((left + 18, row + 2), str(name), fill="black", font=font)
 
 
 def draw_predictions(model: keras.Model, dataset: Dataset, count: int = 6) -> bytes:

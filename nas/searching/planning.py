@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from nas.architecture import Design
 from nas.data import Dataset
 from nas.device import FileCostMeter, LatencyOptions
@@ -22,7 +20,6 @@ __all__ = [
     "cost_bounds",
     "create_meter",
     "create_plan",
-    "imbalance_note",
     "starting_settings",
 ]
 
@@ -61,20 +58,6 @@ def _qualities(dataset: Dataset) -> list[str]:
     default = "balanced_accuracy" if dataset.is_imbalanced else "accuracy"
     of_two_classes = ["auc"] if len(dataset.classes) == 2 else []
     return [*dict.fromkeys([default, "accuracy", "balanced_accuracy", "macro_f1", "loss"]), *of_two_classes]
-
-
-def imbalance_note(dataset: Dataset) -> str:
-    """Return a sentence about classes of very different sizes, '' if there are none."""
-    if not dataset.is_imbalanced:
-        return ""
-    counts = dataset.count_classes(dataset.train)
-    least, most = int(np.argmin(counts)), int(np.argmax(counts))
-    names = dataset.classes
-    return (
-        f"Class {names[most]} has {counts[most]:,} training examples, class {names[least]} only "
-        f"{counts[least]:,}: a constant answer is {counts[most] / counts.sum():.1%} accurate, so that "
-        "balanced_accuracy is the default quality; training: {class_weight: balanced} weighs the classes."
-    )
 
 
 def bind_space(space: SearchSpace, dataset: Dataset) -> SearchSpace:

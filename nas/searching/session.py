@@ -19,6 +19,7 @@ from nas.errors import DataError
 from nas.evaluation import Evaluator
 from nas.executors import Executor, InProcess, LocalProcesses
 from nas.record import SearchRecord
+from nas.report import data_lines
 from nas.searching.earlier_searches import read_earlier_searches
 from nas.searching.final_files import final_files
 from nas.searching.halving import Halving, rungs
@@ -29,7 +30,6 @@ from nas.searching.planning import (
     complete_options,
     create_meter,
     create_plan,
-    imbalance_note,
     starting_settings,
 )
 from nas.searching.record_writer import RecordWriter
@@ -67,7 +67,7 @@ def prepare_search(
     """Prepare a new search of a space: a shipped name, a file, or the content of a file.
 
     workers: number of processes that train; 0 trains in this process.
-    progress: receives a line before each step that takes long, and one if the classes are imbalanced.
+    progress: receives lines about what was understood of the data, and one before each step that takes long.
 
     The workers load TensorFlow while the rest is prepared. Raises InputError and its subclasses: a space or
     data that breaks a rule, a limit that nothing in the space meets, a name in use.
@@ -75,8 +75,9 @@ def prepare_search(
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
     dataset = load_dataset(options.data, options)
     options = complete_options(options, dataset)
-    if progress and (note := imbalance_note(dataset)):
-        progress(note)
+    if progress:
+        for line in data_lines(dataset):
+            progress(line)
     bound = bind_space(loaded, dataset)
     start = starting_settings(bound, start_from)
     earlier = read_earlier_searches(options, bound, dataset.fingerprint)
@@ -150,8 +151,7 @@ class Session:
 
     def introduction(self) -> str:
         """Return a few lines that describe what will run."""
-        plan, data = self.plan, self.dataset
-        shape = "x".join(str(size) for size in data.shape)
+        plan = self.plan
         steps = " or ".join(str(step) for step in self._rungs())
         engine = f"{plan.engine} {plan.sampler}".strip()
         budget = f"up to {plan.max_trials}" if plan.max_trials else f"no limit for {plan.seconds:,.0f} s"
@@ -162,8 +162,7 @@ class Session:
         workers = self.executor.workers
         lines = [
             f"Search {self.record.name}: space {self.screen.space.name}, engine {engine}",
-            f"  data        {data.name}: {len(data.train):,} training and {len(data.validation):,} "
-            f"validation examples of {shape}, {len(data.classes)} classes{self._class_sizes()}",
+            f"  data        {self.dataset.name}",
             f"  objectives  {', '.join(plan.objectives)}",
             f"  limits      {limits or 'none'}",
             f"  trials      {budget}; each trained for {steps} epochs by "
@@ -178,12 +177,6 @@ class Session:
         if self.trials:
             lines.append(f"  resumed     with {len(self.trials)} trials in the record")
         return "\n".join(lines)
-
-    def _class_sizes(self) -> str:
-        if not self.dataset.is_imbalanced:
-            return ""
-        counts = self.dataset.count_classes(self.dataset.train)
-        return f" of {counts.min():,} to {counts.max():,} training examples"
 
     def _rungs(self) -> tuple[int, ...]:
         plan = self.plan

@@ -1,0 +1,62 @@
+"""`nas data`: what is understood of a data set, before any search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.data_options import with_data_options
+
+__all__ = ["add_to"]
+
+HELP = """Read a data set and print what was understood: task, classes, sizes, values, and every doubt.
+
+Draws training examples with their labels, or masks over images, to a PNG. The exit code is 2 if the data
+cannot be used.
+
+Examples:
+
+    nas data photos/
+    nas data photos.zip --image-size 64 --sheet photos.png
+    nas data photos/ --json
+"""
+
+
+def data(
+    source: Annotated[
+        str, typer.Argument(metavar="DATA", help="A name, a folder or a file, as for `nas search --data`.")
+    ],
+    data_options: Mapping[str, Any] = MappingProxyType({}),
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="The PNG of examples to write.  [default: NAME-examples.png; none with --json]"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
+) -> None:
+    """Describe a data set."""
+    from nas.cli.terminal import errors, output, print_json
+    from nas.data import DataOptions, load_dataset
+    from nas.files import output_file
+    from nas.report import data_lines, describe_data, draw_contact_sheet
+
+    dataset = load_dataset(source, DataOptions.parse(data_options))
+    if json:
+        print_json(describe_data(dataset))
+    else:
+        for line in data_lines(dataset):
+            output.print(line, soft_wrap=True, markup=False)
+    if sheet is None and not json:
+        sheet = Path(f"{dataset.name}-examples.png")
+    if sheet is not None:
+        with output_file(sheet) as unfinished:
+            unfinished.write_bytes(draw_contact_sheet(dataset))
+        errors.print(f"wrote {sheet}", markup=False)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this module's command."""
+    app.command(help=HELP)(with_data_options(data))
