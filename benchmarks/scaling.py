@@ -38,11 +38,12 @@ from nas.evaluation import Evaluation, Job
 from nas.record import SearchRecord
 from nas.searching import SearchOptions, Status
 from nas.searching.halving import Halving, rungs
-from nas.searching.loop import Search, TrialTraining
+from nas.searching.loop import Search
 from nas.searching.planning import bind_space, create_plan
 from nas.searching.record_writer import RecordWriter
 from nas.searching.screening import Screen
 from nas.searching.status import Budget
+from nas.searching.trial_training import TrialTraining
 from nas.space import SearchSpace
 
 CHECKPOINT_BYTES = 100_000  # a network of 8,000 parameters with Adam's two moments
@@ -126,7 +127,7 @@ class SegmentedSearch:
         checkpoint.write_bytes(np.random.default_rng(0).bytes(CHECKPOINT_BYTES))
         self.executor = SimulatedExecutor(1, checkpoint)
         halving = Halving(STEPS, REDUCTION, self.plan.criteria)
-        training = TrialTraining(Path("data"), Path("scratch").absolute(), self.plan.seed)
+        training = TrialTraining([Path("data")], Path("scratch").absolute(), self.plan.seed)
         self.search = Search(
             self.screen, proposer, self.executor, halving, self.writer, training, self.status
         )

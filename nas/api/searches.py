@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nas.backends import Precision, build_compiled_model
-from nas.data import Dataset, load_dataset
+from nas.data import Dataset, load_dataset, split_folds
 from nas.errors import DataError
 from nas.evaluation import Evaluator, read_state
 from nas.executors import worker_count
@@ -54,6 +54,7 @@ def search(
     reduction: int = 3,
     halving: bool = True,
     repeats: int = 1,
+    folds: int = 1,
     front_seeds: int = 2,
     trial_seconds: float | None = None,
     engine: Literal["cheap-aware", "optuna", "keras-tuner"] = "cheap-aware",
@@ -92,6 +93,7 @@ def search(
     - reduction: promote 1 in N trials of similar cost; front members are always promoted.
     - halving: stop the worse trials early; False trains each trial in full.
     - repeats: number of seeds that each network is trained with; the mean counts.
+    - folds: number of folds of cross-validation: a trial is trained once for each, and the mean counts.
     - front_seeds: number of seeds that each front member is trained with at the end; the mean counts.
     - trial_seconds: a trial that takes longer has failed.
     - engine, sampler: what proposes settings; `""` is the first sampler of the engine.
@@ -135,6 +137,7 @@ def search(
             "reduction": reduction,
             "halving": halving,
             "repeats": repeats,
+            "folds": folds,
             "front_seeds": front_seeds,
             "trial_seconds": trial_seconds,
             "engine": engine,
@@ -263,6 +266,7 @@ class Found:
         dataset = self._dataset()
         if dataset.fingerprint != self.plan.fingerprint:
             return {}
+        dataset = split_folds(dataset, self.plan.folds, self.plan.split_seed)[0]  # of the weights
         evaluator, checkpoint = Evaluator(dataset.task), self.record.file(trial)
         confusion = evaluator.confusion(trial.design, checkpoint, dataset, dataset.validation)
         return write_class_figures(confusion, dataset.classes, folder)
@@ -272,4 +276,5 @@ class Found:
 
     def draw_predictions(self, trial: Trial) -> bytes:
         """Return a PNG of validation images, their masks and a segmentation network's predictions."""
-        return draw_predictions(self.model(trial), self._dataset())
+        first = split_folds(self._dataset(), self.plan.folds, self.plan.split_seed)[0]
+        return draw_predictions(self.model(trial), first)

@@ -134,6 +134,9 @@ def search(
     repeats: Annotated[
         int, panel_option("Training", "Train each network with N seeds; the mean counts.")
     ] = 1,
+    folds: Annotated[
+        int, panel_option("Training", "Cross-validate: train once for each of N folds; the mean counts.")
+    ] = 1,
     front_seeds: Annotated[
         int, panel_option("Training", "At the end, train front members with N seeds; the mean counts.")
     ] = 2,
@@ -215,6 +218,7 @@ def search(
                 "min_epochs": min_epochs,
                 "halving": halving,
                 "repeats": repeats,
+                "folds": folds,
                 "front_seeds": front_seeds,
                 "trial_seconds": parse_duration(trial_time),
                 "engine": engine,

@@ -1,8 +1,9 @@
 """Read data sets from arrays and image folders, split them, and share their arrays between processes."""
 
 from nas.data.dataset import RECORD_FILE, Dataset, Split
+from nas.data.folds import split_folds
 from nas.data.loading import load_dataset
 from nas.data.options import DataOptions
 from nas.data.signature import Signature
 
-__all__ = ["RECORD_FILE", "DataOptions", "Dataset", "Signature", "Split", "load_dataset"]
+__all__ = ["RECORD_FILE", "DataOptions", "Dataset", "Signature", "Split", "load_dataset", "split_folds"]

@@ -1,4 +1,4 @@
-"""Trials with the results of their evaluations: means over seeds."""
+"""Trials with the results of their evaluations: means over seeds and folds."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ import numpy as np
 from nas.evaluation import Evaluation
 from nas.trials import Trial
 
-__all__ = ["add_evaluations", "add_seed"]
+__all__ = ["add_evaluations", "add_seed", "checkpoint_name"]
 
 
-def add_evaluations(trial: Trial, parts: Sequence[Evaluation], full_epochs: int) -> Trial:
-    """Return a trial that was trained further, with the means of values and curves over the seeds.
+def checkpoint_name(part: int) -> str:
+    """Return the name in the record of the checkpoint of a part; that of the first part is exported."""
+    return "checkpoint.npz" if part == 0 else f"checkpoint-{part}.npz"
 
-    parts: one evaluation for each seed, up to the same epoch.
+
+def add_evaluations(trial: Trial, parts: Sequence[Evaluation], full_epochs: int, folds: int = 1) -> Trial:
+    """Return a trial that was trained further, with the means of values and curves over the parts.
+
+    parts: one evaluation for each seed and fold, up to the same epoch. Folds are validated on different
+    examples, so that the standard error of their mean is smaller by the square root of their number.
     """
     values = {name: float(np.mean([part.values[name] for part in parts])) for name in parts[0].values}
+    values |= {name: value / math.sqrt(folds) for name, value in values.items() if name.endswith("_se")}
     if len(parts) > 1:
         names = [name for name in values if not name.endswith("_se")]
         values |= {f"{name}_std": float(np.std([part.values[name] for part in parts])) for name in names}

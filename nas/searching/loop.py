@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,17 +15,18 @@ import numpy as np
 
 from nas.engines import Engine
 from nas.errors import EvaluationError
-from nas.evaluation import Evaluation, Job
+from nas.evaluation import Evaluation
 from nas.executors import Executor
-from nas.searching.evaluated import add_evaluations, add_seed
+from nas.searching.evaluated import add_evaluations, add_seed, checkpoint_name
 from nas.searching.halving import Halving
 from nas.searching.proposing import Proposer
 from nas.searching.screening import Screen, Screened
 from nas.searching.status import Status
+from nas.searching.trial_training import TrialTraining
 from nas.space import Setting
 from nas.trials import Trial, pareto_front
 
-__all__ = ["Log", "Search", "TrialTraining"]
+__all__ = ["Log", "Search"]
 
 FLAT_FOR = 5
 """Number of times in a row that the front must look flat before the search ends."""
@@ -54,23 +55,9 @@ class Log(Protocol):
         """Record a candidate that was rejected by a limit."""
         ...
 
-    def checkpoint(self, number: int) -> Path:
-        """Return the checkpoint of a recorded trial."""
+    def checkpoint(self, number: int, part: int) -> Path:
+        """Return the checkpoint of a part, a seed or a fold, of a recorded trial."""
         ...
-
-
-@dataclass(frozen=True)
-class TrialTraining:
-    """How trials are trained: folder of the data, scratch folder, seed, number of seeds per network.
-
-    A front member is trained with `front_seeds` seeds at the end of a search.
-    """
-
-    dataset: Path
-    scratch: Path
-    seed: int = 0
-    repeats: int = 1
-    front_seeds: int = 1
 
 
 class Search:
@@ -91,7 +78,7 @@ class Search:
         self.status = status
         self._proposer = Proposer(screen, engine, status, log.over_limit, training.seed)
         self._pending: dict[Future[Evaluation], int] = {}
-        self._parts: dict[int, list[Evaluation]] = {}  # ended evaluations of trials with several seeds
+        self._parts: dict[int, list[Evaluation]] = {}  # ended evaluations of running trials
         self._unmeasured: dict[int, Screened] = {}  # running trials whose file is not measured yet
         self._checkpoints: dict[int, list[Path]] = {}
         self._job_seconds: deque[float] = deque(maxlen=RECENT)
@@ -193,7 +180,10 @@ class Search:
         if not trials or not left:
             return False
         trial = trials[0]
-        checkpoints = self._checkpoints.pop(trial.number, None) or [self._log.checkpoint(trial.number)]
+        parts = range(self._training.parts)
+        checkpoints = self._checkpoints.pop(trial.number, None) or [
+            self._log.checkpoint(trial.number, part) for part in parts
+        ]
         self._submit(trial, checkpoints)
         return True
 
@@ -258,23 +248,12 @@ class Search:
             self.status.ended_by = f"one more trial is expected to add only {flatness:.2%} of hypervolume"
         return bool(self.status.ended_by)
 
-    def _submit(self, trial: Trial, resume: Sequence[Path], seeds: range | None = None) -> None:
-        """Train a trial up to its next rung, once per seed; by default with the first `repeats` seeds."""
-        seeds = range(self._training.repeats) if seeds is None else seeds
+    def _submit(self, trial: Trial, resume: Sequence[Path], parts: range | None = None) -> None:
+        """Train a trial up to its next rung, once for each part; by default for each seed and fold."""
         self._parts[trial.number] = []
-        for repeat in seeds:
-            folder = self._training.scratch / f"trial{trial.number}" / str(repeat)
-            folder.mkdir(parents=True, exist_ok=True)
-            job = Job(
-                design=trial.design,
-                dataset=self._training.dataset,
-                epochs=self._halving.next_rung(trial.epochs),
-                full_epochs=self._halving.rungs[-1],
-                folder=folder,
-                resume=resume[min(repeat, len(resume) - 1)] if resume else None,
-                seed=self._training.seed + 1000 * repeat,
-                number=trial.number,
-            )
+        epochs = self._halving.next_rung(trial.epochs), self._halving.rungs[-1]
+        for part in range(self._training.parts) if parts is None else parts:
+            job = self._training.job(trial, part, epochs, resume[part] if resume else None)
             self._pending[self._executor.submit(job)] = trial.number
         self.status.running[trial.number] = (replace(trial, state="running"), time.monotonic())
 
@@ -314,12 +293,15 @@ class Search:
             before = self.status.trials.get(number)
             if before is not None and before.state == "complete":
                 self._end(add_seed(before, self._parts[number][0]), {})
-            elif len(self._parts[number]) == self._training.repeats:
-                parts = self._parts[number]
-                trained = add_evaluations(trial, parts, self._halving.rungs[-1])
+            elif len(self._parts[number]) == self._training.parts:
+                # Jobs end in any order; the folder of a part is its number.
+                parts = sorted(self._parts[number], key=lambda part: int(part.checkpoint.parent.name))
+                folds = len(self._training.datasets)
+                trained = add_evaluations(trial, parts, self._halving.rungs[-1], folds)
+                checkpoints = [part.checkpoint for part in parts]
                 if trained.state == "stopped":
-                    self._checkpoints[number] = [part.checkpoint for part in parts]
-                self._end(trained, {"checkpoint.npz": parts[0].checkpoint})
+                    self._checkpoints[number] = checkpoints
+                self._end(trained, {checkpoint_name(n): path for n, path in enumerate(checkpoints)})
         if done:
             self.status.flatness = flatness = self._engine.flatness()
             flat = self.status.budget.flat

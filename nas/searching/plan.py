@@ -61,6 +61,8 @@ class SearchOptions(DataOptions):
     """Compare trials at rungs and stop the worse ones early; `false`: train each trial in full."""
     repeats: Positive = 1
     """Number of seeds that each network is trained with; the mean counts."""
+    folds: Positive = 1
+    """Number of folds of cross-validation: each trial is trained once for each fold, and the mean counts."""
     front_seeds: Positive = 2
     """Number of seeds that each front member is trained with at the end of the search; the mean counts."""
     seed: Annotated[int, Field(ge=0)] = 0

@@ -134,7 +134,7 @@ def create_plan(
             "device": device,
             "fingerprint": dataset.fingerprint,
             "bounds": cost_bounds(screen, options.parsed_objectives()),
-            "examples": len(dataset.validation),
+            "examples": len(dataset.validation) + (len(dataset.train) if options.folds > 1 else 0),
             "guess": guessing_error(options.parsed_objectives(), dataset),
         }
     )

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from nas.record import SearchRecord
+from nas.searching.evaluated import checkpoint_name
 from nas.searching.plan import Plan
 from nas.searching.status import Status
 from nas.trials import Trial, hypervolume_curve, pareto_front
@@ -37,9 +38,9 @@ class RecordWriter:
         """Write a candidate that a limit rejected, later."""
         self._submit(lambda: self._record.log_over_limit([trial]))
 
-    def checkpoint(self, number: int) -> Path:
-        """Return the checkpoint of a trial in the record."""
-        return self._record.file(self._trials[number])
+    def checkpoint(self, number: int, part: int) -> Path:
+        """Return the checkpoint of a part of a trial in the record."""
+        return self._record.file(self._trials[number], checkpoint_name(part))
 
     def _write(self, trial: Trial, files: Mapping[str, Path]) -> None:
         before = self._trials.get(trial.number)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from threadpoolctl import threadpool_limits
 
-from nas.data import Dataset, load_dataset
+from nas.data import Dataset, load_dataset, split_folds
 from nas.engines import create_engine
 from nas.errors import DataError
 from nas.evaluation import Evaluator
@@ -23,7 +23,7 @@ from nas.report import data_lines
 from nas.searching.earlier_searches import read_earlier_searches
 from nas.searching.final_files import final_files
 from nas.searching.halving import Halving, rungs
-from nas.searching.loop import Search, TrialTraining
+from nas.searching.loop import Search
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.planning import (
     bind_space,
@@ -35,6 +35,7 @@ from nas.searching.planning import (
 from nas.searching.record_writer import RecordWriter
 from nas.searching.screening import Screen
 from nas.searching.status import Budget, Status
+from nas.searching.trial_training import TrialTraining
 from nas.space import SearchSpace
 from nas.trials import Trial, pareto_front
 
@@ -75,9 +76,7 @@ def prepare_search(
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
     dataset = load_dataset(options.data, options)
     options = complete_options(options, dataset)
-    if progress:
-        for line in data_lines(dataset):
-            progress(line)
+    split_folds(dataset, options.folds, options.split_seed)  # raises an error before anything is recorded
     bound = bind_space(loaded, dataset)
     start = starting_settings(bound, start_from)
     earlier = read_earlier_searches(options, bound, dataset.fingerprint)
@@ -93,6 +92,9 @@ def prepare_search(
     except BaseException:
         executor.close()
         raise
+    if progress:
+        for line in data_lines(dataset):
+            progress(line)
     return Session(record, plan, dataset, screen, executor, [])
 
 
@@ -207,7 +209,8 @@ class Session:
         state: Literal["complete", "interrupted", "failed"] = "failed"
         worker_time: dict[str, float] = {}
         try:
-            data = self.dataset.save(scratch / "data")
+            folds = split_folds(self.dataset, plan.folds, plan.split_seed)
+            data = [fold.save(scratch / f"data{number}") for number, fold in enumerate(folds)]
             training = TrialTraining(data, scratch, plan.seed, plan.repeats, plan.front_seeds)
             halving = Halving(self._rungs(), plan.reduction, plan.criteria)
             engine = create_engine(
@@ -232,7 +235,8 @@ class Session:
             executor.close()
             try:
                 trials = writer.close()
-                files = final_files(trials, plan, record, self.dataset)
+                dataset = split_folds(self.dataset, plan.folds, plan.split_seed)[0]  # of the first checkpoint
+                files = final_files(trials, plan, record, dataset)
                 record.attach(files | {"time.json": json.dumps(worker_time)})
             finally:
                 record.finish(state)

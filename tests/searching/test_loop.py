@@ -20,9 +20,10 @@ from nas.evaluation import Evaluation, Job
 from nas.executors import InProcess
 from nas.searching import Status
 from nas.searching.halving import Halving, rungs
-from nas.searching.loop import Search, TrialTraining
+from nas.searching.loop import Search
 from nas.searching.screening import Screen
 from nas.searching.status import Budget
+from nas.searching.trial_training import TrialTraining
 from nas.space import SearchSpace, sample
 from nas.trials import OBJECTIVES, Criteria, Limit, pareto_front
 
@@ -63,7 +64,7 @@ class MemoryLog:
     def over_limit(self, trial):
         self.rejected.append(trial)
 
-    def checkpoint(self, number):
+    def checkpoint(self, number, part):
         return Path(f"logged/{number}")
 
 
@@ -100,7 +101,7 @@ def create(
     engine, status = RandomEngine(space), Status(Budget(trials))
     search = Search(
         screen, engine, executor or InProcess(lambda: training), Halving(steps, 3, Criteria(OBJECTIVE)), log,
-        TrialTraining(tmp_path, tmp_path, repeats=repeats, front_seeds=front_seeds), status,
+        TrialTraining([tmp_path], tmp_path, repeats=repeats, front_seeds=front_seeds), status,
     )  # fmt: skip
     return search, training, log, engine
 
@@ -203,6 +204,38 @@ def test_repeats_train_each_network_with_several_seeds(tmp_path):
     assert len({job.folder for job in training.jobs}) == 9
     for trial in log.trials.values():
         assert trial.values["accuracy_std"] == pytest.approx(0.001 * np.std([0, 1, 2]))
+
+
+class FoldTraining(SimulatedTraining):
+    """A training whose accuracy depends on the fold: .6, .7, .8."""
+
+    def evaluate(self, job: Job) -> Evaluation:
+        result = super().evaluate(job)
+        accuracy = 0.6 + 0.1 * int(job.dataset.name)
+        return replace(result, values={"accuracy": accuracy, "accuracy_se": 0.03})
+
+
+def test_folds_train_each_network_on_each_fold_and_the_mean_counts(tmp_path):
+    training = FoldTraining()
+    executor = InProcess(lambda: training)
+    executor.training = training
+    search, training, log, _ = create(tmp_path, trials=4, steps=(1, 2), executor=executor, front_seeds=2)
+    search._training = replace(search._training, datasets=[tmp_path / str(fold) for fold in range(3)])
+    search.run(show)
+    assert {(job.number, job.dataset.name) for job in training.jobs} == set(
+        itertools.product(range(4), "012")
+    )
+    assert {job.seed for job in training.jobs} == {0}
+    for trial in log.trials.values():
+        assert trial.values["accuracy"] == pytest.approx(0.7)
+        assert trial.values["accuracy_std"] == pytest.approx(np.std([0.6, 0.7, 0.8]))
+        assert trial.values["accuracy_se"] == pytest.approx(0.03 / np.sqrt(3))
+        assert trial.seeds == 3
+    # A promoted trial continues in each fold from the checkpoint of that fold; no front member needs more.
+    for job in training.jobs:
+        if job.resume is not None:
+            assert job.resume.parent == job.folder
+    assert any(job.resume for job in training.jobs)
 
 
 class LuckyTraining(SimulatedTraining):

@@ -1,0 +1,58 @@
+"""Cross-validation: the training and validation examples of a data set, split several times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from nas.data.dataset import Dataset, Split
+from nas.data.source import Array
+from nas.errors import DataError
+
+__all__ = ["split_folds"]
+
+
+def split_folds(dataset: Dataset, folds: int, seed: int = 0) -> list[Dataset]:
+    """Return a data set for each fold, whose validation split is one of `folds` parts of equal size.
+
+    The parts are those of the training and validation examples together, stratified by class; each example
+    is in the validation split of one fold. The test split stays. One fold is the data set itself. Raises
+    DataError if a class has fewer examples than there are folds.
+    """
+    if folds == 1:
+        return [dataset]
+    x, y = (
+        np.concatenate([np.asarray(getattr(split, axis)) for split in (dataset.train, dataset.validation)])
+        for axis in "xy"
+    )
+    strata = y if dataset.task == "classification" else np.zeros(len(x), np.intp)
+    part = _parts(strata, folds, seed)
+    counts = np.bincount(strata)
+    if (counts < folds).any():
+        label = int(counts.argmin())
+        name = f"class '{dataset.classes[label]}'" if dataset.task == "classification" else "the data"
+        raise DataError(
+            f"cross-validation needs an example of each class in each fold, got {counts[label]} of {name} "
+            f"for {folds} folds; use fewer folds or add examples"
+        )
+    found = []
+    for fold in range(folds):
+        train, validation = np.flatnonzero(part != fold), np.flatnonzero(part == fold)
+        order = np.random.default_rng([seed, fold]).permutation(train)
+        found.append(
+            replace(dataset, train=Split(x[order], y[order]), validation=Split(x[validation], y[validation]))
+        )
+    return found
+
+
+def _parts(strata: Array, folds: int, seed: int) -> Array:
+    """Return the fold of each example; folds differ by at most one example of each stratum."""
+    rng = np.random.default_rng(seed)
+    part = np.empty(len(strata), np.intp)
+    start = 0  # the next stratum starts where the last one ended, so that folds have equal sizes
+    for stratum in np.unique(strata):
+        members = rng.permutation(np.flatnonzero(strata == stratum))
+        part[members] = (start + np.arange(len(members))) % folds
+        start += len(members)
+    return part

@@ -1,0 +1,47 @@
+"""How the trials of a search are trained: with which data and seeds, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.evaluation import Job
+from nas.trials import Trial
+
+__all__ = ["TrialTraining"]
+
+
+@dataclass(frozen=True)
+class TrialTraining:
+    """A trial is trained in parts: once for each seed and fold."""
+
+    datasets: Sequence[Path]  # folders of the saved folds of the data; one without cross-validation
+    scratch: Path
+    seed: int = 0
+    repeats: int = 1  # number of seeds of each trial
+    front_seeds: int = 1  # least number of trainings of a front member at the end of a search
+
+    @property
+    def parts(self) -> int:
+        """Number of trainings of a trial."""
+        return self.repeats * len(self.datasets)
+
+    def job(self, trial: Trial, part: int, epochs: tuple[int, int], resume: Path | None) -> Job:
+        """Return the training of a part of a trial up to an epoch, in a folder that exists.
+
+        epochs: those to train in total, and those of the full length.
+        """
+        folder = self.scratch / f"trial{trial.number}" / str(part)
+        folder.mkdir(parents=True, exist_ok=True)
+        seed, fold = divmod(part, len(self.datasets))
+        return Job(
+            design=trial.design,
+            dataset=self.datasets[fold],
+            epochs=epochs[0],
+            full_epochs=epochs[1],
+            folder=folder,
+            resume=resume,
+            seed=self.seed + 1000 * seed,
+            number=trial.number,
+        )
