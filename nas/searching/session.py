@@ -162,12 +162,13 @@ class Session:
             bounds.append(f"{plan.criteria.qualities[0].name} >= {plan.min_quality:g}")
         limits = ", ".join(bounds)
         workers = self.executor.workers
+        folds = f" on {plan.folds} folds" if plan.folds > 1 else ""
         lines = [
             f"Search {self.record.name}: space {self.screen.space.name}, engine {engine}",
             f"  data        {self.dataset.name}",
             f"  objectives  {', '.join(plan.objectives)}",
             f"  limits      {limits or 'none'}",
-            f"  trials      {budget}; each trained for {steps} epochs by "
+            f"  trials      {budget}; each trained for {steps} epochs{folds} by "
             f"{workers} {'process' if workers == 1 else 'processes'}",
             *(
                 f"  start from  {len(search.observations)} of {search.trained} trials of {search.name}, "
