@@ -43,6 +43,8 @@ def search(
     split_seed: int = 0,
     labels: Literal["auto", "classes", "multi_label", "numbers", "masks"] = "auto",
     ignore_label: int | None = None,
+    drop_duplicates: bool = False,
+    strict: bool = False,
     objectives: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
     min_quality: float | None = None,
@@ -82,6 +84,8 @@ def search(
     - split_seed: seed by which examples are taken for validation and for `train_limit`.
     - labels: kind of the labels; "auto": inferred from the data.
     - ignore_label: segmentation: the label that neither the loss nor the score counts.
+    - drop_duplicates: keep one of byte-equal image files, in the test split if one is there.
+    - strict: stop at the first unreadable file; otherwise up to 1 % of the files are skipped.
     - objectives: for example `("accuracy", "params")`; empty: the quality of the data, params and latency.
     - limits: greatest allowed values, for example `{"params": 20000, "latency_ms": 0.5}`.
     - min_quality: the front has no network of less quality; None: derived from the best network so far.
@@ -126,6 +130,8 @@ def search(
             "split_seed": split_seed,
             "labels": labels,
             "ignore_label": ignore_label,
+            "drop_duplicates": drop_duplicates,
+            "strict": strict,
             "objectives": tuple(objectives),
             "limits": dict(limits or {}),
             "min_quality": min_quality,

@@ -24,6 +24,8 @@ DATA_OPTIONS: Mapping[str, tuple[type, str]] = MappingProxyType(
         "split_seed": (int, "Seed by which examples are taken for validation.  [default: 0]"),
         "labels": (str, "auto, classes, multi_label, numbers or masks.  [default: auto, inferred]"),
         "ignore_label": (int, "Segmentation: the label that is not counted."),
+        "drop_duplicates": (bool, "Keep one of byte-equal image files, in the test split if one is there."),
+        "strict": (bool, "Stop at the first unreadable file.  [default: skip up to 1 % of the files]"),
     }
 )
 """Type and help by field of `DataOptions`, which is not imported here: help pages must be fast. A test

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import os
-import zipfile
+import stat
+import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from nas.data.file_formats import HEAD_BYTES, SUFFIXES, image_format, reading_package, register_heif
 from nas.errors import DataError
 
-__all__ = ["LOSSLESS_SUFFIXES", "SUFFIXES", "ImageTree", "join_path", "tree_from_folder", "tree_from_zip"]
+__all__ = ["Entry", "ImageTree", "is_ignored", "join_path", "name_of", "tree_from_folder"]
 
-LOSSLESS_SUFFIXES = frozenset({".bmp", ".gif", ".pgm", ".png", ".tif", ".tiff"})
-SUFFIXES = LOSSLESS_SUFFIXES | {".jpeg", ".jpg", ".ppm", ".webp"}
-"""Suffixes of the files that are read as images; other files are ignored."""
+MAX_FILE_BYTES = 2**28
+"""Greatest size of an image file, which bounds the memory of reading a damaged or malicious one."""
+IGNORED_NAMES = frozenset(
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "lost+found", "$recycle.bin"}
+    | {"system volume information", "__macosx", "__pycache__"}
+)
+LEFT_OUT_SHARE = 0.1  # of all files; a larger share of files that are no images is a warning
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A regular file."""
+
+    name: str  # by which it is read
+    size: int  # bytes; negative: it cannot be opened
+    checksum: int = 0  # CRC-32 of the content, from a .zip; files with other checksums differ
 
 
 @dataclass
@@ -23,23 +40,35 @@ class ImageTree:
     """The folders and images under a root, by relative paths with '/' as separator."""
 
     root: str
-    names: Sequence[str]  # of all files and folders; a folder's name ends with '/'
-    read_name: Callable[[str], bytes]  # returns the content of the file with one of the names
-    images: list[str] = field(init=False)  # paths, sorted
+    entries: Mapping[str, Entry]  # regular files by path; those of `is_ignored` are left out
+    read_start: Callable[[str, int], bytes]  # name of an entry, number of bytes -> its content up to there
+    folders: Iterable[str] = ()  # paths of folders, of which some may have no files
+    notes: Sequence[str] = ()  # about the listing, one sentence each
+    warnings: Sequence[str] = ()
+    images: list[str] = field(init=False)  # paths, sorted, with those of `unreadable`
+    formats: dict[str, str] = field(init=False)  # Pillow's name of the format, by path
+    unreadable: dict[str, str] = field(init=False)  # reasons, by the path of a file that must be an image
     subfolders: dict[str, set[str]] = field(init=False)  # paths, by the path of the parent; '' is the root
-    _name_of: dict[str, str] = field(init=False)  # the entry of `names` for the path of each image
 
     def __post_init__(self) -> None:
-        self._name_of, self.subfolders = {}, {"": set()}
-        for name in self.names:
-            parts = PurePosixPath(name).parts
-            if any(part.startswith((".", "__MACOSX")) for part in parts):
-                continue
-            is_folder = name.endswith("/")
-            self._add_folder(parts if is_folder else parts[:-1])
-            if not is_folder and PurePosixPath(name).suffix.lower() in SUFFIXES:
-                self._name_of["/".join(parts)] = name
-        self.images = sorted(self._name_of)
+        self.subfolders, self.formats, self.unreadable = {"": set()}, {}, {}
+        for path in self.folders:
+            self._add_folder(path.split("/"))
+        for path in self.entries:
+            self._add_folder(path.split("/")[:-1])
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            found = list(pool.map(self._format_of, self.entries))
+        left_out: Counter[str] = Counter()
+        for path, (name, reason) in zip(self.entries, found, strict=True):
+            if reason:
+                self.unreadable[path] = reason
+            elif name is None:
+                left_out[_suffix(path)] += 1
+            else:
+                self.formats[path] = name
+        self._leave_out_formats()
+        self._report_left_out(left_out)
+        self.images = sorted([*self.formats, *self.unreadable])
 
     def _add_folder(self, parts: Sequence[str]) -> None:
         path = ""
@@ -48,24 +77,82 @@ class ImageTree:
             self.subfolders[parent].add(path)
             self.subfolders.setdefault(path, set())
 
-    def has_subfolder(self, folder: str, name: str) -> bool:
-        """Check whether a folder has a sub-folder with this name."""
-        return join_path(folder, name) in self.subfolders.get(folder, ())
+    def _format_of(self, path: str) -> tuple[str | None, str]:
+        """Return the format of a file, None for one that is no image, and why it is unreadable or ''."""
+        entry, suffix, found = self.entries[path], _suffix(path), None
+        if entry.size < 0:
+            reason = "it cannot be opened, or is a link to nothing"
+        elif entry.size == 0:
+            reason = "empty file"
+        elif entry.size > MAX_FILE_BYTES:
+            reason = f"{entry.size:,} bytes, more than {MAX_FILE_BYTES:,}"
+        else:
+            reason = "unknown format"
+            try:
+                found = image_format(self.read_start(entry.name, HEAD_BYTES), suffix)
+            except Exception as error:  # of zlib, lzma, zipfile or the file system, for damaged content
+                reason = str(error) or type(error).__name__
+        must_be_image = suffix in SUFFIXES and found is None
+        return found, reason if must_be_image else ""
+
+    def _leave_out_formats(self) -> None:
+        """Leave out the images for which a package is missing, with a warning."""
+        for name in sorted(set(self.formats.values())):
+            files = [path for path, other in self.formats.items() if other == name]
+            if package := reading_package(name):
+                self.warnings = (
+                    *self.warnings,
+                    f"{_count(len(files), f'{name} image')} of {len(self.formats)} are left out, for example "
+                    f"{self.display_path(files[0])}; install {package} to read them.",
+                )
+                for path in files:
+                    del self.formats[path]
+            elif name == "HEIF":
+                register_heif()
+
+    def _report_left_out(self, left_out: Counter[str]) -> None:
+        if not left_out:
+            return
+        listed = ", ".join(
+            f"{count} {suffix or 'without suffix'}" for suffix, count in left_out.most_common(8)
+        )
+        more = len(left_out) - 8
+        count = left_out.total()
+        sentence = (
+            f"{_count(count, 'file')} that {'is' if count == 1 else 'are'} not an image left out: {listed}"
+            f"{f' and {more} more suffixes' if more > 0 else ''}."
+        )
+        if count > LEFT_OUT_SHARE * len(self.entries):
+            self.warnings = (*self.warnings, sentence)
+        else:
+            self.notes = (*self.notes, sentence)
 
     def images_under(self, folder: str) -> list[str]:
         """Return the images under a folder at any depth, sorted."""
-        start, end = (
-            bisect_left(self.images, f"{folder}{mark}") for mark in "/0"
-        )  # '0' follows '/' in ASCII
-        return self.images[start:end]
+        return self.images[self._range_under(folder)]
+
+    def _range_under(self, folder: str) -> slice:
+        if not folder:
+            return slice(len(self.images))
+        return slice(*(bisect_left(self.images, folder + mark) for mark in "/0"))  # '0' follows '/' in ASCII
+
+    def has_own_images(self, folder: str) -> bool:
+        """Check whether images lie in a folder itself, not only in its sub-folders."""
+        start = len(folder) + 1 if folder else 0
+        return any("/" not in image[start:] for image in self.images_under(folder))
+
+    def children(self, folder: str) -> list[str]:
+        """Return the sub-folders of a folder that have images at any depth, sorted."""
+        ranges = {child: self._range_under(child) for child in sorted(self.subfolders[folder])}
+        return [child for child, images in ranges.items() if images.start < images.stop]
 
     def read(self, image: str) -> bytes:
         """Return the content of an image file."""
-        return self.read_name(self._name_of[image])
+        return self.read_start(self.entries[image].name, MAX_FILE_BYTES)
 
     def display_path(self, path: str) -> str:
         """Return a path with the root that the user passed, for messages."""
-        return f"{self.root}/{path}" if path else self.root
+        return _printable(f"{self.root}/{path}" if path else self.root)
 
 
 def join_path(*parts: str) -> str:
@@ -73,32 +160,104 @@ def join_path(*parts: str) -> str:
     return "/".join(part for part in parts if part)
 
 
+def name_of(path: str) -> str:
+    """Return the last part of a path."""
+    return path.rpartition("/")[2]
+
+
+def is_ignored(name: str) -> bool:
+    """Check whether a file or folder is hidden, or is one that operating systems add."""
+    return name.startswith(".") or name.casefold() in IGNORED_NAMES
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _printable(text: str) -> str:
+    """Replace control characters and what is not Unicode, so that a message stays one line."""
+    return "".join(
+        "\ufffd" if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text
+    )
+
+
 def tree_from_folder(path: Path) -> ImageTree:
-    """List a folder, following links; raises DataError if a sub-folder cannot be read."""
-    names: list[str] = []
+    """List a folder; raises DataError if a sub-folder cannot be read.
 
-    def refuse(error: OSError) -> None:
-        raise DataError(
-            f"a data set's folders must be readable, got {error.filename}: {error.strerror}; change its "
-            "permissions or remove it"
-        )
-
-    for folder, subfolders, files in os.walk(path, onerror=refuse, followlinks=True):
-        relative = Path(folder).relative_to(path)
-        names += [f"{(relative / name).as_posix()}/" for name in subfolders]
-        names += [(relative / name).as_posix() for name in files]
-    return ImageTree(str(path), names, lambda name: (path / name).read_bytes())
-
-
-def tree_from_zip(path: Path) -> ImageTree:
-    """List a .zip, which is not unpacked; raises DataError if it cannot be read.
-
-    The file stays open as long as the tree exists, because images are read when they are chosen.
+    Each folder is visited once: a link to a folder that has been listed, or to one above `path`, is left out.
+    Only regular files are opened.
     """
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:  # the last: an unknown compression
-        raise DataError(
-            f"a .zip must be readable, got {path}, which is not ({error}); write it again"
-        ) from error
-    return ImageTree(str(path), archive.namelist(), archive.read)
+    root = str(path)
+    entries: dict[str, Entry] = {}
+    folders: list[str] = []
+    links: list[str] = []
+    special: list[str] = []
+    repeated: list[str] = []
+    outside: list[str] = []
+    real_root = os.path.realpath(path)
+    seen: set[tuple[int, int]] = set()
+    pending = [""]
+    while pending or links:  # links come last, so that a folder keeps its own name
+        is_link = not pending
+        folder = links.pop(0) if is_link else pending.pop()
+        location = os.path.join(root, folder)
+        try:
+            if is_link:
+                target = os.path.realpath(location)
+                if os.path.commonpath([target, real_root]) == target or target.startswith(("/proc", "/sys")):
+                    repeated.append(folder)
+                    continue
+            status = os.stat(location)
+            if (status.st_dev, status.st_ino) in seen:
+                repeated.append(folder)
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(location) as listing:
+                members = sorted(listing, key=lambda member: member.name)
+        except OSError as error:
+            raise DataError(
+                f"a data set's folders must be readable, got {_printable(str(error.filename))}: "
+                f"{error.strerror}; change its permissions or remove it"
+            ) from error
+        if is_link and os.path.commonpath([target, real_root]) != real_root:
+            outside.append(folder)
+        folders += [folder] if folder else []
+        for member in members:
+            if is_ignored(member.name):
+                continue
+            child = join_path(folder, member.name)
+            try:
+                status = member.stat()
+            except OSError:  # a link to nothing or to itself, or no permission
+                entries[child] = Entry(child, -1)
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                (links if member.is_symlink() else pending).append(child)
+            elif stat.S_ISREG(status.st_mode):
+                entries[child] = Entry(child, status.st_size)
+            else:
+                special.append(child)
+    warnings = []
+    for paths, noun, what in (
+        (repeated, "link", "leads to a folder that is read already, or must not be, and is left out"),
+        (outside, "link", "leads out of the data set and is followed"),
+        (special, "entry", "is no regular file and is left out"),
+    ):
+        if paths:
+            warnings.append(_about_paths(root, paths, noun, what))
+
+    def read_start(name: str, size: int) -> bytes:
+        with open(os.path.join(root, name), "rb") as file:
+            return file.read(size)
+
+    return ImageTree(root, entries, read_start, folders, warnings=warnings)
+
+
+def _about_paths(root: str, paths: Sequence[str], noun: str, what: str) -> str:
+    """Return a sentence about one path, with the number of the others."""
+    more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+    return _printable(f"The {noun} {root}/{paths[0]}{more} {what}.")

@@ -32,6 +32,10 @@ class DataOptions(Part):
     inferred from the data."""
     ignore_label: int | None = None
     """Segmentation: the label that neither the loss nor the score counts."""
+    drop_duplicates: bool = False
+    """Keep one of byte-equal image files: in the test split, else in the validation split."""
+    strict: bool = False
+    """Stop at the first file that cannot be read. Otherwise up to 1 % of the files are skipped."""
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:

@@ -1,0 +1,110 @@
+"""Refuse folders that look like classes but may be splits, or images and their masks."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from nas.data.folder_names import role_of
+from nas.data.image_tree import ImageTree, name_of
+from nas.data.pairing import files_by_stem
+from nas.errors import DataError
+
+__all__ = ["find_repeated_names", "refuse_doubtful_classes"]
+
+MIN_COMMON = 0.8  # share of the smaller folder's names that another has too, from which they may be pairs
+MIN_DENSITY = 0.5  # share of the numbers in their range that names have, from which they are running numbers
+SAMPLES = 8  # pairs whose pixels are compared
+MASK_VALUES = 32  # different values of a mask at most
+MAX_PIXELS = 2**25  # of an image whose pixels are compared
+OVERRULE = "set labels to classes if these folders are the classes"
+
+
+def find_repeated_names(tree: ImageTree, folder: str) -> list[str]:
+    """Return the names that sub-folders of two or more sub-folders have; none if it is only one."""
+    names = Counter(
+        name
+        for child in tree.children(folder)
+        for name in {name_of(grandchild).casefold() for grandchild in tree.children(child)}
+    )
+    repeated = sorted(name for name, count in names.items() if count > 1)
+    return repeated if len(repeated) > 1 else []
+
+
+def refuse_doubtful_classes(tree: ImageTree, folder: str) -> None:
+    """Raise DataError if the sub-folders of a folder may be something else than classes."""
+    children = tree.children(folder)
+    if repeated := find_repeated_names(tree, folder):
+        raise DataError(
+            f"folders of classes must not repeat the names of their sub-folders, got {repeated[0]}/ and "
+            f"{repeated[1]}/ in more than one folder of {tree.display_path(folder)}; rename splits to train, "
+            f"val and test, or {OVERRULE}"
+        )
+    if len(children) < 2 or len({name_of(child).casefold() for child in children}) < 2:
+        return
+    stems = [set(_stems(tree, child)) for child in children]
+    smallest, largest = min(stems, key=len), max(stems, key=len)
+    common = set.intersection(*stems)
+    if len(common) < max(2, MIN_COMMON * len(smallest)) or len(smallest) < 0.5 * len(largest):
+        return
+    pair = f"{tree.display_path(children[0])} and {tree.display_path(children[1])}"
+    is_images = any((role := role_of(name_of(child))) and role.kind == "images" for child in children)
+    if not _are_running_numbers(common) or (is_images and len(children) == 2):
+        raise DataError(
+            f"folders of classes must hold different files, got the same names in {pair}, as of images and "
+            f"masks; rename the folders to images and masks, or {OVERRULE}"
+        )
+    if len(children) == 2 and _are_images_and_masks(tree, children, sorted(common)):
+        raise DataError(
+            f"folders of classes must hold images, got what looks like images and masks of the same names "
+            f"in {pair}; rename the folders to images and masks, or {OVERRULE}"
+        )
+
+
+def _stems(tree: ImageTree, folder: str) -> Iterable[str]:
+    try:
+        return files_by_stem(tree, folder)
+    except DataError:  # two files of one name, as masks never have
+        return ()
+
+
+def _are_running_numbers(stems: Iterable[str]) -> bool:
+    """Check whether names are the numbers of a range, with the same text before and after each."""
+    matches = [re.fullmatch(r"(.*?)([0-9]{1,18})([^0-9]*)", stem, re.DOTALL) for stem in stems]
+    numbers = {int(match[2]) for match in matches if match}
+    texts = {(match[1], match[3]) for match in matches if match}
+    return (
+        all(matches) and len(texts) == 1 and len(numbers) >= MIN_DENSITY * (max(numbers) - min(numbers) + 1)
+    )
+
+
+def _are_images_and_masks(tree: ImageTree, folders: Sequence[str], stems: Sequence[str]) -> bool:
+    """Check by pixels whether one of two folders holds masks of the other's images."""
+    files_of = [files_by_stem(tree, folder) for folder in folders]
+    looks = set()
+    for stem in stems[:: max(1, len(stems) // SAMPLES)][:SAMPLES]:
+        described = [_describe(tree, files[stem]) for files in files_of]
+        sizes = {size for size, _ in described}
+        if len(sizes) != 1 or None in sizes:
+            return False
+        looks.add(tuple(1 < values <= MASK_VALUES for _, values in described))
+        if min(values for _, values in described) * 2 > max(values for _, values in described):
+            return False
+    return looks in ({(True, False)}, {(False, True)})
+
+
+def _describe(tree: ImageTree, file: str) -> tuple[tuple[int, int] | None, int]:
+    """Return the size of an image and its number of different values; None if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(tree.read(file))) as image:
+            if image.width * image.height > MAX_PIXELS:
+                return None, 0
+            return image.size, len(np.unique(np.asarray(image)))
+    except Exception:  # reported by the reader, which opens every file
+        return None, 0
