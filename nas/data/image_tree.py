@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from nas.data.file_formats import HEAD_BYTES, SUFFIXES, image_format, reading_package, register_heif
 from nas.errors import DataError
 
-__all__ = ["Entry", "ImageTree", "is_ignored", "join_path", "name_of", "tree_from_folder"]
+__all__ = ["Entry", "ImageTree", "is_ignored", "join_path", "name_of", "printable", "tree_from_folder"]
 
 MAX_FILE_BYTES = 2**28
 """Greatest size of an image file, which bounds the memory of reading a damaged or malicious one."""
@@ -152,7 +152,7 @@ class ImageTree:
 
     def display_path(self, path: str) -> str:
         """Return a path with the root that the user passed, for messages."""
-        return _printable(f"{self.root}/{path}" if path else self.root)
+        return printable(f"{self.root}/{path}" if path else self.root)
 
 
 def join_path(*parts: str) -> str:
@@ -178,7 +178,7 @@ def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Replace control characters and what is not Unicode, so that a message stays one line."""
     return "".join(
         "\ufffd" if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text
@@ -220,7 +220,7 @@ def tree_from_folder(path: Path) -> ImageTree:
                 members = sorted(listing, key=lambda member: member.name)
         except OSError as error:
             raise DataError(
-                f"a data set's folders must be readable, got {_printable(str(error.filename))}: "
+                f"a data set's folders must be readable, got {printable(str(error.filename))}: "
                 f"{error.strerror}; change its permissions or remove it"
             ) from error
         if is_link and os.path.commonpath([target, real_root]) != real_root:
@@ -260,4 +260,4 @@ def tree_from_folder(path: Path) -> ImageTree:
 def _about_paths(root: str, paths: Sequence[str], noun: str, what: str) -> str:
     """Return a sentence about one path, with the number of the others."""
     more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
-    return _printable(f"The {noun} {root}/{paths[0]}{more} {what}.")
+    return printable(f"The {noun} {root}/{paths[0]}{more} {what}.")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nas.data.folder_names import Role, loose_split, role_of
-from nas.data.image_tree import ImageTree, name_of
+from nas.data.image_tree import ImageTree, name_of, printable
 from nas.data.layout_doubts import find_repeated_names, refuse_doubtful_classes
 from nas.data.pairing import common_stems
 from nas.errors import DataError
@@ -34,7 +34,7 @@ def find_layout(tree: ImageTree, labels: str) -> Layout:
             "labels"
         )
     top = _unwrap(tree, "")
-    notes = [f"The data set is read from {tree.display_path(top)}."] if top else []
+    notes = [f"The data set is in the folder {printable(top)}/."] if top else []
     if labels != "classes":
         folders, masks = _mask_folders(tree, top)
         if masks:
@@ -42,7 +42,7 @@ def find_layout(tree: ImageTree, labels: str) -> Layout:
             masks = {split: _holder(tree, folder) for split, folder in masks.items()}
             if labels == "auto":
                 _refuse_unpaired(tree, folders["train"], masks["train"])
-            notes += [_mask_note(tree, split, folders[split], masks[split]) for split in masks]
+            notes += [_mask_note(split, folders[split], masks[split]) for split in masks]
             return Layout(folders, masks, tuple(notes))
         if labels == "masks":
             raise DataError(
@@ -53,8 +53,8 @@ def find_layout(tree: ImageTree, labels: str) -> Layout:
     if labels == "auto":
         refuse_doubtful_classes(tree, folders["train"])
     if len(folders) > 1:
-        listed = ", ".join(f"{tree.display_path(folder)} is {split}" for split, folder in folders.items())
-        notes.append(f"Splits: {listed}.")
+        listed = ", ".join(f"{printable(folder)}/ is {split}" for split, folder in folders.items())
+        notes.append(f"By the names of folders, {listed}.")
     return Layout(folders, {}, tuple(notes))
 
 
@@ -150,10 +150,9 @@ def _refuse_unpaired(tree: ImageTree, images: str, masks: str) -> None:
         )
 
 
-def _mask_note(tree: ImageTree, split: str, images: str, masks: str) -> str:
+def _mask_note(split: str, images: str, masks: str) -> str:
     return (
-        f"Images of {split} are in {tree.display_path(images)}, their masks of the same names in "
-        f"{tree.display_path(masks)}."
+        f"Images of {split} are in {printable(images)}/, their masks of the same names in {printable(masks)}/."
     )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from nas.data.folder_names import role_of
 from nas.data.image_tree import ImageTree, name_of
 from nas.data.pairing import files_by_stem
 from nas.errors import DataError
@@ -21,6 +20,7 @@ MIN_DENSITY = 0.5  # share of the numbers in their range that names have, from w
 SAMPLES = 8  # pairs whose pixels are compared
 MASK_VALUES = 32  # different values of a mask at most
 MAX_PIXELS = 2**25  # of an image whose pixels are compared
+IMAGE_NAMES = ("image", "img")  # starts of names that classes do not have
 OVERRULE = "set labels to classes if these folders are the classes"
 
 
@@ -52,7 +52,7 @@ def refuse_doubtful_classes(tree: ImageTree, folder: str) -> None:
     if len(common) < max(2, MIN_COMMON * len(smallest)) or len(smallest) < 0.5 * len(largest):
         return
     pair = f"{tree.display_path(children[0])} and {tree.display_path(children[1])}"
-    is_images = any((role := role_of(name_of(child))) and role.kind == "images" for child in children)
+    is_images = any(name_of(child).casefold().startswith(IMAGE_NAMES) for child in children)
     if not _are_running_numbers(common) or (is_images and len(children) == 2):
         raise DataError(
             f"folders of classes must hold different files, got the same names in {pair}, as of images and "
