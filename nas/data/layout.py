@@ -151,9 +151,7 @@ def _refuse_unpaired(tree: ImageTree, images: str, masks: str) -> None:
 
 
 def _mask_note(split: str, images: str, masks: str) -> str:
-    return (
-        f"Images of {split} are in {printable(images)}/, their masks of the same names in {printable(masks)}/."
-    )
+    return f"Images of {split} are in {printable(images)}/, masks of the same names in {printable(masks)}/."
 
 
 def _class_folders(tree: ImageTree, top: str) -> dict[str, str]:

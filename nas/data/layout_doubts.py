@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from nas.errors import DataError
 __all__ = ["find_repeated_names", "refuse_doubtful_classes"]
 
 MIN_COMMON = 0.8  # share of the smaller folder's names that another has too, from which they may be pairs
+MIN_RANGE = 3  # running numbers with the same text around them
 MIN_DENSITY = 0.5  # share of the numbers in their range that names have, from which they are running numbers
 SAMPLES = 8  # pairs whose pixels are compared
 MASK_VALUES = 32  # different values of a mask at most
@@ -72,14 +73,16 @@ def _stems(tree: ImageTree, folder: str) -> Iterable[str]:
         return ()
 
 
-def _are_running_numbers(stems: Iterable[str]) -> bool:
-    """Check whether names are the numbers of a range, with the same text before and after each."""
-    matches = [re.fullmatch(r"(.*?)([0-9]{1,18})([^0-9]*)", stem, re.DOTALL) for stem in stems]
-    numbers = {int(match[2]) for match in matches if match}
-    texts = {(match[1], match[3]) for match in matches if match}
-    return (
-        all(matches) and len(texts) == 1 and len(numbers) >= MIN_DENSITY * (max(numbers) - min(numbers) + 1)
-    )
+def _are_running_numbers(stems: Collection[str]) -> bool:
+    """Check whether names are the numbers of a range, or of a few ranges with other text around them."""
+    ranges: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for stem in stems:
+        match = re.fullmatch(r"(.*?)([0-9]{1,18})([^0-9]*)", stem, re.DOTALL)
+        if match is None:
+            return False
+        ranges[match[1], match[3]].append(int(match[2]))
+    length = sum(max(numbers) - min(numbers) + 1 for numbers in ranges.values())
+    return len(stems) >= max(MIN_RANGE * len(ranges), MIN_DENSITY * length)
 
 
 def _are_images_and_masks(tree: ImageTree, folders: Sequence[str], stems: Sequence[str]) -> bool:

@@ -21,26 +21,15 @@ from PIL import Image
 from nas.data import DataOptions, load_dataset
 
 
-def test_only_the_chosen_images_of_a_zip_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_limit_chooses_images_of_a_zip_with_splits(tmp_path: Path) -> None:
     folder = tmp_path / "pets"
     for split, count in (("train", 30), ("test", 4)):
         for name in ("cat", "dog"):
             for number in range(count):
                 save_image(folder / split / name / f"{number:02}.jpg", mode="RGB", seed=number)
-    source = save_zip(folder, tmp_path / "pets.zip")
-    read: list[str] = []
-    original = zipfile.ZipFile.read
-
-    def counted(archive: zipfile.ZipFile, name: str) -> bytes:
-        read.append(name)
-        return original(archive, name)
-
-    monkeypatch.setattr(zipfile.ZipFile, "read", counted)
-    pets = load_dataset(source, DataOptions(train_limit=10))
+    pets = load_dataset(save_zip(folder, tmp_path / "pets.zip"), DataOptions(train_limit=10))
     assert (pets.shape, pets.classes) == ((5, 6, 3), ("cat", "dog"))
     assert (len(pets.train), len(pets.validation)) == (10, 2)
-    assert len(read) == len(set(read)) == 10 + 2 + 8
-    assert sum(name.startswith("train/") for name in read) == 12
     assert pets.test is not None
     np.testing.assert_array_equal(np.bincount(pets.test.y), 4)
     with Image.open(folder / "test" / "cat" / "00.jpg") as image:
@@ -172,9 +161,9 @@ def not_an_image(folder: Path) -> str:
 @refused(r"images must be readable, got .*some.zip/dog/4.png, which is not")
 def truncated_image(folder: Path) -> str:
     save_class_folders(folder / "some", count=4)
-    save_image(folder / "some" / "dog" / "4.png", (60, 50))
+    save_image(folder / "some" / "dog" / "4.png")
     file = folder / "some" / "dog" / "4.png"
-    file.write_bytes(file.read_bytes()[:1000])
+    file.write_bytes(file.read_bytes()[:60])
     return save_zip(folder / "some", folder / "some.zip")
 
 

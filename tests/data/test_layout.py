@@ -160,7 +160,9 @@ def test_a_class_without_images_in_a_split_and_folders_in_classes_are_named(tmp_
     assert "cat/indoor, are not classes of their own" in warnings
 
 
-@pytest.mark.parametrize("name", ["train_test", "steam_train", "test_tube", "cat", "12", "image_labels", "x" * 300])
+@pytest.mark.parametrize(
+    "name", ["train_test", "steam_train", "test_tube", "cat", "12", "image_labels", "x" * 300]
+)
 def test_other_names_have_no_role(name: str) -> None:
     assert role_of(name) is None
 
@@ -287,6 +289,9 @@ def test_classes_with_running_numbers_or_other_names_are_classes(tmp_path: Path,
 
 def test_labels_that_a_folder_cannot_have_are_refused(tmp_path: Path) -> None:
     source = str(save_class_folders(tmp_path))
-    for labels, match in (("masks", "needs a folder images/ and a folder masks/"), ("numbers", "got numbers")):
+    for labels, match in (
+        ("masks", "needs a folder images/ and a folder masks/"),
+        ("numbers", "got numbers"),
+    ):
         with pytest.raises(Exception, match=match):
             load_dataset(source, DataOptions(labels=labels))  # type: ignore[arg-type]
