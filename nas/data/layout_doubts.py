@@ -50,7 +50,7 @@ def refuse_doubtful_classes(tree: ImageTree, folder: str) -> None:
     stems = [set(_stems(tree, child)) for child in children]
     smallest, largest = min(stems, key=len), max(stems, key=len)
     common = set.intersection(*stems)
-    if len(common) < max(2, MIN_COMMON * len(smallest)) or len(smallest) < 0.5 * len(largest):
+    if len(common) < max(MIN_RANGE, MIN_COMMON * len(smallest)) or len(smallest) < 0.5 * len(largest):
         return
     pair = f"{tree.display_path(children[0])} and {tree.display_path(children[1])}"
     is_images = any(name_of(child).casefold().startswith(IMAGE_NAMES) for child in children)
