@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 from functools import cache
 from types import MappingProxyType
 
-__all__ = ["HEAD_BYTES", "MASK_FORMATS", "SUFFIXES", "image_format", "reading_package", "register_heif"]
+__all__ = [
+    "EDGE_BYTES",
+    "MASK_FORMATS",
+    "SUFFIXES",
+    "decode_fully",
+    "image_format",
+    "may_be_cut",
+    "reading_package",
+    "register_heif",
+]
 
-HEAD_BYTES = 64
-"""Number of bytes from the start of a file by which its format is recognized."""
+EDGE_BYTES = 64
+"""Number of bytes at the start and the end of a file by which it is recognized."""
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm"}
@@ -47,6 +57,7 @@ SUFFIX_SIGNATURES = MappingProxyType(
 TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00\x08\x00", b"MM\x00+\x00\x08")
 RAW_SUFFIXES = frozenset([".arw", ".cr2", ".dng", ".nef", ".nrw", ".orf", ".pef", ".rw2", ".sr2", ".srw"])
 """Raw photos, which have TIFF's signature but hold values of the sensor."""
+END_MARKS = MappingProxyType({"PNG": b"IEND", "JPEG": b"\xff\xd9", "GIF": b";"})
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 HEIF_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
@@ -80,6 +91,26 @@ def _iso_format(head: bytes) -> str | None:
     if brands & AVIF_BRANDS:
         return "AVIF"
     return "HEIF" if brands & HEIF_BRANDS else None
+
+
+def may_be_cut(name: str, head: bytes, tail: bytes, size: int) -> bool:
+    """Check by the start and the end of an image file whether its end may be missing.
+
+    That is certain only after `decode_fully`: some programs append to images, and some omit the end mark.
+    """
+    if name in END_MARKS:
+        return END_MARKS[name] not in tail
+    if name == "WEBP":
+        return int.from_bytes(head[4:8], "little") + 8 > size
+    return name == "BMP" and int.from_bytes(head[2:6], "little") > size
+
+
+def decode_fully(content: bytes) -> None:
+    """Decode an image; raises an error of Pillow if that is not possible."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()
 
 
 @cache

@@ -56,14 +56,10 @@ def tree_from_zip(path: Path) -> ImageTree:
     _check_sizes(path, entries)
     has_backslashes = any("\\" in entry.name for entry in entries.values())
 
-    def read_start(name: str, size: int) -> bytes:
-        with archive.open(name) as file:
-            return file.read(size)
-
     return ImageTree(
         str(path),
         entries,
-        read_start,
+        archive.open,
         folders,
         notes=["Backslashes in the names of the .zip are read as separators."] if has_backslashes else [],
         warnings=[f"{len(links):,} links in the .zip are left out, for example {links[0]}."] if links else [],

@@ -11,8 +11,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import IO
 
-from nas.data.file_formats import HEAD_BYTES, SUFFIXES, image_format, reading_package, register_heif
+from nas.data.file_formats import (
+    EDGE_BYTES,
+    SUFFIXES,
+    decode_fully,
+    image_format,
+    may_be_cut,
+    reading_package,
+    register_heif,
+)
 from nas.errors import DataError
 
 __all__ = ["Entry", "ImageTree", "is_ignored", "join_path", "name_of", "printable", "tree_from_folder"]
@@ -41,7 +50,7 @@ class ImageTree:
 
     root: str
     entries: Mapping[str, Entry]  # regular files by path; those of `is_ignored` are left out
-    read_start: Callable[[str, int], bytes]  # name of an entry, number of bytes -> its content up to there
+    open_file: Callable[[str], IO[bytes]]  # opens the entry of a name; it can be sought
     folders: Iterable[str] = ()  # paths of folders, of which some may have no files
     notes: Sequence[str] = ()  # about the listing, one sentence each
     warnings: Sequence[str] = ()
@@ -87,13 +96,22 @@ class ImageTree:
         elif entry.size > MAX_FILE_BYTES:
             reason = f"{entry.size:,} bytes, more than {MAX_FILE_BYTES:,}"
         else:
-            reason = "unknown format"
             try:
-                found = image_format(self.read_start(entry.name, HEAD_BYTES), suffix)
+                with self.open_file(entry.name) as file:
+                    head = file.read(EDGE_BYTES)
+                    found = image_format(head, suffix)
+                    if found:
+                        file.seek(max(0, entry.size - EDGE_BYTES))
+                        if may_be_cut(found, head, file.read(EDGE_BYTES), entry.size):
+                            file.seek(0)
+                            decode_fully(file.read(MAX_FILE_BYTES))
             except Exception as error:  # of zlib, lzma, zipfile or the file system, for damaged content
                 reason = str(error) or type(error).__name__
-        must_be_image = suffix in SUFFIXES and found is None
-        return found, reason if must_be_image else ""
+            else:
+                if found:
+                    return found, ""
+                reason = "unknown format"
+        return found, reason if found or suffix in SUFFIXES else ""
 
     def _leave_out_formats(self) -> None:
         """Leave out the images for which a package is missing, with a warning."""
@@ -148,7 +166,8 @@ class ImageTree:
 
     def read(self, image: str) -> bytes:
         """Return the content of an image file."""
-        return self.read_start(self.entries[image].name, MAX_FILE_BYTES)
+        with self.open_file(self.entries[image].name) as file:
+            return file.read(MAX_FILE_BYTES)
 
     def display_path(self, path: str) -> str:
         """Return a path with the root that the user passed, for messages."""
@@ -250,11 +269,9 @@ def tree_from_folder(path: Path) -> ImageTree:
         if paths:
             warnings.append(_about_paths(root, paths, noun, what))
 
-    def read_start(name: str, size: int) -> bytes:
-        with open(os.path.join(root, name), "rb") as file:
-            return file.read(size)
-
-    return ImageTree(root, entries, read_start, folders, warnings=warnings)
+    return ImageTree(
+        root, entries, lambda name: open(os.path.join(root, name), "rb"), folders, warnings=warnings
+    )
 
 
 def _about_paths(root: str, paths: Sequence[str], noun: str, what: str) -> str:

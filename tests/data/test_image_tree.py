@@ -196,3 +196,21 @@ def test_up_to_one_percent_of_unreadable_files_are_skipped(
     skipped = next(text for text in data.warnings if "skipped" in text)
     assert f"{bad} of {good} images cannot be read" in skipped
     assert all(f"bad{number}.jpg" in skipped for number in range(bad))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "bmp"])
+def test_an_image_whose_end_is_missing_is_unreadable(tmp_path: Path, suffix: str) -> None:
+    for number in range(32):
+        path = tmp_path / ("cat" if number % 2 else "dog") / f"{number}.{suffix}"
+        save_image(path, (40, 40), mode="RGB" if suffix in ("jpg", "webp") else "L", seed=number)
+    content = (tmp_path / "cat" / "1.jpg").with_suffix(f".{suffix}").read_bytes()
+    (tmp_path / "cat" / f"1.{suffix}").write_bytes(content[: len(content) // 2])
+    (tmp_path / "dog" / f"0.{suffix}").write_bytes(
+        (tmp_path / "dog" / f"0.{suffix}").read_bytes() + b"\0" * 99
+    )
+    data = load_dataset(str(tmp_path))
+    assert total(tmp_path) == 31, "bytes after the end do no harm"
+    assert any(
+        f"1 of 32 images cannot be read and are skipped: {tmp_path}/cat/1.{suffix}" in text
+        for text in data.warnings
+    )
