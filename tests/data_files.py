@@ -22,6 +22,7 @@ __all__ = [
     "save_images_and_masks",
     "save_npz",
     "save_zip",
+    "shared_case",
     "shared_data",
     "some_labels",
     "some_pixels",
@@ -36,6 +37,14 @@ def shared_data(name: str) -> str:
     if not path.exists():
         pytest.skip(f"the real data set {path} is not here")
     return str(path)
+
+
+def shared_case(name: str) -> str:
+    """Return the path of the data of a small shared case; skip the test if it is not there."""
+    folder = SHARED / "cases" / name / "data"
+    if not folder.exists():
+        pytest.skip(f"the case {folder} is not here")
+    return str(folder / "data.npz" if (folder / "data.npz").exists() else folder)
 
 
 def examples(split: Split) -> set[bytes]:
