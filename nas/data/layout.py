@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from nas.data.folder_names import Role, loose_split, role_of
@@ -95,22 +95,23 @@ def _mask_folders(tree: ImageTree, top: str) -> tuple[dict[str, str], dict[str, 
         key=["train"].count,
         reverse=True,
     )
-    if not splits:
-        if not (Role(None, "images") in found and Role(None, "masks") in found):
-            return {}, {}
-        return {"train": _only(tree, found[Role(None, "images")])}, {
-            "train": _only(tree, found[Role(None, "masks")])
-        }
-    named = {_resolved(split, splits): split for split in splits}
     folders: dict[str, str] = {}
     masks: dict[str, str] = {}
-    for name, split in named.items():
-        mask_folder = _only(tree, found[Role(split, "masks")])
-        candidates = found.get(Role(split, "images")) or [
-            folder for folder in found.get(Role(split), []) if not mask_folder.startswith(f"{folder}/")
+    either: list[str | None] = [*splits] or [None]
+    for split in either:
+        mask_folders = found.get(Role(split, "masks"), [])
+        image_folders = found.get(Role(split, "images")) or [
+            folder
+            for folder in found.get(Role(split), [])
+            if not any(inner.startswith(f"{folder}/") for inner in mask_folders)
         ]
-        if candidates:
-            folders[name], masks[name] = _only(tree, candidates), mask_folder
+        if not (image_folders and mask_folders):
+            continue
+        image_folder, mask_folder = _only(tree, image_folders), _only(tree, mask_folders)
+        if tree.children(image_folder) and not tree.images_under(mask_folder):
+            continue  # labels in another form, beside folders of classes
+        name = _resolved(split, splits) if split else "train"
+        folders[name], masks[name] = image_folder, mask_folder
     if masks and "train" not in masks:
         raise DataError(
             f"masks must be given for a split train, got {tree.display_path(top)} with {', '.join(masks)} "
@@ -119,7 +120,7 @@ def _mask_folders(tree: ImageTree, top: str) -> tuple[dict[str, str], dict[str, 
     return folders, masks
 
 
-def _resolved(split: str, splits: Iterator[str] | list[str]) -> str:
+def _resolved(split: str, splits: Collection[str]) -> str:
     """Return 'validation' or 'test' for 'evaluation', whichever is not there."""
     if split != "evaluation":
         return split
@@ -127,6 +128,8 @@ def _resolved(split: str, splits: Iterator[str] | list[str]) -> str:
 
 
 def _only(tree: ImageTree, folders: list[str]) -> str:
+    """Return the only one of some folders that has images; raises DataError for two."""
+    folders = [folder for folder in folders if tree.images_under(folder)] or folders[:1]
     if len(folders) > 1:
         raise DataError(
             f"each split and kind must have one folder, got {tree.display_path(folders[0])} and "

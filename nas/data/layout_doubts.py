@@ -9,12 +9,13 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from nas.data.image_tree import ImageTree, name_of
-from nas.data.pairing import files_by_stem
+from nas.data.image_tree import ImageTree, name_of, printable
+from nas.data.pairing import files_by_stem, without_mask_word
 from nas.errors import DataError
 
 __all__ = ["find_repeated_names", "refuse_doubtful_classes"]
 
+MASK_SHARE = 0.2  # of the files of a class, from which on masks among them are not accidental
 MIN_COMMON = 0.8  # share of the smaller folder's names that another has too, from which they may be pairs
 MIN_RANGE = 3  # running numbers with the same text around them
 MIN_DENSITY = 0.5  # share of the numbers in their range that names have, from which they are running numbers
@@ -45,6 +46,8 @@ def refuse_doubtful_classes(tree: ImageTree, folder: str) -> None:
             f"{repeated[1]}/ in more than one folder of {tree.display_path(folder)}; rename splits to train, "
             f"val and test, or {OVERRULE}"
         )
+    for child in children:
+        _refuse_masks_beside_images(tree, child)
     if len(children) < 2 or len({name_of(child).casefold() for child in children}) < 2:
         return
     stems = [set(_stems(tree, child)) for child in children]
@@ -63,6 +66,19 @@ def refuse_doubtful_classes(tree: ImageTree, folder: str) -> None:
         raise DataError(
             f"folders of classes must hold images, got what looks like images and masks of the same names "
             f"in {pair}; rename the folders to images and masks, or {OVERRULE}"
+        )
+
+
+def _refuse_masks_beside_images(tree: ImageTree, folder: str) -> None:
+    """Raise DataError if a folder of a class has names such as 1 and 1_mask."""
+    stems = set(_stems(tree, folder))
+    masks = sorted(
+        stem for stem in stems if without_mask_word(stem) != stem and without_mask_word(stem) in stems
+    )
+    if len(masks) > MASK_SHARE * len(stems):
+        raise DataError(
+            f"folders of classes must not hold masks, got {printable(masks[0])} beside the image of that "
+            f"name in {tree.display_path(folder)}; move the masks away, or {OVERRULE}"
         )
 
 

@@ -10,7 +10,7 @@ from nas.data.file_formats import MASK_FORMATS
 from nas.data.image_tree import ImageTree
 from nas.errors import DataError
 
-__all__ = ["common_stems", "files_by_stem", "pair_files"]
+__all__ = ["common_stems", "files_by_stem", "pair_files", "without_mask_word"]
 
 AFFIX = "mask|masks|label|labels|labelids|gt|seg|segmentation|annotation|annotations|trimap|groundtruth|l"
 IMAGE_AFFIX = "image|img|sat|leftimg8bit|rgb"
@@ -68,9 +68,14 @@ def _matched(images: dict[str, str], masks: dict[str, str]) -> tuple[dict[str, s
     if set(images) & set(masks):
         return images, masks
     short_images = {_without(IMAGE_AFFIX, stem): file for stem, file in images.items()}
-    short_masks = {_without(AFFIX, stem): file for stem, file in masks.items()}
+    short_masks = {without_mask_word(stem): file for stem, file in masks.items()}
     is_unique = len(short_images) == len(images) and len(short_masks) == len(masks)
     return (short_images, short_masks) if is_unique else (images, masks)
+
+
+def without_mask_word(stem: str) -> str:
+    """Return a name without a word such as `_mask`."""
+    return _without(AFFIX, stem)
 
 
 def _without(affix: str, stem: str) -> str:

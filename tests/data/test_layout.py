@@ -104,6 +104,18 @@ def test_masks_may_have_a_word_more_in_their_names(tmp_path: Path) -> None:
     assert load_dataset(str(tmp_path)).task == "segmentation"
 
 
+def test_folders_of_labels_that_are_no_images_are_no_masks(tmp_path: Path) -> None:
+    save_images_and_masks(tmp_path / "voc")
+    for name, kind in (("images", "JPEGImages"), ("masks", "SegmentationClass")):
+        (tmp_path / "voc" / name).rename(tmp_path / "voc" / kind)
+    save_class_folders(tmp_path / "pets" / "train")
+    for folder in ("voc/Annotations", "pets/train_labels"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "0.xml").write_text("<boxes/>")
+    assert load_dataset(str(tmp_path / "voc")).task == "segmentation"
+    assert load_dataset(str(tmp_path / "pets")).classes == ("cat", "dog")
+
+
 def test_labels_decide_where_both_are_possible(tmp_path: Path) -> None:
     save_class_folders(tmp_path / "names", ("images", "labels"))
     for folder in (tmp_path / "names" / "labels").iterdir():
@@ -256,6 +268,13 @@ def boxes(folder: Path) -> None:
 def masks_of_the_test_split_only(folder: Path) -> None:
     save_images_and_masks(folder / "test")
     save_class_folders(folder / "train")
+
+
+@doubtful("must not hold masks, got 0_mask beside the image of that name in .*benign")
+def masks_in_folders_of_classes(folder: Path) -> None:
+    save_class_folders(folder, ("benign", "normal"))
+    for number in range(5):
+        save_image(folder / "benign" / f"{number}_mask.png", seed=50 + number)
 
 
 @doubtful("each split and kind must have one folder, got .*labels and .*masks")
