@@ -129,8 +129,8 @@ def _check_class_name(tree: ImageTree, folder: str) -> None:
 def _order_note(classes: Sequence[str]) -> list[str]:
     if list(classes) == sorted(classes):
         return []
-    shown = ", ".join(classes[:3])
-    return [f"Classes are in the order of the numbers in their names: {shown}, ..., {classes[-1]}."]
+    shown = classes if len(classes) <= 8 else (*classes[:6], "...", classes[-1])
+    return [f"Classes are in the order of the numbers in their names: {', '.join(shown)}."]
 
 
 def _class_warnings(

@@ -170,6 +170,8 @@ def _class_folders(tree: ImageTree, top: str) -> dict[str, str]:
     for child, split in roles.items():
         by_split.setdefault(_resolved(split, list(roles.values())), []).append(child)
     train = _only(tree, by_split["train"])
+    while len(inner := tree.children(train)) == 1 and role_of(name_of(inner[0])) == Role("train"):
+        train = inner[0]  # archives often have train/train
     if not tree.children(train):
         if len(by_split) == 1:
             return {"train": top}  # a class of that name

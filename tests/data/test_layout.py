@@ -264,6 +264,13 @@ def boxes(folder: Path) -> None:
         (folder / "labels" / f"{number}.txt").write_text("0 .5 .5 .1 .1")
 
 
+@doubtful("train/ must hold one sub-folder per class, .* got .*train/train without any")
+def splits_without_classes(folder: Path) -> None:
+    for number in range(5):
+        save_image(folder / "train" / "train" / f"cat.{number}.png", seed=number)
+        save_image(folder / "test1" / "test1" / f"{number}.png", seed=50 + number)
+
+
 @doubtful("masks must be given for a split train, got .* with test only")
 def masks_of_the_test_split_only(folder: Path) -> None:
     save_images_and_masks(folder / "test")
