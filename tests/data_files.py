@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from nas.data import Split, load_dataset
-from nas.errors import DataError
+from nas.errors import DataError, NasError
 
 __all__ = [
     "assert_refused",
     "examples",
+    "refusal",
     "save_class_folders",
     "save_image",
     "save_images_and_masks",
@@ -99,6 +100,15 @@ def save_zip(folder: Path, target: Path, wrapper: str = "") -> str:
         for file in sorted(folder.rglob("*")):
             archive.write(file, Path(wrapper) / file.relative_to(folder))
     return str(target)
+
+
+def refusal(source: str) -> str:
+    """Return the sentence with which a source is refused, empty if it is read."""
+    try:
+        load_dataset(source)
+    except NasError as error:
+        return str(error)
+    return ""
 
 
 def assert_refused(source: str, match: str) -> None:

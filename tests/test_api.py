@@ -11,6 +11,7 @@ import pytest
 import nas
 from nas.errors import InputError
 from nas.searching import SearchOptions
+from nas.tensorflow_imports import import_keras
 
 
 def test_parameters_of_search_are_the_options_with_their_defaults():
@@ -84,3 +85,63 @@ def test_bad_input_is_one_sentence(call, message, tmp_path, monkeypatch):
 def test_an_unknown_keyword_is_refused():
     with pytest.raises(TypeError, match="unexpected keyword argument 'trails'"):
         nas.search("xception_like", trails=3)
+
+
+def run_litert(path, inputs):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    outputs = []
+    for example in inputs:
+        interpreter.set_tensor(taken["index"], example[None].astype(np.float32))
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(given["index"])[0])
+    return np.stack(outputs)
+
+
+@pytest.mark.trains
+def test_arrays_are_searched_resumed_trained_and_exported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 2
+    x = rng.integers(0, 128, (80, 3, 16, 16)).astype(np.float32)  # channels first, values 0..255
+    x[y == 1] += 127
+    space = {"stem": {"width": 4}, "stages": [{"width": {"choice": [4, 6]}}]}
+    options = {"objectives": ("accuracy", "params"), "workers": 0, "epochs": 2, "repeats": 1}
+    result = nas.search(space, data=(x, y), trials=1, **options)
+    found = nas.find(result.name)
+    assert found.plan.data.startswith("mlruns/data/arrays-")
+    assert nas.resume(result.name, trials=2, workers=0).trials[0].id == result.trials[0].id
+    trial = found.pick(0)
+    architecture = trial.design.architecture
+    assert architecture.rescale
+    assert architecture.input_shape == (16, 16, 3)
+    files = found.export(trial, tmp_path / "out", formats=("keras", "litert"))
+    inputs = np.moveaxis(x, 1, -1)
+    expected = found.model(trial).predict(inputs, verbose=0)
+    reloaded = import_keras().models.load_model(files["keras"], compile=False)
+    np.testing.assert_allclose(reloaded.predict(inputs, verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(run_litert(files["litert"], inputs[:8]), expected[:8], atol=1e-4)
+    trained = nas.train(f"{result.name}:0", epochs=1)
+    assert trained.test["test_accuracy"] >= 0
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("scale", [1, 255])
+def test_the_type_of_images_does_not_change_what_is_learnt(tmp_path, monkeypatch, scale):
+    """Images of 0 and 1 as uint8, and of 0 and 255 as floating-point numbers, are learnt."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    x = (rng.random((200, 12, 12)) < np.where(y, 0.65, 0.35)[:, None, None]).astype(np.uint8)
+    x = x if scale == 1 else x.astype(np.float32) * scale
+    trained = nas.train("mnist_cnn", data=(x, y), epochs=4, formats=("keras", "litert"))
+    assert trained.test["test_accuracy"] > 0.9
+    model = import_keras().models.load_model(trained.files["keras"], compile=False)
+    assert any(isinstance(layer, import_keras().layers.Rescaling) for layer in model.layers) == (scale == 255)
+    outputs = run_litert(trained.files["litert"], x[:40, ..., None])
+    np.testing.assert_allclose(outputs, model.predict(x[:40, ..., None], verbose=0), atol=1e-4)
+    assert np.mean(outputs.argmax(axis=1) == y[:40]) > 0.9

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nas.api.searches import find
+from nas.api.searches import data_source, find
 from nas.architecture import Architecture
 from nas.backends import Precision
 from nas.data import DataOptions, load_dataset
@@ -48,7 +48,7 @@ CALIBRATION_IMAGES = 200
 def train(
     network: str,
     *,
-    data: str | Path | None = None,
+    data: Any = None,
     data_options: Mapping[str, Any] | None = None,
     epochs: int = 30,
     patience: int | None = None,
@@ -88,7 +88,7 @@ def train(
     print(result.test["test_accuracy"])
     ```
     """
-    overrides = DataOverrides(str(data) if data else None, data_options or {}, seed)
+    overrides = DataOverrides(None if data is None else data_source(data), data_options or {}, seed)
     return prepare_training(
         network,
         overrides,
@@ -117,7 +117,7 @@ def measure(
     precision: Precision = "float32",
     threads: int = 1,
     runtime: Literal["litert", "onnx"] = "litert",
-    data: str | Path | None = None,
+    data: Any = None,
 ) -> Measurement:
     """Measure a network on this device, as `nas measure` does.
 
@@ -151,7 +151,7 @@ def measure(
     architecture = _closed_architecture(str(network))
     images = None
     if data is not None:
-        dataset = load_dataset(str(data), DataOptions(image_size=architecture.input_shape[0]))
+        dataset = load_dataset(data_source(data), DataOptions(image_size=architecture.input_shape[0]))
         images = dataset.train.x[:CALIBRATION_IMAGES]
     return Measurement(
         summarize_architecture(architecture), measure_architecture(architecture, options, images)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nas.backends import Precision, build_compiled_model
-from nas.data import Dataset, load_dataset, split_folds
+from nas.data import Dataset, load_dataset, save_python_data, split_folds
 from nas.errors import DataError
 from nas.evaluation import Evaluator, read_state
 from nas.executors import worker_count
@@ -23,10 +24,18 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-__all__ = ["Found", "find", "resume", "search"]
+__all__ = ["Found", "data_source", "find", "resume", "search"]
+
+DATA_FOLDER = Path("mlruns/data")
+"""Where examples that are passed as arrays or data sets are saved."""
 
 CALIBRATION_IMAGES = 200
 """Training images that calibrate an int8 file."""
+
+
+def data_source(data: Any) -> str:
+    """Return the name or path of data; examples are saved, see `nas.search`. Raises DataError."""
+    return str(data if isinstance(data, str | os.PathLike) else save_python_data(data, DATA_FOLDER))
 
 
 def _show_nothing(_: Status) -> None:
@@ -36,12 +45,15 @@ def _show_nothing(_: Status) -> None:
 def search(
     space: str | Path | Mapping[str, Any],
     *,
-    data: str | Path = "digits",
+    data: Any = "digits",
     image_size: int | None = None,
     train_limit: int | None = None,
     validation: float = 0.2,
     split_seed: int = 0,
     labels: Literal["auto", "classes", "multi_label", "numbers", "masks"] = "auto",
+    label_column: Sequence[str] = (),
+    label_from: str = "",
+    axes: Literal["auto", "channels_last", "channels_first"] = "auto",
     ignore_label: int | None = None,
     drop_duplicates: bool = False,
     strict: bool = False,
@@ -77,12 +89,18 @@ def search(
     Parameters:
 
     - space: name of a shipped space, a YAML file, or the content of such a file.
-    - data: name of a data set, a `.npz` or `.zip` file, or a folder.
+    - data: name of a data set, a file or a folder; or examples: a pair of arrays `(x, y)`, a
+    `tf.data.Dataset` or a Keras `PyDataset` of such pairs, or two of these (training, test) or three
+    (training, validation, test). Examples are saved in `mlruns/data`, named by their content, so that the
+    search can be resumed.
     - image_size: side in pixels to which every image is resized; None keeps the size.
     - train_limit: greatest number of training examples, stratified by class.
     - validation: share of the training examples that is taken for validation if the data has no such split.
     - split_seed: seed by which examples are taken for validation and for `train_limit`.
     - labels: kind of the labels; "auto": inferred from the data.
+    - label_column: columns of a table that hold the labels; empty: `label`, or the only one that may.
+    - label_from: regular expression whose first group is the label in the path of an image.
+    - axes: order of the axes of arrays; "auto": inferred from their shape.
     - ignore_label: segmentation: the label that neither the loss nor the score counts.
     - drop_duplicates: keep one of byte-equal image files, in the test split if one is there.
     - strict: stop at the first unreadable file; otherwise up to 1 % of the files are skipped.
@@ -123,12 +141,15 @@ def search(
     """
     options = SearchOptions.parse(
         {
-            "data": str(data),
+            "data": data_source(data),
             "image_size": image_size,
             "train_limit": train_limit,
             "validation": validation,
             "split_seed": split_seed,
             "labels": labels,
+            "label_column": tuple(label_column),
+            "label_from": label_from,
+            "axes": axes,
             "ignore_label": ignore_label,
             "drop_duplicates": drop_duplicates,
             "strict": strict,

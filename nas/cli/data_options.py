@@ -23,6 +23,15 @@ DATA_OPTIONS: Mapping[str, tuple[type, str]] = MappingProxyType(
         ),
         "split_seed": (int, "Seed by which examples are taken for validation.  [default: 0]"),
         "labels": (str, "auto, classes, multi_label, numbers or masks.  [default: auto, inferred]"),
+        "label_column": (
+            tuple,
+            "Columns of a table that hold the labels, with commas.  [default: label, or the only one]",
+        ),
+        "label_from": (str, "Regular expression whose first group is the label in the path of an image."),
+        "axes": (
+            str,
+            "auto, channels_last or channels_first: the order in arrays.  [default: auto, inferred]",
+        ),
         "ignore_label": (int, "Segmentation: the label that is not counted."),
         "drop_duplicates": (bool, "Keep one of byte-equal image files, in the test split if one is there."),
         "strict": (bool, "Stop at the first unreadable file.  [default: skip up to 1 % of the files]"),

@@ -69,7 +69,7 @@ def search(
     ] = "xception_like",
     data: Annotated[
         str,
-        panel_option("Data", "digits, mnist, fashion_mnist, cifar10, cifar100, a .npz, .zip or folder."),
+        panel_option("Data", "digits, mnist, fashion_mnist, cifar10, cifar100, or a file or folder of data."),
     ] = "digits",
     data_options: Mapping[str, Any] = MappingProxyType({}),
     objectives: Annotated[

@@ -44,7 +44,7 @@ def train(
         str | None,
         panel_option(
             "Data",
-            "digits, mnist, cifar10, ..., a .npz, .zip or folder.  [default: that of the search, or digits]",
+            "digits, mnist, cifar10, ..., a file or folder.  [default: that of the search, or digits]",
         ),
     ] = None,
     data_options: Mapping[str, Any] = MappingProxyType({}),

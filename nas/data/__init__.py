@@ -4,6 +4,16 @@ from nas.data.dataset import RECORD_FILE, Dataset, Split
 from nas.data.folds import split_folds
 from nas.data.loading import load_dataset
 from nas.data.options import DataOptions
+from nas.data.python_data import save_python_data
 from nas.data.signature import Signature
 
-__all__ = ["RECORD_FILE", "DataOptions", "Dataset", "Signature", "Split", "load_dataset", "split_folds"]
+__all__ = [
+    "RECORD_FILE",
+    "DataOptions",
+    "Dataset",
+    "Signature",
+    "Split",
+    "load_dataset",
+    "save_python_data",
+    "split_folds",
+]

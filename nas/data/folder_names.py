@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-__all__ = ["Role", "loose_split", "role_of", "sorted_names"]
+__all__ = ["Role", "exact_split", "loose_split", "role_of", "sorted_names"]
 
 WORDS_OF_SPLITS = {
     "train": "train training trn",
@@ -69,6 +69,12 @@ def _words(text: str) -> tuple[str, ...] | None:
         if text[:length] in VOCABULARY and (rest := _words(text[length:])) is not None:
             return (text[:length], *rest)
     return None
+
+
+def exact_split(word: str) -> str | None:
+    """Return 'train', 'validation' or 'test' for a word that means it, in any case, else None."""
+    split = SPLIT_WORDS.get(word.casefold())
+    return split if split in ("train", "validation", "test") else None
 
 
 def loose_split(name: str) -> str | None:

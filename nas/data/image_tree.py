@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,9 +21,18 @@ from nas.data.file_formats import (
     reading_package,
     register_heif,
 )
+from nas.data.text import printable
 from nas.errors import DataError
 
-__all__ = ["Entry", "ImageTree", "is_ignored", "join_path", "name_of", "printable", "tree_from_folder"]
+__all__ = [
+    "TABLE_NAMES",
+    "Entry",
+    "ImageTree",
+    "is_ignored",
+    "join_path",
+    "name_of",
+    "tree_from_folder",
+]
 
 MAX_FILE_BYTES = 2**28
 """Greatest size of an image file, which bounds the memory of reading a damaged or malicious one."""
@@ -32,6 +40,8 @@ IGNORED_NAMES = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "lost+found", "$recycle.bin"}
     | {"system volume information", "__macosx", "__pycache__"}
 )
+TABLE_NAMES = ("labels.csv", "metadata.csv", "labels.tsv")
+"""Tables of labels that are looked for beside images, in this order."""
 LEFT_OUT_SHARE = 0.1  # of all files; a larger share of files that are no images is a warning
 
 
@@ -71,10 +81,10 @@ class ImageTree:
         for path, (name, reason) in zip(self.entries, found, strict=True):
             if reason:
                 self.unreadable[path] = reason
-            elif name is None:
-                left_out[_suffix(path)] += 1
-            else:
+            elif name is not None:
                 self.formats[path] = name
+            elif name_of(path) not in TABLE_NAMES:
+                left_out[_suffix(path)] += 1
         self._leave_out_formats()
         self._report_left_out(left_out)
         self.images = sorted([*self.formats, *self.unreadable])
@@ -195,13 +205,6 @@ def _suffix(path: str) -> str:
 
 def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def printable(text: str) -> str:
-    """Replace control characters and what is not Unicode, so that a message stays one line."""
-    return "".join(
-        "\ufffd" if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text
-    )
 
 
 def tree_from_folder(path: Path) -> ImageTree:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from nas.data.folder_names import Role, loose_split, role_of
-from nas.data.image_tree import ImageTree, name_of, printable
+from nas.data.image_tree import ImageTree, name_of
 from nas.data.layout_doubts import find_repeated_names, refuse_doubtful_classes
 from nas.data.pairing import common_stems
+from nas.data.text import printable
 from nas.errors import DataError
 
 __all__ = ["Layout", "find_layout"]

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from nas.data.image_tree import ImageTree, name_of, printable
+from nas.data.image_tree import ImageTree, name_of
 from nas.data.pairing import files_by_stem, without_mask_word
+from nas.data.text import printable
 from nas.errors import DataError
 
 __all__ = ["find_repeated_names", "refuse_doubtful_classes"]

@@ -2,9 +2,12 @@
 
     digits                                    scikit-learn's digits, included; 16x16 unless a size is given
     mnist fashion_mnist cifar10 cifar100      Keras' loaders, which download to Keras' cache
-    FILE.npz                                  x_train y_train [x_val y_val] [x_test y_test]
+    FILE.npz                                  x_train y_train [x_val y_val] [x_test y_test], or x y
     FOLDER, FILE.zip                          one sub-folder per class, or images/ and masks/ (PNG of labels);
-                                              either may be split by train/ [val/] [test/]
+                                              either may be split by train/ [val/] [test/]; or labels.csv
+                                              beside images, or images whose names hold the label
+    FILE.csv                                  columns file, label and, where present, split
+    FILE.parquet, FILE.tfrecord, FOLDER       images of a Hugging Face data set; records with features.yaml
 
 Names take precedence over paths: write ./mnist for a folder with that name.
 """
@@ -17,11 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.data.arrays import read_npz
 from nas.data.dataset import Dataset, Split
-from nas.data.image_folders import read_folder, read_zip
 from nas.data.named_datasets import CLASS_NAMES, read_digits, read_keras
 from nas.data.options import DataOptions
+from nas.data.path_reader import read_path
 from nas.data.source import Array, Examples, Source, compact_masks
 from nas.data.splits import number_mask_labels, split_examples
 from nas.errors import DataError, nearest
@@ -36,9 +38,9 @@ def load_dataset(source: str = "digits", options: DataOptions = _DEFAULTS) -> Da
 
     Splits that the source has are kept. A missing validation split is taken from the training examples,
     stratified by class with the seed of the options; a missing test split is a fifth of the training
-    examples, the same for every seed. A search never uses the test split. Labels may be any integers:
-    classes are numbered from 0 in ascending order of the labels and named by them. Arrays with three axes are
-    grey images if they hold integers, have masks or are square; otherwise they are signals. Raises DataError.
+    examples, the same for every seed. A search never uses the test split. Labels may be any integers or text:
+    classes are numbered from 0 in ascending order of the labels and named by them. What is inferred is in
+    `notes`, what is doubtful in `warnings`. Raises DataError.
     """
     raw = _read_source(source, options)
     if raw.task != "segmentation" and options.ignore_label is not None:
@@ -88,22 +90,15 @@ def _read_source(source: str, options: DataOptions) -> Source:
     if source in CLASS_NAMES:
         return read_keras(source, options)
     path = Path(source).expanduser()
-    if source and os.path.isdir(path):  # unlike pathlib's, False without a permission
-        return read_folder(path, options)
-    suffix = path.suffix.lower()
-    if not (source and os.path.exists(path)):
-        if suffix or len(path.parts) > 1:
+    if not (source and os.path.exists(path)):  # unlike pathlib's, False without a permission
+        if path.suffix or len(path.parts) > 1:
             parent = path.parent
             names = os.listdir(parent) if os.access(parent, os.R_OK | os.X_OK) and parent.is_dir() else []
             close = difflib.get_close_matches(path.name, names, n=1)
             fix = f"did you mean {parent / close[0]}?" if close else "check the path"
             raise DataError(f"a data set's file must exist, got {source}; {fix}")
         raise DataError(
-            f"a data set must be a name, an .npz, a folder or a .zip, got '{source}'; "
+            f"a data set must be a name, a file or a folder, got '{source}'; "
             f"{nearest(source.lower(), CLASS_NAMES)}"
         )
-    if suffix == ".npz":
-        return read_npz(path, options)
-    if suffix == ".zip":
-        return read_zip(path, options)
-    raise DataError(f"a data set's file must be an .npz or a .zip, got {source}; save it with numpy.savez")
+    return read_path(path, options)

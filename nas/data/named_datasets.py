@@ -50,9 +50,9 @@ def read_digits(options: DataOptions) -> Source:
 
     x, y = load_digits(return_X_y=True)
     images = np.rint(x * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
-    return source_from_arrays(
-        {"x_train": images, "y_train": y}, CLASS_NAMES["digits"], options.image_size or 16
-    )
+    arrays, pairs = {"x_train": images, "y_train": y}, {"train": ("x_train", "y_train")}
+    options = options.model_copy(update={"image_size": options.image_size or 16})
+    return source_from_arrays(arrays, pairs, CLASS_NAMES["digits"], options)
 
 
 def read_keras(name: str, options: DataOptions) -> Source:
@@ -77,4 +77,5 @@ def read_keras(name: str, options: DataOptions) -> Source:
             f"pass a local file with x_train, y_train, x_test, y_test: --data path/to/{name}.npz"
         ) from error
     arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-    return source_from_arrays(arrays, CLASS_NAMES[name], options.image_size)
+    pairs = {split: (f"x_{split}", f"y_{split}") for split in ("train", "test")}
+    return source_from_arrays(arrays, pairs, CLASS_NAMES[name], options)

@@ -9,7 +9,11 @@ from pydantic import ConfigDict, Field
 
 from nas.architecture import Part, validate_part
 
-__all__ = ["DataOptions"]
+__all__ = ["Axes", "DataOptions", "LabelKind"]
+
+Axes = Literal["auto", "channels_last", "channels_first"]
+
+LabelKind = Literal["auto", "classes", "multi_label", "numbers", "masks"]
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -27,9 +31,18 @@ class DataOptions(Part):
     """Share of the training examples that is taken for validation if the data has no such split."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed by which examples are taken for validation and for `train_limit`."""
-    labels: Literal["auto", "classes", "multi_label", "numbers", "masks"] = "auto"
+    labels: LabelKind = "auto"
     """Kind of the labels: one class each, several classes each, numbers (regression), or masks. `auto`:
     inferred from the data."""
+    label_column: tuple[str, ...] = ()
+    """Columns of a table that hold the labels; empty: `label`, or the only column that may. Several columns
+    are several classes (0 and 1) or numbers."""
+    label_from: str = ""
+    """Regular expression that finds the label in the path of an image: its group `label`, or its first group.
+    For a folder of files such as `class_name_001.jpg`: `"(.+)_\\d+"`."""
+    axes: Axes = "auto"
+    """Order of the axes of arrays. With another value than `auto`, examples with two different axes are
+    signals."""
     ignore_label: int | None = None
     """Segmentation: the label that neither the loss nor the score counts."""
     drop_duplicates: bool = False

@@ -29,7 +29,7 @@ class SearchOptions(DataOptions):
     model_config = ConfigDict(strict=False, use_attribute_docstrings=True)  # JSON has no tuples
 
     data: str = "digits"
-    """The name of a data set, a `.npz` or `.zip` file, or a folder."""
+    """The name of a data set, a file or a folder."""
     objectives: tuple[str, ...] = ()
     """Names of the objectives; empty: the quality of the data, params and latency. The quality is `mean_iou`
     for segmentation, `balanced_accuracy` if the largest class has over 3 times the training examples of the

@@ -73,7 +73,11 @@ class SearchSpace:
                     f"{self.origin} is for {key} {data[key]}, but the data has {value}; "
                     f"leave {key} out of the space, or change the data"
                 )
-        data.setdefault("rescale", rescale)
+        if data.setdefault("rescale", rescale) is True and not rescale:
+            raise SpaceError(
+                f"{self.origin} divides its input by 255 (rescale: true), but the values of the data are not "
+                "0..255; leave rescale out of the space, or scale the data to 0..255"
+            )
         bound = SearchSpace(data, self.origin)
         bound.check()
         return bound

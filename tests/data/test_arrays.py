@@ -81,9 +81,8 @@ def test_three_axes_are_images_or_signals(
     x, y = some_pixels(*shape).astype(dtype), some_labels(20)
     some = load_dataset(save_npz(tmp_path, x_train=x, y_train=y, x_test=x, y_test=y))
     assert some.shape == expected
-    assert some.rescale == (np.dtype(dtype).kind in "iu")
     assert some.test is not None
-    assert some.test.x.dtype == (np.uint8 if some.rescale else np.float32)
+    assert some.test.x.dtype == (np.uint8 if np.dtype(dtype).kind in "iu" else np.float32)
     np.testing.assert_array_equal(some.test.x, x.reshape(20, *expected))
 
 
@@ -127,23 +126,26 @@ case("one length, got 20 and 19", "lengths", y_train=some_labels(19))
 case("at least 2 classes, got only '0'", "one class", y_train=some_labels(20, 1), y_test=some_labels(4, 1))
 case("at least 2 examples of each class.*got 1 of class '1'", "lone", y_train=np.eye(20, dtype=int)[3])
 case("y_test must occur in y_train, got 9", "unseen label", y_test=some_labels(4) + 9)
-case("must hold integers, got float64", "float labels", y_train=some_labels(20) / 2)
-case(r"got \(20, 2\); undo a one-hot encoding", "one-hot", y_train=np.eye(2, dtype=int)[some_labels(20)])
 case(
-    "must be finite, got NaN.* in example 3", "nan", x_train=np.insert(np.ones((19, 9, 3)), 3, np.nan, axis=0)
+    "must be finite, got NaN.* in example 3",
+    "nan",
+    x_train=np.insert(np.ones((19, 9, 3)), 3, np.nan, axis=0),
+    x_test=np.ones((4, 9, 3)),
 )
-case("must be finite", "beyond float32", x_train=np.full((20, 9, 3), 1e300))
-case("one shape and type, got .* for training and .* for test", "shapes", x_test=some_pixels(4, 5, 6))
-case("one shape and type", "signals", x_train=np.ones((20, 9, 1)), x_test=np.ones((4, 9, 3)))
-case("one shape and type", "types", x_test=some_pixels(4, 4, 6, 1).astype(np.float32))
+case("must be finite", "beyond float32", x_train=np.full((20, 9, 3), 1e300), x_test=np.ones((4, 9, 3)))
+case("one shape, got .* in x_train and .* in x_test", "shapes", x_test=some_pixels(4, 5, 6))
+case("one shape", "signals", x_train=np.ones((20, 9, 1)), x_test=np.ones((4, 9, 3)))
 case("pickled Python objects.*astype", "objects", x_train=np.array([None] * 20))
-case("must be 0..255, got 0..256", "integers", x_train=np.arange(20 * 24).reshape(20, 4, 6) % 257)
-case("channels last.*np.moveaxis", "channels first", x_train=some_pixels(20, 3, 8, 8))
 case(r"got \(20, 24\); reshape", "flat", x_train=some_pixels(20, 24))
-case("must hold integers 0..255 or floating", "text", x_train=np.full((20, 4, 6), "a"))
+case("must hold integers or floating", "text", x_train=np.full((20, 4, 6), "a"))
 case("must hold examples, got none", "no examples", y_test=some_labels(0), x_test=some_pixels(0, 4, 6))
-case(r"size of their images, got x_train \(20, 4, 6, 1\)", "masks' size", y_train=some_pixels(20, 6, 4))
-case(r"size of their images.*y_test", "masks and classes", y_train=some_pixels(20, 4, 6))
+case(
+    r"size of their images, got x_train \(20, 4, 6, 1\)",
+    "masks' size",
+    y_train=some_pixels(20, 6, 4),
+    y_test=some_pixels(4, 6, 4),
+)
+case("masks in y_train and classes in y_test", "masks and classes", y_train=some_pixels(20, 4, 6))
 case("classes in y_train and masks in y_test", "classes and masks", y_test=some_pixels(4, 4, 6))
 case(
     "at least 2 labels besides the ignored 255, got 0",

@@ -92,12 +92,12 @@ def test_a_damaged_saved_data_set_is_refused(tmp_path: Path) -> None:
         ("{folder}/a/b.npz", "file must exist, got .*; check the path"),
         ("mnsit", "got 'mnsit'; did you mean 'mnist'"),
         ("{folder}/some.npy", r"file must exist, got .*some\.npy; did you mean .*some\.npz"),
-        ("{folder}/table.csv", "must be an .npz or a .zip, got .*table.csv"),
+        ("{folder}/table.txt", "must be .npz, .zip, .csv, .*got .*table.txt"),
     ],
 )
 def test_unknown_sources_are_refused_with_one_sentence(tmp_path: Path, source: str, match: str) -> None:
     save_npz(tmp_path, x_train=some_pixels(1, 1, 1), y_train=some_labels(1))
-    (tmp_path / "table.csv").write_text("a,b")
+    (tmp_path / "table.txt").write_text("a,b")
     assert_refused(source.format(folder=tmp_path), match)
 
 

@@ -129,3 +129,13 @@ def test_a_list_for_the_largest_number_of_stages_also_serves_smaller_ones():
     space = space_of("stages: {count: {choice: [1, 3]}, width: 4}\nblock: {convs: [1, 2, 3]}")
     assert [stage.convs for stage in space.design({"stages.count": 1}).architecture.stages] == [1]
     assert [stage.convs for stage in space.design({"stages.count": 3}).architecture.stages] == [1, 2, 3]
+
+
+def test_a_network_that_divides_by_255_does_not_take_values_from_0_to_1():
+    def bound(text, rescale):
+        return SearchSpace(read_yaml(text, "it"), "'it.yaml'").bind((8, 8, 3), 4, rescale=rescale)
+
+    with pytest.raises(SpaceError, match=r"divides its input by 255 .* leave rescale out"):
+        bound(MAPPING + "rescale: true", False)
+    assert bound(MAPPING, False).data["rescale"] is False
+    assert bound(MAPPING + "rescale: false", True).data["rescale"] is False

@@ -1,0 +1,268 @@
+"""Images with a table of labels: a CSV with columns of files, of labels, and perhaps of splits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from nas.data.folder_names import exact_split
+from nas.data.image_tree import ImageTree, join_path, tree_from_folder
+from nas.data.labelled_images import source_from_images
+from nas.data.options import DataOptions
+from nas.data.source import Array, Source
+from nas.data.text import printable
+from nas.errors import DataError, nearest
+
+__all__ = ["choose_columns", "read_table_file", "read_table_of"]
+
+FILE_COLUMNS = (
+    "file",
+    "filename",
+    "file_name",
+    "path",
+    "file_path",
+    "filepath",
+    "image",
+    "image_path",
+    "img",
+)
+LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "y")
+SPLIT_COLUMNS = ("split", "set", "subset", "partition")
+SAMPLE = 1000  # rows by which the column of files is recognized
+MAX_BYTES = 1 << 29
+WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The cells of a table by column; the row of a cell counts from 2, after the header."""
+
+    name: str
+    columns: dict[str, list[str]]
+
+    def row(self, index: int) -> str:
+        return f"row {index + 2} of {self.name}"
+
+
+def read_table_file(path: Path, images: Path, options: DataOptions) -> Source:
+    """Read a table and the images in a folder; raises DataError."""
+    with path.open("rb") as file:
+        return _read_table(file.read(MAX_BYTES + 1), str(path), tree_from_folder(images), "", options)
+
+
+def read_table_of(tree: ImageTree, table: str, options: DataOptions) -> Source:
+    """Read a table among the files of a tree, and the images; raises DataError."""
+    with tree.open_file(tree.entries[table].name) as file:
+        content = file.read(MAX_BYTES + 1)
+    return _read_table(content, tree.display_path(table), tree, table.rpartition("/")[0], options)
+
+
+def _read_table(content: bytes, name: str, tree: ImageTree, folder: str, options: DataOptions) -> Source:
+    """Read a table and the images of a tree; `folder` is the table's place in the tree.
+
+    Files are given by their path from the table's folder, or by their name alone, with or without suffix.
+    """
+    if len(content) > MAX_BYTES:
+        raise DataError(f"a table must have at most {MAX_BYTES >> 20} MiB, got {name}; split it")
+    table = _parse(content, name)
+    resolve = _resolver(tree, folder)
+    file_column = _file_column(table, resolve, options)
+    images = _resolve_files(table, file_column, resolve, tree)
+    split_column = next((column for column in table.columns if column.lower() in SPLIT_COLUMNS), None)
+    used = (file_column, *([split_column] if split_column else []))
+    others = [column for column in table.columns if column not in used]
+    label_columns = choose_columns(others, options.label_column, name)
+    labels = _parse_labels(table, label_columns, options)
+    splits = _parse_splits(table, split_column)
+    notes = [f"Labels are read from {' and '.join(label_columns)} of {name}, files from {file_column}."]
+    unused = [column for column in others if column not in label_columns]
+    if unused:
+        notes.append(f"Columns that are not used: {', '.join(unused)}.")
+    left_out = len(tree.images) - len(images)
+    warnings = [f"{left_out:,} images have no row in {name} and are left out."] if left_out else []
+    files = {split: [images[i] for i in rows.tolist()] for split, rows in splits.items()}
+    return source_from_images(
+        tree,
+        files,
+        {split: labels[rows] for split, rows in splits.items()},
+        options,
+        columns=label_columns,
+        notes=notes,
+        warnings=warnings,
+    )
+
+
+def _parse(content: bytes, name: str) -> _Table:
+    """Return the columns of a table whose first row is a header; raises DataError."""
+    try:
+        text = content.decode("utf-8-sig")
+        header = text.partition("\n")[0]
+        delimiter = max(",;\t", key=header.count)
+        rows = [
+            row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row
+        ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"a table must be CSV in UTF-8, got {name}, which is not ({error}); save it again"
+        ) from error
+    names = [printable(cell.strip()) for cell in rows[0]] if rows else []
+    if len(rows) < 2 or len(names) < 2 or "" in names or len(set(names)) < len(names):
+        raise DataError(
+            "a table must have a header with a name for each column, and rows, got "
+            f"{', '.join(names) or 'nothing'} and {max(0, len(rows) - 1)} rows in {name}; write file,label "
+            "in its first row"
+        )
+    for number, row in enumerate(rows):
+        if len(row) != len(names):
+            raise DataError(
+                f"each row of a table must have {len(names)} cells as its header has, got {len(row)} in row "
+                f"{number + 1} of {name}; put quotes around cells with '{delimiter}'"
+            )
+    cells = zip(*rows[1:], strict=True)
+    columns = {
+        name: [printable(cell.strip()) for cell in column] for name, column in zip(names, cells, strict=True)
+    }
+    return _Table(name, columns)
+
+
+def _resolver(tree: ImageTree, folder: str) -> Callable[[str], str | None]:
+    """Return the function that finds the image that a cell names; None: there is none, or several."""
+    images, root = set(tree.images), PurePosixPath(tree.root.replace("\\", "/")).name
+    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    for image in tree.images:
+        path = PurePosixPath(image)
+        by_name[path.name].append(image)
+        by_name[path.stem].append(image)
+
+    def resolve(cell: str) -> str | None:
+        parts = [part for part in cell.replace("\\", "/").split("/") if part not in ("", ".")]
+        if not parts:
+            return None
+        direct = join_path(folder, *parts)
+        if direct in images:
+            return direct
+        if len(parts) == 1:
+            found = by_name.get(parts[0], ())
+            return found[0] if len(found) == 1 else None
+        if parts[0] == root and (inner := "/".join(parts[1:])) in images:
+            return inner
+        return None
+
+    return resolve
+
+
+def _file_column(table: _Table, resolve: Callable[[str], str | None], options: DataOptions) -> str:
+    """Return the column that names most images; raises DataError if none does."""
+    candidates = [column for column in table.columns if column not in options.label_column]
+    named = [column for column in candidates if column.lower() in FILE_COLUMNS]
+    found = {
+        column: len({image for cell in table.columns[column][:SAMPLE] if (image := resolve(cell))})
+        for column in named or candidates
+    }
+    if named:
+        return max(named, key=lambda column: found[column])
+    best = max(found, key=lambda column: found[column], default="")
+    if not best or not found[best]:
+        raise DataError(
+            f"a table must have a column of files, got {', '.join(table.columns)} in {table.name}, none of "
+            "which names images beside the table; name it file, with paths from the folder of the table"
+        )
+    return best
+
+
+def _resolve_files(
+    table: _Table, column: str, resolve: Callable[[str], str | None], tree: ImageTree
+) -> list[str]:
+    cells = table.columns[column]
+    found = [resolve(cell) for cell in cells]
+    images = [image for image in found if image is not None]
+    if missing := [i for i, image in enumerate(found) if image is None]:
+        raise DataError(
+            f"every file of a table must exist, got {len(missing):,} of {len(cells):,} that do not, first "
+            f"'{cells[missing[0]][:80]}' in {table.row(missing[0])}; correct the paths, which start at the "
+            "folder of the table, or remove the rows"
+        )
+    image, count = Counter(images).most_common(1)[0]
+    if count > 1:
+        first, second = [i for i, other in enumerate(images) if other == image][:2]
+        raise DataError(
+            f"every file must have one row, got {tree.display_path(image)} in {table.row(first)} and row "
+            f"{second + 2}; remove one, and separate several labels of an image by ;"
+        )
+    return images
+
+
+def choose_columns(columns: Sequence[str], wanted: Sequence[str], name: str) -> tuple[str, ...]:
+    """Return the columns of labels among those that may be; raises DataError if it is not clear which."""
+    for column in wanted:
+        if column not in columns:
+            raise DataError(f"no column of {name} is '{column}'; {nearest(column, columns)}")
+    if wanted:
+        return tuple(wanted)
+    usual = [column for label in LABEL_COLUMNS for column in columns if column.lower() == label]
+    if usual or len(columns) == 1:
+        return (usual[0] if usual else columns[0],)
+    raise DataError(
+        f"the column of labels must be named label, got {', '.join(columns) or 'none'} in {name}; pass "
+        f"--label-column {columns[0] if columns else 'NAME'}"
+    )
+
+
+def _parse_labels(table: _Table, columns: Sequence[str], options: DataOptions) -> Array:
+    """Return labels (n,) or (n, columns): integers, numbers or text; raises DataError."""
+    may_be_empty = options.labels == "multi_label" and len(columns) == 1
+    for column in columns:
+        if "" in table.columns[column] and not may_be_empty:
+            index = table.columns[column].index("")
+            raise DataError(
+                f"every row must have a label, got an empty cell for {column} in {table.row(index)}; fill "
+                "it in or remove the row"
+            )
+    parsed = [_parse_column(table.columns[column]) for column in columns]
+    if len(parsed) > 1:
+        for column, array in zip(columns, parsed, strict=True):
+            if array.dtype.kind == "U":
+                raise DataError(
+                    f"several columns of labels must be 0 and 1, or numbers, got '{array[0]}' for {column} "
+                    f"in {table.row(0)}; pass one --label-column"
+                )
+        return np.stack(parsed, axis=1)
+    is_text = options.labels in ("classes", "multi_label")
+    return np.array(table.columns[columns[0]]) if is_text else parsed[0]
+
+
+def _parse_column(cells: list[str]) -> Array:
+    if all(WHOLE.fullmatch(cell) for cell in cells):
+        return np.array(cells, np.int64)
+    try:
+        if not any(re.fullmatch(r"0\d+", cell) for cell in cells):  # 001 is a name
+            return np.array([float(cell) for cell in cells])
+    except ValueError:
+        return np.array(cells)
+    return np.array(cells)
+
+
+def _parse_splits(table: _Table, column: str | None) -> dict[str, Array]:
+    """Return the indices of the rows of each split; raises DataError for unknown names of splits."""
+    count = len(next(iter(table.columns.values())))
+    if column is None:
+        return {"train": np.arange(count)}
+    rows: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
+    for index, cell in enumerate(table.columns[column]):
+        split = exact_split(cell)
+        if split is None:
+            raise DataError(
+                f"column {column} must hold train, val or test, got '{cell}' in {table.row(index)}; "
+                "correct it, or rename the column if it is no split"
+            )
+        rows[split].append(index)
+    if not rows["train"]:
+        raise DataError(f"column {column} of {table.name} must name training examples, got none; add some")
+    return {split: np.array(some) for split, some in rows.items() if some}

@@ -1,0 +1,115 @@
+"""How values are fed is inferred from the values, not from their type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import assert_refused, save_npz, shared_case, some_labels, some_pixels
+
+from nas.data import DataOptions, Dataset, load_dataset
+
+
+def loaded(
+    folder: Path, x: np.ndarray, x_test: np.ndarray | None = None, image_size: int | None = None
+) -> Dataset:
+    x_test = x if x_test is None else x_test
+    arrays = {
+        "x_train": x,
+        "y_train": some_labels(len(x)),
+        "x_test": x_test,
+        "y_test": some_labels(len(x_test)),
+    }
+    return load_dataset(save_npz(folder, **arrays), DataOptions(image_size=image_size))
+
+
+def test_floating_point_images_from_0_to_255_are_divided_by_255(tmp_path: Path) -> None:
+    x = some_pixels(20, 8, 8).astype(np.float32)
+    for data in (loaded(tmp_path, x), load_dataset(shared_case("npz_float_0_255"))):
+        assert data.rescale
+        assert data.train.x.dtype == np.float32
+        assert data.train.x.max() == 255
+        assert data.feeding.value_range == (0, 255)
+        assert any("divides by 255" in note for note in data.notes)
+        assert not data.warnings
+
+
+def test_uint8_images_of_0_and_1_are_not_divided(tmp_path: Path) -> None:
+    x = some_pixels(20, 8, 8) // 128
+    for data in (loaded(tmp_path, x), load_dataset(shared_case("npz_uint8_0_1")), loaded(tmp_path, x == 1)):
+        assert not data.rescale
+        assert data.train.x.dtype == np.uint8
+        assert data.feeding.value_range == (0, 1)
+        assert any("fed as they are" in note for note in data.notes)
+    resized = loaded(tmp_path, x, image_size=5)
+    assert resized.train.x.dtype == np.float32, "0 and 1 have values between when they are resized"
+    assert len(np.unique(resized.train.x)) > 2
+
+
+@pytest.mark.parametrize(
+    ("scale", "rescale"),
+    [(lambda x: x / 255, False), (lambda x: (x - 128) / 64, False), (lambda x: x / 127.5 - 1, False)],
+)
+def test_scaled_values_are_fed_as_they_are(tmp_path: Path, scale: object, rescale: bool) -> None:
+    x = scale(some_pixels(20, 8, 8).astype(np.float64))  # type: ignore[operator]
+    data = loaded(tmp_path, x)
+    assert data.rescale == rescale
+    assert data.test is not None
+    np.testing.assert_array_equal(data.test.x[..., 0], x.astype(np.float32))
+    assert not data.warnings
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float64])
+@pytest.mark.parametrize(("low", "high"), [(0, 4095), (0, 65535), (-1024, 3071)])
+def test_other_ranges_are_mapped_to_0_to_255_without_loss(
+    tmp_path: Path, dtype: type, low: int, high: int
+) -> None:
+    if low < 0 and dtype is np.uint16:
+        pytest.skip("unsigned")
+    x = np.linspace(low, high, 20 * 8 * 8).round().astype(dtype).reshape(20, 8, 8)
+    data = loaded(tmp_path, x)
+    assert data.rescale
+    assert data.feeding.value_range == (low, high)
+    assert data.test is not None
+    assert (data.test.x.min(), data.test.x.max()) == (0, 255)
+    restored = data.test.x[..., 0].astype(np.float64) / 255 * (high - low) + low
+    np.testing.assert_allclose(restored, x, atol=(high - low) * 1e-6)
+    assert len(np.unique(data.test.x)) == len(np.unique(x))
+    assert any(f"mapped from {low}..{high} to 0..255" in note for note in data.notes)
+    assert bool(data.warnings) == (low < 0)
+
+
+@pytest.mark.parametrize("high", [1.5, 16.0])
+def test_doubtful_values_are_warned_of(tmp_path: Path, high: float) -> None:
+    data = loaded(tmp_path, some_pixels(20, 8, 8) * (high / 255))
+    assert not data.rescale
+    assert any("neither 0..1 nor 0..255" in warning for warning in data.warnings)
+
+
+def test_values_that_are_all_equal_are_warned_of(tmp_path: Path) -> None:
+    data = loaded(tmp_path, np.zeros((20, 8, 8), np.uint8))
+    assert any("nothing to learn" in warning for warning in data.warnings)
+
+
+def test_splits_of_different_ranges_are_refused_or_warned_of(tmp_path: Path) -> None:
+    x = some_pixels(20, 8, 8).astype(np.float32)
+    for x_train, x_test in (
+        (x / 255, x),
+        (x, x / 255),
+        ((x / 255).round().astype(np.uint8), x.astype(np.uint8)),
+    ):
+        source = save_npz(
+            tmp_path, x_train=x_train, y_train=some_labels(20), x_test=x_test, y_test=some_labels(20)
+        )
+        assert_refused(source, "one range, got .* in x_train and .* in x_test; scale both")
+    data = loaded(tmp_path, (x - 128) / 64, x / 255)
+    assert any("ranges of splits differ" in warning for warning in data.warnings)
+
+
+def test_one_split_may_hold_integers_and_another_floating_point_numbers(tmp_path: Path) -> None:
+    x = some_pixels(20, 8, 8)
+    data = loaded(tmp_path, x, x.astype(np.float64))
+    assert data.rescale
+    assert data.test is not None
+    np.testing.assert_array_equal(data.test.x[..., 0], x)
