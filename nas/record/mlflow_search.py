@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from nas.architecture import dump_yaml
 from nas.errors import RecordError
 from nas.record import mlflow_runs as runs
-from nas.record.mlflow_store import RUN_STATUS, RunState, Store, tracking_uri
+from nas.record.mlflow_store import RUN_STATUS, RunState, Store, write_text
 from nas.record.spool import Entry, Point
 from nas.trials import Trial
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Run, RunInfo
 
 __all__ = ["MlflowSearch"]
 
@@ -31,11 +31,11 @@ class MlflowSearch:
     Every method may raise any error of MLflow.
     """
 
-    def __init__(self, store: Store, name: str, run_id: str) -> None:
-        self.run_id = run_id
+    def __init__(self, store: Store, name: str, run: Run) -> None:
+        self.run_id: str = run.info.run_id
         self._store, self._name = store, name
-        self._run_ids: dict[int, str] = {}  # by trial number
-        self._artifact_uris: dict[int, str] = {}  # by trial number
+        self._artifacts = store.artifacts(run.info)
+        self._runs: dict[int, RunInfo] = {}  # by trial number
         self._epochs: dict[int, int] = {}  # epochs whose metrics are written, by number of a complete run
         self._marked: frozenset[int] = frozenset()  # trials whose tag says that they are on the front
         self._rows: list[Trial] = []  # over-limit trials of the last table file, and those not written yet
@@ -44,26 +44,21 @@ class MlflowSearch:
 
     def trial_run(self, number: int) -> str:
         """Return the run id of a trial, '' if MLflow does not have it."""
-        return self._run_ids.get(number, "")
+        return str(self._runs[number].run_id) if number in self._runs else ""
 
     def write_trial(self, entry: Entry, scratch: Path) -> None:
         """Write a trial. Its run ends last; a trial that was trained further changes its tags last."""
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
         trial, client = entry.trial, self._store.client
-        if trial.number not in self._run_ids:
+        if trial.number not in self._runs:
             took_ms = int(1000 * sum(trial.seconds.values()))
             tags = {"mlflow.parentRunId": self.run_id, "on_front": "false", **runs.trial_tags(trial)}
-            self._add_run(
-                trial.number,
-                client.create_run(
-                    self._store.experiment_id,
-                    start_time=entry.time_ms - took_ms,
-                    tags=tags,
-                    run_name=f"{self._name} {trial.number}",
-                ),
-            )
-        run_id = self._run_ids[trial.number]
+            self._runs[trial.number] = client.create_run(
+                self._store.experiment_id,
+                start_time=entry.time_ms - took_ms,
+                tags=tags,
+                run_name=f"{self._name} {trial.number}",
+            ).info
+        run_id = self._runs[trial.number].run_id
         closed: dict[str, Any] = {}
         if trial.architecture is not None and trial.number not in self._epochs:
             closed = trial.architecture.to_dict(trial.training)
@@ -75,10 +70,7 @@ class MlflowSearch:
                 target.parent.mkdir(exist_ok=True)
                 shutil.copyfile(path, target)
             if any(Path(staging).iterdir()):
-                # The client's own call would ask for the run first, and cache something for each run.
-                artifacts = get_artifact_repository(
-                    self._artifact_uris[trial.number], tracking_uri=tracking_uri()
-                )
+                artifacts = self._store.artifacts(self._runs[trial.number])
                 artifacts.log_artifacts(staging)  # type: ignore[no-untyped-call]  # MLflow's has no types
         runs.write_trial_run(self._store, run_id, entry, self._epochs.get(trial.number), closed)
         client.set_terminated(run_id, "FAILED" if trial.state == "failed" else "FINISHED", entry.time_ms)
@@ -93,8 +85,7 @@ class MlflowSearch:
         """Write the over-limit trials that were added as tables on the search's run."""
         while self._has_new_rows:
             some = self._rows[:TABLE_ROWS]
-            path = f"{TABLES}/{self._full_tables + 1:04d}.csv"
-            self._store.client.log_text(self.run_id, runs.table_csv(some), path)
+            write_text(self._artifacts, runs.table_csv(some), f"{self._full_tables + 1:04d}.csv", TABLES)
             self._has_new_rows = len(self._rows) > TABLE_ROWS
             if len(some) == TABLE_ROWS:
                 self._full_tables += 1
@@ -108,14 +99,14 @@ class MlflowSearch:
 
     def write_file(self, path: Path) -> None:
         """Put a file on the search's run, in place of an earlier one of its name."""
-        self._store.client.log_artifact(self.run_id, str(path))
+        self._artifacts.log_artifact(str(path))  # type: ignore[no-untyped-call]
 
     def mark_front(self, numbers: frozenset[int]) -> None:
         """Set the tags that state which trials are on the front."""
         for number in self._marked ^ numbers:
-            if number in self._run_ids:
+            if number in self._runs:
                 value = str(number in numbers).lower()
-                self._store.client.set_tag(self._run_ids[number], "on_front", value)
+                self._store.client.set_tag(self._runs[number].run_id, "on_front", value)
                 self._marked ^= {number}
 
     def end(self, state: RunState) -> None:
@@ -133,7 +124,7 @@ class MlflowSearch:
             if run.info.status in ("FINISHED", "FAILED"):
                 trial = runs.trial_from_run(run)
                 trials[trial.number] = trial
-                self._add_run(trial.number, run)
+                self._runs[trial.number] = run.info
                 self._epochs[trial.number] = len(trial.curve)
                 if run.data.tags.get("on_front") == "true":
                     marked.add(trial.number)
@@ -151,27 +142,27 @@ class MlflowSearch:
 
     def file(self, trial: Trial, name: str) -> Path:
         """Return the path of a file of a trial, downloaded if needed; raises RecordError if there is none."""
-        run_id = trial.run_id or self.trial_run(trial.number)
-        folder, client = _folder_name(trial), self._store.client
+        folder = _folder_name(trial)
         path = f"{folder}/{name}"
-        existing = [item.path for item in client.list_artifacts(run_id, folder)] if run_id else []
-        if path not in existing:
-            raise RecordError(
-                f"trial {trial.number} of '{self._name}' has no file {path} in the record; "
-                "train the network again"
-            )
-        return Path(client.download_artifacts(run_id, path))
-
-    def _add_run(self, number: int, run: Run) -> None:
-        self._run_ids[number], self._artifact_uris[number] = run.info.run_id, run.info.artifact_uri
+        if trial.number not in self._runs and trial.run_id:
+            self._runs[trial.number] = self._store.client.get_run(trial.run_id).info
+        if trial.number in self._runs:
+            artifacts = self._store.artifacts(self._runs[trial.number])
+            if path in [item.path for item in artifacts.list_artifacts(folder)]:
+                return Path(artifacts.download_artifacts(path))  # type: ignore[no-untyped-call]
+        raise RecordError(
+            f"trial {trial.number} of '{self._name}' has no file {path} in the record; "
+            "train the network again"
+        )
 
     def _read_tables(self) -> list[Trial]:
         """Read the over-limit trials; keep the rows of the last table, which is written again with more."""
-        client = self._store.client
         trials: list[Trial] = []
-        for item in sorted(client.list_artifacts(self.run_id, TABLES), key=lambda item: str(item.path)):
+        for item in sorted(self._artifacts.list_artifacts(TABLES), key=lambda item: str(item.path)):
             with tempfile.TemporaryDirectory() as folder:
-                path = client.download_artifacts(self.run_id, item.path, folder)
+                path = self._artifacts.download_artifacts(  # type: ignore[no-untyped-call]
+                    item.path, folder
+                )
                 with Path(path).open(encoding="utf-8", newline="") as lines:
                     some = runs.read_table(lines)
             trials += some

@@ -6,8 +6,10 @@ import contextlib
 import gc
 import logging
 import os
+import sqlite3
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +18,8 @@ from nas.errors import InputError, RecordError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import RunInfo
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 __all__ = [
     "RUN_STATUS",
@@ -27,6 +31,7 @@ __all__ = [
     "run_url",
     "tracking_uri",
     "ui_command",
+    "write_text",
 ]
 
 EXPERIMENT = "nas"
@@ -39,6 +44,9 @@ MODEL_PAGES = "workflowType=machine_learning"
 """The same in an address; without it the page opens on MLflow's tools for language models."""
 
 DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
+
+BESIDE = "nas.artifacts_beside_database"
+"""Tag of an experiment whose artifacts are in `artifacts/` beside its SQLite database."""
 
 RunState = Literal["complete", "interrupted", "failed"]
 
@@ -66,11 +74,14 @@ def tracking_uri() -> str:
 def ui_command(port: int = 5000) -> list[str]:
     """Return the command that serves the record to a browser; run it in this process's environment.
 
-    Raises InputError if the record is on a server.
+    Updates the addresses in a database that was moved. Raises InputError if the record is on a server,
+    RecordError if the database cannot be read.
     """
     uri = tracking_uri()
     if uri.startswith("http"):
         raise InputError(f"the record is on a server, which serves it already; open {uri} in a browser")
+    if (store := connect()) is not None:
+        _update_addresses(store)
     _set_environment()
     options = ["--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
     return [sys.executable, "-m", "mlflow", "ui", *options]
@@ -85,29 +96,58 @@ def run_url(run_id: str, experiment_id: str) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """An open store and the id of its experiment."""
+    """An open store and its experiment.
+
+    MLflow records absolute addresses of artifacts, which are those of another folder after a project was
+    moved or copied. Artifacts beside a SQLite database are therefore found from the place of the database.
+    """
 
     client: MlflowClient
     experiment_id: str
+    location: str = ""  # of the artifacts, as MLflow has recorded it
+    beside: Path | None = None  # the artifacts beside the database; None: they are at `location`
+
+    def artifacts(self, run: RunInfo) -> ArtifactRepository:
+        """Return the artifacts of a run; unlike the client's own calls, without asking for the run."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        uri = run.artifact_uri
+        if self.beside is not None:
+            uri = (self.beside / run.run_id / "artifacts").as_uri()
+        return get_artifact_repository(uri, tracking_uri=tracking_uri())
+
+
+def write_text(artifacts: ArtifactRepository, text: str, name: str, folder: str | None = None) -> None:
+    """Write a text file to the artifacts of a run, in place of an earlier one of its name."""
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary, name)
+        path.write_text(text, encoding="utf-8")
+        artifacts.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]  # MLflow's has no types
 
 
 def create_store() -> Store:
-    """Open the store; create database, folders and experiment if needed.
+    """Open the store to write; create database, folders and experiment if needed.
 
-    Call it before worker processes exist. Raises InputError if `mlruns` cannot be written, RecordError if the
-    store cannot be reached.
+    Updates the addresses in a database that was moved, for MLflow's own tools. Call it before worker
+    processes exist. Raises InputError if `mlruns` cannot be written, RecordError if the store cannot be
+    reached.
     """
     uri = _absolute(tracking_uri())
     _ensure_writable(Path("mlruns"))
-    if (database := _database(uri)) is not None:
+    database = _database(uri)
+    if database is not None:
         _ensure_writable(database.parent)
     if (store := _open(uri)) is not None:
+        _update_addresses(store)
         return store
     with record_errors("opened"):
-        location = None if uri.startswith("http") else str(Path("mlruns/artifacts").absolute())
-        tags = {"mlflow.experimentKind": EXPERIMENT_KIND}
+        folder = Path("mlruns").absolute() if database is None else database.parent
+        location = None if uri.startswith("http") else str(folder / "artifacts")
+        tags = {"mlflow.experimentKind": EXPERIMENT_KIND, **({} if database is None else {BESIDE: "true"})}
         client = _client(uri)
-        return Store(client, str(client.create_experiment(EXPERIMENT, location, tags)))
+        beside = None if database is None else folder / "artifacts"
+        created = client.create_experiment(EXPERIMENT, location, tags)
+        return Store(client, str(created), location or "", beside)
 
 
 def connect() -> Store | None:
@@ -128,7 +168,41 @@ def _open(uri: str) -> Store | None:
             f"MLflow's experiment '{EXPERIMENT}' must not be deleted; restore it with "
             f"'mlflow experiments restore --experiment-id {experiment.experiment_id}'"
         )
-    return Store(client, str(experiment.experiment_id))
+    beside = _artifacts_beside(_database(uri), experiment.tags)
+    return Store(client, str(experiment.experiment_id), experiment.artifact_location, beside)
+
+
+def _artifacts_beside(database: Path | None, tags: Mapping[str, str]) -> Path | None:
+    """Return the artifacts beside a database; None if those of the experiment may lie elsewhere.
+
+    Version 0.1.0 set no tag and put them into the working folder, beside a database of the default address.
+    """
+    if database is None:
+        return None
+    beside = database.parent / "artifacts"
+    is_default = tracking_uri() == DEFAULT_URI
+    is_named_so = database.parts[-2:] == ("mlruns", "mlflow.db") and beside.is_dir()
+    return beside if is_default or is_named_so or BESIDE in tags else None
+
+
+def _update_addresses(store: Store) -> None:
+    """Replace the addresses of artifacts in a SQLite database that was moved or copied."""
+    path = _database(_absolute(tracking_uri()))
+    if path is None or store.beside is None or store.location == str(store.beside):
+        return
+    with (
+        record_errors("written"),
+        contextlib.closing(sqlite3.connect(path, timeout=60)) as database,
+        database,
+    ):
+        database.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+            (str(store.beside), store.experiment_id),
+        )
+        database.execute(
+            "UPDATE runs SET artifact_uri = ? || '/' || run_uuid || '/artifacts' WHERE experiment_id = ?",
+            (str(store.beside), store.experiment_id),
+        )
 
 
 def _client(uri: str) -> MlflowClient:

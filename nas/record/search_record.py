@@ -75,7 +75,8 @@ class SearchRecord:
         self._lock = lock
         self._mutex = threading.RLock()
         self._spool = Spool(_spool_folder(name))
-        self._search = MlflowSearch(store, name, self.run_id)
+        self._search = MlflowSearch(store, name, run)
+        self._run = run
         self._delivery = Delivery(self._search, self._spool)
         self._replayed: list[Trial] | None = None
 
@@ -193,7 +194,7 @@ class SearchRecord:
         with self._mutex, record_errors("read"):
             trials, self._replayed = self._replayed, None
             if trials is None:
-                search = MlflowSearch(self._store, self.name, self.run_id)
+                search = MlflowSearch(self._store, self.name, self._run)
                 trials = Delivery(search, self._spool).load(set_aside=False)
             return trials
 

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from nas.architecture import Design, dump_yaml, network_cost
 from nas.errors import RecordError
 from nas.record import mlflow_runs as runs
-from nas.record.mlflow_store import RUN_STATUS, RunState, Store, create_store, record_errors, run_url
+from nas.record.mlflow_store import (
+    RUN_STATUS,
+    RunState,
+    Store,
+    create_store,
+    record_errors,
+    run_url,
+    write_text,
+)
 from nas.record.search_record import DataSource
 
 if TYPE_CHECKING:
@@ -44,6 +52,7 @@ class TrainingRecord:
         self.run_id: str = run.info.run_id
         self.problem = ""
         self._store = store
+        self._artifacts = store.artifacts(run.info)
         self._written_epochs: int | None = None
 
     @classmethod
@@ -87,7 +96,7 @@ class TrainingRecord:
             final = [Metric(name, float(value), now, len(curve)) for name, value in values.items()]
             self._store.client.log_batch(self.run_id, final)
             for path in files:
-                self._store.client.log_artifact(self.run_id, str(path))
+                self._artifacts.log_artifact(str(path))  # type: ignore[no-untyped-call]
             self._store.client.set_terminated(self.run_id, RUN_STATUS[state])
 
     def _write_curve(self, curve: Sequence[Mapping[str, float]]) -> None:
@@ -144,7 +153,7 @@ def _create_run(store: Store, training: TrainingRun) -> Run:
     store.client.log_batch(run_id, [Metric(name, float(value), now, 0) for name, value in values.items()])
     dataset = runs.dataset_input(training.data.name, training.data.source, training.data.fingerprint)
     store.client.log_inputs(run_id, [dataset])
-    store.client.log_text(run_id, dump_yaml(closed), "architecture.yaml")
+    write_text(store.artifacts(run.info), dump_yaml(closed), "architecture.yaml")
     return run
 
 

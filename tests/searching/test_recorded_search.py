@@ -1,7 +1,7 @@
 """A search that version 0.1.0 recorded, stopped with a trial in the spool, is read and resumed.
 
 `recorded_0.1.0.zip` holds the database as SQL, the artifacts without figures, and the spool; `@FOLDER@`
-stands for the folder in which the search ran.
+stands for the folder in which the search ran, and from which it was moved.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ def run(*arguments: str) -> None:
 def folder(tmp_path, monkeypatch):
     with zipfile.ZipFile(RECORDED) as file:
         file.extractall(tmp_path)
-    script = (tmp_path / "mlflow.sql").read_text(encoding="utf-8").replace("@FOLDER@", str(tmp_path))
+    before = tmp_path / "before"
+    script = (tmp_path / "mlflow.sql").read_text(encoding="utf-8").replace("@FOLDER@", str(before))
     database = sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")
     database.executescript(script)
     database.close()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
+    yield tmp_path
+    assert not before.exists()
 
 
 def test_a_search_recorded_by_0_1_0_is_resumed(folder, capsys):
