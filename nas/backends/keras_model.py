@@ -8,7 +8,7 @@ import numpy as np
 
 from nas.architecture import NORM_MOMENTUM, Architecture, Layer, Shape, Training
 from nas.errors import SpaceError
-from nas.tensorflow_imports import import_keras
+from nas.tensorflow_imports import import_keras, keras_settings
 
 if TYPE_CHECKING:
     import keras
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["build_compiled_model", "build_model", "create_optimizer", "keras_layer", "predict"]
 
 
+@keras_settings()
 def build_model(architecture: Architecture, training: Training | None = None) -> keras.Model:
     """Build an untrained Keras model, with the augmentation of `training` if that is given.
 
@@ -31,6 +32,7 @@ def build_model(architecture: Architecture, training: Training | None = None) ->
     return keras.Model(entry, tensors[-1], name=name)
 
 
+@keras_settings()
 def build_compiled_model(architecture: Architecture, training: Training) -> keras.Model:
     """Build a model and compile it with its optimizer and with the loss and metrics of its task.
 

@@ -12,7 +12,7 @@ from nas.data.arrays import source_from_arrays
 from nas.data.options import DataOptions
 from nas.data.source import Source
 from nas.errors import DataError
-from nas.tensorflow_imports import import_keras
+from nas.tensorflow_imports import import_keras, keras_settings
 
 __all__ = ["CLASS_NAMES", "read_digits", "read_keras"]
 
@@ -68,7 +68,7 @@ def read_keras(name: str, options: DataOptions) -> Source:
         "cifar100": datasets.cifar100,
     }
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # progress belongs on stderr
+        with keras_settings(), contextlib.redirect_stdout(sys.stderr):  # progress belongs on stderr
             (x_train, y_train), (x_test, y_test) = loaders[name].load_data()
     except Exception as error:  # Keras raises a bare Exception when a download fails
         reason = " ".join(str(error).split()) or type(error).__name__

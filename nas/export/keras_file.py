@@ -12,6 +12,7 @@ from nas.data import Signature
 from nas.errors import InputError
 from nas.export.signature_metadata import add_to_keras
 from nas.files import output_file
+from nas.tensorflow_imports import keras_settings
 
 if TYPE_CHECKING:
     import keras
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["check_weights", "export_keras", "set_weights"]
 
 
+@keras_settings()
 def export_keras(
     design: Design,
     weights: Sequence[np.ndarray] | None,
