@@ -35,7 +35,7 @@ def import_tensorflow(task: str = "classification") -> Any:
             os.environ.setdefault(name, "1")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # TensorFlow skips Keras if the first variable selects Keras 2, which is not installed. It reads the
-        # user's keras.json by itself, and fails for values that it does not know, unless the second is no folder.
+        # user's keras.json by itself, and fails for unknown values, unless the second is no folder.
         during_import = {"TF_USE_LEGACY_KERAS": "1", "KERAS_HOME": os.devnull}
         if platform.machine() in ("x86_64", "AMD64"):
             own = "0" if task == "segmentation" else "1"
@@ -62,7 +62,7 @@ def import_keras() -> Any:
                 importlib.import_module("keras")
         except (ValueError, AttributeError) as error:
             raise InputError(
-                f"Keras' file of settings, ~/.keras/keras.json, must be one that Keras accepts, got: {error}; "
+                f"Keras' file of settings, ~/.keras/keras.json, must have valid values, got: {error}; "
                 "correct or delete it"
             ) from error
     keras = importlib.import_module("keras")
