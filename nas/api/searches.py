@@ -189,16 +189,25 @@ def resume(
     seconds: float | None = None,
     flat: float | None = None,
     min_quality: float | None = None,
+    front_seeds: int | None = None,
+    trial_seconds: float | None = None,
     workers: int | None = None,
     show: Callable[[Status], None] = _show_nothing,
 ) -> Result:
     """Resume a search, the latest by default, as `nas search --resume` does.
 
     trials, seconds and flat replace the budget of the search; `trials` is the total number, `seconds` the
-    time from now on. min_quality replaces the quality floor. For workers and show see `nas.search`. Raises
-    NasError.
+    time from now on. min_quality replaces the quality floor. For the others see `nas.search`; everything else
+    stays as it was planned, so that the trials are comparable. Raises NasError.
     """
-    changes = {"trials": trials, "seconds": seconds, "flat": flat, "min_quality": min_quality}
+    changes = {
+        "trials": trials,
+        "seconds": seconds,
+        "flat": flat,
+        "min_quality": min_quality,
+        "front_seeds": front_seeds,
+        "trial_seconds": trial_seconds,
+    }
     given = {key: value for key, value in changes.items() if value is not None}
     return resume_search(name, given, workers=worker_count(workers)).run(show)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -60,7 +60,59 @@ def panel_option(panel: str, text: str, **settings: Any) -> Any:
 OBJECTIVES = "Objectives and limits"
 
 
+FIELDS = MappingProxyType(
+    {
+        "time": "seconds",
+        "stop_when_flat": "flat",
+        "min_accuracy": "min_quality",
+        "trial_time": "trial_seconds",
+    }
+)
+"""The field of the plan by the name of an option, where they differ."""
+
+NOT_IN_PLAN = ("resume", "workers", "json")
+"""Options that concern one run of a search, and not its plan."""
+
+
+def changed_fields(context: typer.Context) -> list[str]:
+    """Return the fields of the plan that the options of a resumed search change.
+
+    Raises InputError for an option that cannot change.
+    """
+    from nas.searching import CHANGEABLE
+
+    changed = []
+    for option in context.command.params:
+        name = str(option.name)
+        source = context.get_parameter_source(name)
+        if name in NOT_IN_PLAN or source is None or source.name.startswith("DEFAULT"):
+            continue
+        field = FIELDS.get(name, name)
+        if field not in CHANGEABLE:
+            raise InputError(
+                "--resume takes only options that keep the trials of the search comparable "
+                f"({_names_of(CHANGEABLE)}), got {_written(option, context.params[name])}; omit it, or start "
+                "a new search with it, which can learn from this one with --start-from-search"
+            )
+        changed.append(field)
+    return changed
+
+
+def _written(option: Any, value: Any) -> str:
+    """Return an option and its value as a user writes them."""
+    if isinstance(value, bool):
+        return str(option.opts[0] if value else option.secondary_opts[0])
+    values = value if isinstance(value, list) else [value]
+    return " ".join([option.opts[0], *(f"{one:g}" if isinstance(one, float) else str(one) for one in values)])
+
+
+def _names_of(fields: Iterable[str]) -> str:
+    names = {field: name for name, field in FIELDS.items()}
+    return ", ".join(sorted(f"--{names.get(field, field)}".replace("_", "-") for field in fields))
+
+
 def search(
+    context: typer.Context,
     space: Annotated[
         str,
         typer.Option(
@@ -191,45 +243,44 @@ def search(
     def report(line: str) -> None:
         errors.print(line, soft_wrap=True, markup=False)
 
-    budget = {"trials": trials, "seconds": parse_duration(time), "flat": FLAT if stop_when_flat else None}
+    limits = {
+        "params": max_params,
+        "flops": max_flops,
+        "latency_ms": max_latency_ms,
+        "size_bytes": max_size_kb and 1000 * max_size_kb,
+        "peak_bytes": max_memory_kb and 1000 * max_memory_kb,
+    }
+    values = {
+        "data": data,
+        **data_options,
+        "objectives": _split_names(objectives),
+        "limits": {key: value for key, value in limits.items() if value is not None},
+        "min_quality": min_accuracy,
+        "trials": trials,
+        "seconds": parse_duration(time),
+        "flat": FLAT if stop_when_flat else None,
+        "epochs": epochs,
+        "reduction": reduction,
+        "min_epochs": min_epochs,
+        "halving": halving,
+        "repeats": repeats,
+        "folds": folds,
+        "front_seeds": front_seeds,
+        "trial_seconds": parse_duration(trial_time),
+        "engine": engine,
+        "sampler": sampler,
+        "start_from_search": _split_names(start_from_search),
+        "seed": seed,
+        "precision": precision,
+        "latency_threads": latency_threads,
+        "runtime": runtime,
+    }
     processes = worker_count(workers)
     if resume is not None:
-        given = {**budget, "min_quality": min_accuracy}
-        changes = {key: value for key, value in given.items() if value is not None}
+        changes = {field: values[field] for field in changed_fields(context)}
         session = resume_search(resume or None, changes, workers=processes, progress=report)
     else:
-        limits = {
-            "params": max_params,
-            "flops": max_flops,
-            "latency_ms": max_latency_ms,
-            "size_bytes": max_size_kb and 1000 * max_size_kb,
-            "peak_bytes": max_memory_kb and 1000 * max_memory_kb,
-        }
-        options = SearchOptions.parse(
-            {
-                **budget,
-                "data": data,
-                **data_options,
-                "objectives": _split_names(objectives),
-                "limits": {key: value for key, value in limits.items() if value is not None},
-                "min_quality": min_accuracy,
-                "epochs": epochs,
-                "reduction": reduction,
-                "min_epochs": min_epochs,
-                "halving": halving,
-                "repeats": repeats,
-                "folds": folds,
-                "front_seeds": front_seeds,
-                "trial_seconds": parse_duration(trial_time),
-                "engine": engine,
-                "sampler": sampler,
-                "start_from_search": _split_names(start_from_search),
-                "seed": seed,
-                "precision": precision,
-                "latency_threads": latency_threads,
-                "runtime": runtime,
-            }
-        )
+        options = SearchOptions.parse(values)
         session = prepare_search(space, options, name, start_from or (), workers=processes, progress=report)
     report(session.introduction())
     with SearchView(session.plan.criteria) as view:

@@ -1,11 +1,12 @@
 """A search: its options and plan, screening, successive halving, the loop, and the session that runs it."""
 
-from nas.searching.plan import Plan, SearchOptions
+from nas.searching.plan import CHANGEABLE, Plan, SearchOptions
 from nas.searching.screening import counted_costs
 from nas.searching.session import Result, prepare_search, resume_search
 from nas.searching.status import Status
 
 __all__ = [
+    "CHANGEABLE",
     "Plan",
     "Result",
     "SearchOptions",

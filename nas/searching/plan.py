@@ -15,7 +15,11 @@ from nas.engines import ENGINES
 from nas.errors import InputError, nearest
 from nas.trials import Criteria, EarlierSearch, Limit, Objective, parse_objectives
 
-__all__ = ["Plan", "SearchOptions"]
+__all__ = ["CHANGEABLE", "Plan", "SearchOptions"]
+
+CHANGEABLE = frozenset({"trials", "seconds", "flat", "min_quality", "front_seeds", "trial_seconds"})
+"""Options that may change when a search is resumed: recorded trials stay comparable with new ones. Limits are
+not among them, because candidates were rejected and trials were trained within the old ones."""
 
 DEFAULT_TRIALS = 50
 """Number of trials if neither `trials` nor `seconds` is given."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from nas.architecture import Design
 from nas.data import Dataset
 from nas.device import FileCostMeter, LatencyOptions
-from nas.errors import InputError, SpaceError
+from nas.errors import InputError, LimitError, SpaceError
 from nas.evaluation import constant_answer
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
@@ -16,6 +16,7 @@ from nas.trials import OBJECTIVES, EarlierSearch, Objective
 
 __all__ = [
     "bind_space",
+    "check_start",
     "complete_options",
     "cost_bounds",
     "create_meter",
@@ -107,6 +108,18 @@ def starting_settings(space: SearchSpace, names: Sequence[str]) -> list[Setting]
             )
         settings.append(setting)
     return settings
+
+
+def check_start(screen: Screen, network: str, setting: Setting) -> None:
+    """Raise LimitError if a network to start from exceeds a limit; measures its file if a limit needs it."""
+    screened = screen.screen(setting)
+    if screen.must_measure:
+        screened = screen.measure(screened)
+    if screened.reason and not screened.failed:
+        raise LimitError(
+            f"a network of --start-from must be within the limits, got '{network}': {screened.reason}; "
+            "raise the limit, or omit the network"
+        )
 
 
 def guessing_error(objectives: Sequence[Objective], dataset: Dataset) -> float:

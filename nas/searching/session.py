@@ -27,6 +27,7 @@ from nas.searching.loop import Search
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.planning import (
     bind_space,
+    check_start,
     complete_options,
     create_meter,
     create_plan,
@@ -71,14 +72,15 @@ def prepare_search(
     progress: receives lines about what was understood of the data, and one before each step that takes long.
 
     The workers load TensorFlow while the rest is prepared. Raises InputError and its subclasses: a space or
-    data that breaks a rule, a limit that nothing in the space meets, a name in use.
+    data that breaks a rule, a limit that nothing in the space or a network of `start_from` does not meet, a
+    name in use.
     """
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
     dataset = load_dataset(options.data, options)
     options = complete_options(options, dataset)
     split_folds(dataset, options.folds, options.split_seed)  # raises an error before anything is recorded
     bound = bind_space(loaded, dataset)
-    start = starting_settings(bound, start_from)
+    start = dict(zip(start_from, starting_settings(bound, start_from), strict=True))
     earlier = read_earlier_searches(options, bound, dataset.fingerprint)
     name = name or f"{bound.name or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
     executor = _create_executor(options, dataset.task, workers)
@@ -87,7 +89,11 @@ def prepare_search(
         meter = create_meter(options, bound, dataset, progress)
         screen = Screen(bound, options.parsed_objectives(), options.parsed_limits(), meter)
         screen.check_limits()
-        plan = create_plan(options, screen, dataset, start, earlier, meter.device if meter else "")
+        for network, setting in start.items():
+            check_start(screen, network, setting)
+        plan = create_plan(
+            options, screen, dataset, list(start.values()), earlier, meter.device if meter else ""
+        )
         record = SearchRecord.create(name, plan.model_dump(mode="json"), dataset)
     except BaseException:
         executor.close()
@@ -107,7 +113,7 @@ def resume_search(
 ) -> Session:
     """Prepare to resume a search, the latest by default, from its record alone.
 
-    changes: values of its plan to replace, for example `{"trials": 100}`.
+    changes: values of its plan to replace, of those in CHANGEABLE, for example `{"trials": 100}`.
 
     Raises InputError for an unknown name, DataError if the data has changed.
     """

@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 from nas.data import Dataset
-from nas.errors import InputError, SpaceError
-from nas.searching import Plan, SearchOptions
-from nas.searching.planning import bind_space, complete_options, starting_settings
+from nas.errors import InputError, LimitError, SpaceError
+from nas.searching import Plan, SearchOptions, prepare_search
+from nas.searching.planning import (
+    bind_space,
+    check_start,
+    complete_options,
+    starting_settings,
+)
+from nas.searching.screening import Screen
 from nas.space import SearchSpace
 from nas.trials import EarlierSearch, Observation
 
@@ -145,3 +151,43 @@ def test_a_starting_network_must_be_a_point_of_the_space():
         SpaceError, match="--start-from takes points of the space xception_like, got 'mnist_cnn'"
     ):
         starting_settings(space, ["mnist_cnn"])
+
+
+class UnderestimatingMeter:
+    """Predicts half of the latency that it measures."""
+
+    def predict(self, architecture):
+        return {"latency_ms": 1.0, "size_bytes": 1000.0}, 0.1
+
+    def measure(self, architecture):
+        return {"latency_ms": 2.0, "size_bytes": 1000.0}
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"params": 15_000}, "got 'mini_xception': params is 7.213e.05, over the limit 15,000; raise"),
+        ({"latency_ms": 0.5}, "got 'mini_xception': predicted: latency_ms is 0.9, over the limit 0.5;"),
+        ({"latency_ms": 1.5}, "got 'mini_xception': latency_ms is 2, over the limit 1.5;"),
+        ({"latency_ms": 3, "params": 800_000}, None),
+    ],
+)
+def test_a_starting_network_over_a_limit_is_refused(limits, message):
+    space = bind_space(SearchSpace.load("xception_like"), Data())
+    (setting,) = starting_settings(space, ["mini_xception"])
+    options = SearchOptions(objectives=("accuracy", "params"), limits=limits)
+    objectives, meter = options.parsed_objectives(), UnderestimatingMeter()
+    screen = Screen(space, objectives, options.parsed_limits(), meter)
+    if message is None:
+        check_start(screen, "mini_xception", setting)
+    else:
+        with pytest.raises(LimitError, match=message):
+            check_start(screen, "mini_xception", setting)
+
+
+def test_a_search_does_not_drop_a_starting_network_over_a_limit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = SearchOptions(objectives=("accuracy", "params"), limits={"params": 15_000})
+    with pytest.raises(LimitError, match="a network of --start-from must be within the limits, got 'mini_x"):
+        prepare_search("xception_like", options, start_from=["mini_xception"])
+    assert not list(tmp_path.glob("mlruns/spool/*/"))
