@@ -15,6 +15,10 @@ class Executor(Protocol):
 
     workers: int  # number of jobs that run at once
 
+    def check(self) -> None:
+        """Wait until it is known whether jobs can run; raise InputError or RunError if they cannot."""
+        ...
+
     def submit(self, job: Job) -> Future[Evaluation]:
         """Start a job, or queue it until a worker is free."""
         ...

@@ -20,6 +20,9 @@ class InProcess:
         self._create_evaluator = create_evaluator
         self._evaluator: JobEvaluator | None = None
 
+    def check(self) -> None:
+        """Do nothing: jobs can run."""
+
     def submit(self, job: Job) -> Future[Evaluation]:
         """Run the job and return a future that is done."""
         future: Future[Evaluation] = Future()

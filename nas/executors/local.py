@@ -23,6 +23,7 @@ import psutil
 from nas.errors import EvaluationError, InputError
 from nas.evaluation import Evaluation, Evaluator, Job
 from nas.executors.executor import JobEvaluator
+from nas.executors.script_import import ScriptImport
 
 __all__ = ["LocalProcesses", "worker_count"]
 
@@ -105,6 +106,7 @@ class LocalProcesses:
         self._lock = threading.RLock()
         self._closed = False
         self._replacing: set[int] = set()  # indices of workers
+        self._script = ScriptImport()
         self._workers = [self._start() for _ in range(workers)]
         self._retired: list[_Worker] = []
         self._unfinished: set[Future[Evaluation]] = set()
@@ -117,6 +119,10 @@ class LocalProcesses:
         pool = ProcessPool(1, initializer=_start_worker, initargs=(self._create_evaluator,), context=context)
         pool.schedule(_do_nothing)
         return _Worker(pool)
+
+    def check(self) -> None:
+        """Wait until a process has imported the calling script; raise InputError or RunError if it cannot."""
+        self._script.check()
 
     def submit(self, job: Job) -> Future[Evaluation]:
         """Send the job to a free worker, or queue it."""

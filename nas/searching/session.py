@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -15,9 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from nas.data import Dataset, load_dataset, split_folds
 from nas.engines import create_engine
-from nas.errors import DataError
+from nas.errors import DataError, RunError
 from nas.evaluation import Evaluator
-from nas.executors import Executor, InProcess, LocalProcesses
+from nas.executors import Executor, InProcess, LocalProcesses, exit_if_imported_by_worker
 from nas.record import SearchRecord
 from nas.report import data_lines
 from nas.searching.earlier_searches import read_earlier_searches
@@ -75,6 +76,7 @@ def prepare_search(
     data that breaks a rule, a limit that nothing in the space or a network of `start_from` does not meet, a
     name in use.
     """
+    exit_if_imported_by_worker()
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
     dataset = load_dataset(options.data, options)
     options = complete_options(options, dataset)
@@ -86,6 +88,7 @@ def prepare_search(
     executor = _create_executor(options, dataset.task, workers)
     try:
         SearchRecord.check(name)
+        executor.check()
         meter = create_meter(options, bound, dataset, progress)
         screen = Screen(bound, options.parsed_objectives(), options.parsed_limits(), meter)
         screen.check_limits()
@@ -117,6 +120,7 @@ def resume_search(
 
     Raises InputError for an unknown name, DataError if the data has changed.
     """
+    exit_if_imported_by_worker()
     record = SearchRecord.resume(name)
     executor: Executor | None = None
     try:
@@ -133,6 +137,7 @@ def resume_search(
         space = SearchSpace(plan.space)
         meter = create_meter(plan, space, dataset, progress)
         screen = Screen(space, plan.parsed_objectives(), plan.parsed_limits(), meter)
+        executor.check()
         session = Session(record, plan, dataset, screen, executor, record.trials())
         if meter and meter.device != plan.device:
             session.measure_again(meter.device)
@@ -207,7 +212,10 @@ class Session:
         self.plan = self.plan.model_copy(update={"device": device})
 
     def run(self, show: Show) -> Result:
-        """Search until the budget is used or Ctrl-C is pressed; then close the executor and the record."""
+        """Search until the budget is used or Ctrl-C is pressed; then close the executor and the record.
+
+        Raises RunError if every trial has failed; the record has them.
+        """
         plan, record, executor = self.plan, self.record, self.executor
         scratch = Path("mlruns/scratch").absolute() / record.name
         shutil.rmtree(scratch, ignore_errors=True)
@@ -237,6 +245,8 @@ class Session:
             with threadpool_limits(1, "blas"):  # of the sampler: the cores are for the workers
                 search.run(show)
             state = "interrupted" if status.interrupted else "complete"
+            if all_failed(status.trials.values()):
+                state = "failed"
             worker_time = status.worker_time(executor.workers)
         finally:
             executor.close()
@@ -250,8 +260,19 @@ class Session:
                 status.record_problem = record.delivery_problem
                 status.undelivered = record.undelivered if status.record_problem else 0
                 shutil.rmtree(scratch, ignore_errors=True)
+        if all_failed(trials):
+            (reason, count), *_ = Counter(trial.reason for trial in trials).most_common(1)
+            raise RunError(
+                f"a search must train at least one network, but all {len(trials)} trials of '{record.name}' "
+                f"failed, {count} of them because: {reason}; fix that, and start a new search"
+            )
         front = pareto_front(trials, plan.criteria)
         return Result(record.name, plan, tuple(trials), tuple(front), status, worker_time)
+
+
+def all_failed(trials: Collection[Trial]) -> bool:
+    """Return whether there are trials and none of them could be trained."""
+    return bool(trials) and all(trial.state == "failed" for trial in trials)
 
 
 def _create_executor(options: SearchOptions, task: str, workers: int) -> Executor:

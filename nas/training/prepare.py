@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.architecture import Design
+from nas.executors import exit_if_imported_by_worker
 from nas.training.find_network import DataOverrides, ResolvedNetwork, find_network, replace_training
 from nas.training.train import TrainingOptions, TrainingProgress, TrainingResult, show_nothing, train_network
 
@@ -44,6 +45,7 @@ def prepare_training(
 
     Fine-tuning divides the network's learning rate by 10 unless one is given. Raises InputError.
     """
+    exit_if_imported_by_worker()
     resolved = find_network(network, data)
     changes: dict[str, Any] = {}
     if batch_size is not None:

@@ -55,6 +55,10 @@ def test_futures_have_the_results_of_their_jobs(executor):
     assert {(result.epochs, result.checkpoint) for result in results} == {(2, Path("scratch"))}
 
 
+def test_an_executor_that_can_run_jobs_passes_its_check(executor):
+    executor.check()
+
+
 def test_a_worker_evaluates_all_its_jobs_with_one_evaluator(executor):
     assert executor.workers == 1
     first, second = (executor.submit(create_job(1)).result(timeout=30).values["jobs"] for _ in range(2))
