@@ -194,10 +194,8 @@ class _View:
             )
 
     def _begin(self, progress: TrainingProgress) -> None:
-        if progress.has_new_head:
-            self._console.print(
-                "The last layer starts with new weights: the given ones are for other classes."
-            )
+        if progress.head_note:
+            self._console.print(progress.head_note, soft_wrap=True, markup=False)
         if self.done:
             self._console.print(f"Resuming after epoch {self.done} of {progress.epochs}.")
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,9 +114,9 @@ class TrainingFolder:
         """The folder for the next checkpoint, and for the data set while training."""
         return self.path / "next"
 
-    def begin(self, start: Row) -> None:
-        """Store the checkpoint in `scratch` as the starting weights, the best so far."""
-        self._save({**self._content, "start": dict(start)})
+    def begin(self, start: Row, classes: Sequence[str]) -> None:
+        """Store the checkpoint in `scratch` as the starting weights, the best so far, and the class names."""
+        self._save({**self._content, "start": dict(start), "classes": list(classes)})
         self._promote(True)
 
     def add(self, row: Row, is_best: bool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +14,34 @@ from nas.architecture import Architecture
 from nas.backends import build_model, initial_weights, weight_specs
 from nas.errors import EvaluationError, InputError
 from nas.evaluation import State, read_state
+from nas.export import read_from_keras
 from nas.record import SearchRecord
+from nas.searching import Plan
 from nas.tensorflow_imports import import_keras
 from nas.training.trial_reference import parse_trial_reference, recorded_trial
 
-__all__ = ["starting_state"]
+__all__ = ["StartingWeights", "starting_weights"]
+
+SHOWN_CLASSES = 6
+"""Number of class names that a message lists."""
 
 
-def starting_state(source: str, architecture: Architecture, seed: int) -> tuple[State, bool]:
-    """Return starting weights for a network, and whether its last layer is initialized instead.
+@dataclass(frozen=True)
+class StartingWeights:
+    """Weights to start from, and what became of the last layer."""
 
-    The last layer is initialized if its shape differs, as for other classes.
+    state: State
+    has_new_head: bool  # the last layer is initialized
+    note: str  # a sentence about the last layer, '' if the weights are known to be for the same classes
+
+
+def starting_weights(
+    source: str, architecture: Architecture, classes: Sequence[str], seed: int
+) -> StartingWeights:
+    """Return starting weights for a network whose outputs have these class names.
+
+    The last layer is initialized if its shape differs, or if the weights are for other classes or for the
+    same ones in another order. Weights that do not say for which classes they are count as for the same ones.
 
     source: a checkpoint (.npz), a .weights.h5 or .keras file, the folder of a training, or NAME:TRIAL.
 
@@ -38,7 +57,8 @@ def starting_state(source: str, architecture: Architecture, seed: int) -> tuple[
             f"for a network with {len(values)}; use the weights of that network"
         )
     last = specs[-1].name.rpartition("/")[0]
-    has_new_head = False
+    before = _class_names(source)
+    has_new_head = before is not None and list(before) != list(classes)
     for index, (spec, array) in enumerate(zip(specs, given, strict=True)):
         if array is not None and array.shape == spec.shape:
             values[index] = np.asarray(array, np.float32)
@@ -56,7 +76,49 @@ def starting_state(source: str, architecture: Architecture, seed: int) -> tuple[
             new if spec.name.rpartition("/")[0] == last else value
             for spec, value, new in zip(specs, values, initial, strict=True)
         ]
-    return State([spec.name for spec in specs], values), has_new_head
+    state = State([spec.name for spec in specs], values)
+    return StartingWeights(state, has_new_head, _note(has_new_head, before, classes))
+
+
+def _note(has_new_head: bool, before: Sequence[str] | None, classes: Sequence[str]) -> str:
+    if has_new_head:
+        given = "other classes" if before is None else f"the classes {_listed(before)}"
+        return (
+            f"The last layer starts with new weights: the given ones are for {given}, not {_listed(classes)}."
+        )
+    if before is None:
+        return (
+            "The last layer is kept, but the given weights do not say for which classes they are: "
+            f"make sure that these are {_listed(classes)}, in this order."
+        )
+    return ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN_CLASSES])
+    return shown if len(names) <= SHOWN_CLASSES else f"{shown}, ... ({len(names)})"
+
+
+def _class_names(source: str) -> Sequence[str] | None:
+    """Return the names of the classes that weights are for, in the order of the outputs; None if unknown.
+
+    They are in the plan of a search, in a `.keras` file, and beside other files: in the `training.json` of a
+    training's folder, else in `labels.txt`.
+    """
+    reference = parse_trial_reference(source)
+    if reference is not None:
+        signature = Plan.parse(SearchRecord.open(reference[0]).config).signature
+        return None if signature is None else signature.classes
+    path = Path(source).expanduser()
+    if path.suffix == ".keras" and (written := read_from_keras(path)) is not None:
+        return written.classes
+    folder = path if path.is_dir() else path.parent
+    training, labels = folder / "training.json", folder / "labels.txt"
+    if (path.is_dir() or path.suffix == ".npz") and training.is_file():
+        recorded = json.loads(training.read_text(encoding="utf-8")).get("classes")
+        if recorded is not None:
+            return [str(name) for name in recorded]
+    return labels.read_text(encoding="utf-8").split("\n")[:-1] if labels.is_file() else None
 
 
 def _read(source: str, architecture: Architecture) -> Sequence[np.ndarray | None]:

@@ -17,7 +17,7 @@ from nas.record import TrainingRecord, TrainingRun
 from nas.report import write_class_figures
 from nas.tensorflow_imports import import_tensorflow
 from nas.training.folder import TrainingFolder
-from nas.training.starting_weights import starting_state
+from nas.training.starting_weights import starting_weights
 
 __all__ = ["TrainingOptions", "TrainingProgress", "TrainingResult", "train_network"]
 
@@ -58,6 +58,7 @@ class TrainingProgress:
     best: int  # the epoch with the best weights, 0 for the starting weights
     quality: str  # accuracy | balanced_accuracy | mean_iou: the best epoch has the greatest
     has_new_head: bool = False  # the last layer is initialized, since the weights are for other classes
+    head_note: str = ""  # a sentence about the last layer, '' if the weights are for the same classes
     problem: str = ""  # why MLflow does not take the curve at the moment
 
 
@@ -146,7 +147,7 @@ class _Training:
         self.quality = "balanced_accuracy" if dataset.is_imbalanced else "accuracy"
         if dataset.task == "segmentation":
             self.quality = "mean_iou"
-        self.has_new_head = False
+        self.has_new_head, self.head_note = False, ""
         self._show = show
         self._evaluator = Evaluator(dataset.task)
 
@@ -158,12 +159,12 @@ class _Training:
         if not folder.started:
             given = None
             if options.weights:
-                state, self.has_new_head = starting_state(
-                    options.weights, self.design.architecture, options.seed
-                )
+                classes = self.dataset.classes
+                start = starting_weights(options.weights, self.design.architecture, classes, options.seed)
+                self.has_new_head, self.head_note = start.has_new_head, start.note
                 given = folder.scratch / "given.npz"
-                write_state(given, state)
-            folder.begin(self._evaluator.evaluate(self._job(0, given)).values)
+                write_state(given, start.state)
+            folder.begin(self._evaluator.evaluate(self._job(0, given)).values, self.dataset.classes)
         settings = {
             "data": self.dataset.source,
             "epochs": options.epochs,
@@ -279,5 +280,6 @@ class _Training:
             folder.best,
             self.quality,
             self.has_new_head,
+            self.head_note,
             self.record.problem,
         )

@@ -46,7 +46,7 @@ def finished(epochs):
 
 if not folder.started:
     finished(0)
-    folder.begin({"accuracy": 0.0})
+    folder.begin({"accuracy": 0.0}, ["a", "b"])
 while len(folder.curve) < 3:
     epochs = len(folder.curve) + 1
     finished(epochs)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
+import nas
 from nas.backends import build_model
 from nas.data import load_dataset
 from nas.errors import InputError
 from nas.evaluation import State, load_weights, read_state, write_state
+from nas.training.starting_weights import starting_weights
 from nas.training.train import TrainingOptions, train_network
 
 DATA = ["--image-size", "8", "--train-limit", "150"]
@@ -48,6 +52,75 @@ def test_with_other_classes_the_last_layer_is_initialized(trained, digits, work,
         assert [a.shape == b.shape for a, b in zip(ours.weights, given.weights, strict=True)].count(
             False
         ) == 2
+
+
+def starts_with_head_of(given, source, classes, design):
+    """Return the weights that a training starts from, and whether their last layer is that of others."""
+    start = starting_weights(str(source), design.architecture, classes, seed=0)
+    head = start.state.names[-1].rpartition("/")[0]
+    kept = {
+        np.array_equal(new, old)
+        for name, new, old in zip(start.state.names, start.state.weights, given, strict=True)
+        if name.startswith(f"{head}/")
+    }
+    assert len(kept) == 1
+    return start, kept.pop()
+
+
+@pytest.mark.parametrize(
+    ("file", "is_known"),
+    [
+        ("plain", True),
+        ("plain/best.npz", True),
+        ("plain/model.keras", True),
+        ("plain/model.weights.h5", True),
+        ("unnamed.npz", False),
+    ],
+)
+def test_the_last_layer_is_kept_only_for_the_same_classes(trained, digits, work, make_design, file, is_known):
+    given = read_state(work / "plain" / "best.npz").weights
+    shutil.copy(work / "plain" / "best.npz", work / "unnamed.npz")
+    for classes in (digits.classes, digits.classes[::-1], tuple("abcdefghij")):
+        same = classes == digits.classes
+        start, kept = starts_with_head_of(given, work / file, classes, make_design())
+        assert (start.has_new_head, kept) == ((not same, same) if is_known else (False, True))
+        names = f"{', '.join(classes[:6])}, ... (10)"
+        if is_known and not same:
+            assert start.note == (
+                "The last layer starts with new weights: the given ones are for the classes "
+                f"0, 1, 2, 3, 4, 5, ... (10), not {names}."
+            )
+        elif is_known:
+            assert start.note == ""
+        else:
+            assert "do not say for which classes they are: make sure that these are " + names in start.note
+
+
+def test_the_classes_of_a_search_count(digits, work, make_design):
+    space = {**make_design().architecture.to_dict(), "training": {"batch_size": 32}}
+    for name in ("input_shape", "classes", "task", "rescale"):
+        space.pop(name, None)
+    options = {"image_size": 8, "train_limit": 150, "objectives": ("accuracy", "params"), "workers": 0}
+    result = nas.search(space, name="origin", trials=1, epochs=1, front_seeds=1, **options)
+    given = nas.find("origin").weights(result.trials[0])
+    design = result.trials[0].design
+    for classes in (digits.classes, digits.classes[::-1]):
+        start, kept = starts_with_head_of(given, "origin:0", classes, design)
+        assert kept == (classes == digits.classes) == (not start.has_new_head)
+
+
+def test_fine_tuning_on_as_many_other_classes_says_that_the_head_is_new(
+    trained, digits, tmp_path, capsys, run_command
+):
+    arrays = {f"x_{name}": split.x for name, split in (("train", digits.train), ("test", digits.test))}
+    arrays |= {f"y_{name}": split.y + 5 for name, split in (("train", digits.train), ("test", digits.test))}
+    np.savez(tmp_path / "others.npz", **arrays)
+    words = ["--data", tmp_path / "others.npz", "--epochs", "1", "--from", "plain", "--fine-tune"]
+    assert run_command("train", "tiny.yaml", *words, "--out", tmp_path / "tuned") == 0
+    assert (
+        "The last layer starts with new weights: the given ones are for the classes 0, 1, 2, 3, 4, 5, ... (10), "
+        "not 5, 6, 7, 8, 9, 10, ... (10)."
+    ) in capsys.readouterr().err
 
 
 def test_fine_tuning_freezes_batch_normalization(trained, work, capsys, run_command):
