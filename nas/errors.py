@@ -4,7 +4,8 @@ NasError                 one sentence: the rule, the value, the fix
 ├── InputError           invalid input (exit code 2)
 │   ├── SpaceError       a search space or an architecture breaks a rule
 │   ├── DataError        the images, labels or files of a data set
-│   └── LimitError       a limit that no network of the space meets
+│   ├── LimitError       a limit that no network of the space meets
+│   └── ParameterError   a function has no such parameter; also a TypeError
 └── RunError             a failure at run time (exit code 1)
     ├── RecordError      MLflow's record cannot be read or written
     ├── EvaluationError  a network could not be trained
@@ -23,6 +24,7 @@ __all__ = [
     "InputError",
     "LimitError",
     "NasError",
+    "ParameterError",
     "RecordError",
     "RunError",
     "SpaceError",
@@ -52,6 +54,10 @@ class DataError(InputError):
 
 class LimitError(InputError):
     """A limit excludes every network of the space."""
+
+
+class ParameterError(InputError, TypeError):
+    """A function of the Python interface has no parameter of this name."""
 
 
 class RunError(NasError):

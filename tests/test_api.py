@@ -82,9 +82,25 @@ def test_bad_input_is_one_sentence(call, message, tmp_path, monkeypatch):
         call()
 
 
-def test_an_unknown_keyword_is_refused():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'trails'"):
-        nas.search("xception_like", trails=3)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: nas.search("xception_like", trails=3),
+            "nas.search has no parameter 'trails'; did you mean 't",
+        ),
+        (lambda: nas.search(space="x", max_trials=3), "'max_trials'; did you mean 'trials'?"),
+        (lambda: nas.resume("x", epochs=3), "nas.resume has no parameter 'epochs'; known: flat, front_seeds"),
+        (
+            lambda: nas.train("mnist_cnn", epoch=3),
+            "nas.train has no parameter 'epoch'; did you mean 'epochs'?",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", [InputError, TypeError])
+def test_an_unknown_keyword_is_one_sentence_with_the_nearest_name(call, message, kind):
+    with pytest.raises(kind, match=re.escape(message)):
+        call()
 
 
 def run_litert(path, inputs):

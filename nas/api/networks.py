@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from nas.api.keywords import refuse_unknown_keywords
 from nas.api.searches import data_source, find
 from nas.architecture import Architecture
 from nas.backends import Precision
@@ -45,6 +46,7 @@ CALIBRATION_IMAGES = 200
 """Images that calibrate an int8 file."""
 
 
+@refuse_unknown_keywords
 def train(
     network: str,
     *,
@@ -111,6 +113,7 @@ class Measurement:
     latency: Latency
 
 
+@refuse_unknown_keywords
 def measure(
     network: str | Path,
     *,
@@ -190,6 +193,7 @@ def _measure_keras(path: Path, options: LatencyOptions) -> Measurement:
         return Measurement(summarize_keras(model), measure_file(converted, options))
 
 
+@refuse_unknown_keywords
 def calibrate(
     space: str = "xception_like",
     *,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nas.api.keywords import refuse_unknown_keywords
 from nas.backends import Precision, build_compiled_model
 from nas.data import Dataset, load_dataset, save_python_data, split_folds
 from nas.errors import DataError
@@ -42,6 +43,7 @@ def _show_nothing(_: Status) -> None:
     """Do not display the status."""
 
 
+@refuse_unknown_keywords
 def search(
     space: str | Path | Mapping[str, Any],
     *,
@@ -182,6 +184,7 @@ def search(
     return session.run(show)
 
 
+@refuse_unknown_keywords
 def resume(
     name: str | None = None,
     *,

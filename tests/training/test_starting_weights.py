@@ -118,8 +118,8 @@ def test_fine_tuning_on_as_many_other_classes_says_that_the_head_is_new(
     words = ["--data", tmp_path / "others.npz", "--epochs", "1", "--from", "plain", "--fine-tune"]
     assert run_command("train", "tiny.yaml", *words, "--out", tmp_path / "tuned") == 0
     assert (
-        "The last layer starts with new weights: the given ones are for the classes 0, 1, 2, 3, 4, 5, ... (10), "
-        "not 5, 6, 7, 8, 9, 10, ... (10)."
+        "The last layer starts with new weights: the given ones are for the classes 0, 1, 2, 3, 4, 5, ... "
+        "(10), not 5, 6, 7, 8, 9, 10, ... (10)."
     ) in capsys.readouterr().err
 
 
