@@ -59,6 +59,8 @@ def search(
     ignore_label: int | None = None,
     drop_duplicates: bool = False,
     strict: bool = False,
+    mask_colors: tuple[str, ...] = (),
+    background: str = "white",
     objectives: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
     min_quality: float | None = None,
@@ -106,6 +108,8 @@ def search(
     - ignore_label: segmentation: the label that neither the loss nor the score counts.
     - drop_duplicates: keep one of byte-equal image files, in the test split if one is there.
     - strict: stop at the first unreadable file; otherwise up to 1 % of the files are skipped.
+    - mask_colors: segmentation: the colours of masks, as "#rrggbb" or names, in the order of their labels.
+    - background: the colour below the transparent pixels of images.
     - objectives: for example `("accuracy", "params")`; empty: the quality of the data, params and latency.
     - limits: greatest allowed values, for example `{"params": 20000, "latency_ms": 0.5}`.
     - min_quality: the front has no network of less quality; None: derived from the best network so far.
@@ -155,6 +159,8 @@ def search(
             "ignore_label": ignore_label,
             "drop_duplicates": drop_duplicates,
             "strict": strict,
+            "mask_colors": mask_colors,
+            "background": background,
             "objectives": tuple(objectives),
             "limits": dict(limits or {}),
             "min_quality": min_quality,

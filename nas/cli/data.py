@@ -1,4 +1,4 @@
-"""`nas data`: what is understood of a data set, before any search."""
+"""`nas data`: what is understood of a data set, before any search, and the cache of decoded data sets."""
 
 from __future__ import annotations
 
@@ -18,17 +18,24 @@ HELP = """Read a data set and print what was understood: task, classes, sizes, v
 Draws training examples with their labels, or masks over images, to a PNG. The exit code is 2 if the data
 cannot be used.
 
+Data sets that were decoded are kept in a cache, the folder $NAS_CACHE, by default ~/.cache/nas.
+`nas data clean` empties it; running searches keep their data.
+
 Examples:
 
     nas data photos/
     nas data photos.zip --image-size 64 --sheet photos.png
     nas data photos/ --json
+    nas data clean
 """
+
+CLEAN = "clean"
+"""In place of a data set: empty the cache. ./clean is a folder of that name."""
 
 
 def data(
     source: Annotated[
-        str, typer.Argument(metavar="DATA", help="A name, a folder or a file, as for `nas search --data`.")
+        str, typer.Argument(metavar="DATA", help="A name, folder or file, as for `nas search`; or clean.")
     ],
     data_options: Mapping[str, Any] = MappingProxyType({}),
     sheet: Annotated[
@@ -43,7 +50,12 @@ def data(
     from nas.files import output_file
     from nas.report import data_lines, describe_data, draw_contact_sheet
 
-    dataset = load_dataset(source, DataOptions.parse(data_options))
+    if source == CLEAN:
+        _clean(json)
+        return
+    dataset = load_dataset(
+        source, DataOptions.parse(data_options), lambda line: errors.print(line, soft_wrap=True, markup=False)
+    )
     if json:
         print_json(describe_data(dataset))
     else:
@@ -55,6 +67,23 @@ def data(
         with output_file(sheet) as unfinished:
             unfinished.write_bytes(draw_contact_sheet(dataset))
         errors.print(f"wrote {sheet}", markup=False)
+
+
+def _clean(json: bool) -> None:
+    from nas.cli.terminal import output, print_json
+    from nas.data import clean_cache
+
+    cleaned = clean_cache()
+    if json:
+        print_json({**vars(cleaned), "folder": str(cleaned.folder)})
+        return
+    kept = f"; {cleaned.busy} that are being written are kept" if cleaned.busy else ""
+    output.print(
+        f"Removed {cleaned.data_sets} data sets from {cleaned.folder} and freed "
+        f"{cleaned.freed_bytes / 1e6:,.1f} MB{kept}.",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def add_to(app: typer.Typer) -> None:

@@ -35,6 +35,11 @@ DATA_OPTIONS: Mapping[str, tuple[type, str]] = MappingProxyType(
         "ignore_label": (int, "Segmentation: the label that is not counted."),
         "drop_duplicates": (bool, "Keep one of byte-equal image files, in the test split if one is there."),
         "strict": (bool, "Stop at the first unreadable file.  [default: skip up to 1 % of the files]"),
+        "mask_colors": (
+            tuple,
+            "Segmentation: colours of the masks in the order of the labels, as #000000,#ff0000.",
+        ),
+        "background": (str, "Colour below the transparent pixels of images.  [default: white]"),
     }
 )
 """Type and help by field of `DataOptions`, which is not imported here: help pages must be fast. A test

@@ -1,5 +1,6 @@
 """Read data sets from arrays and image folders, split them, and share their arrays between processes."""
 
+from nas.data.cache import clean_cache
 from nas.data.dataset import RECORD_FILE, Dataset, Split
 from nas.data.folds import split_folds
 from nas.data.loading import load_dataset
@@ -13,6 +14,7 @@ __all__ = [
     "Dataset",
     "Signature",
     "Split",
+    "clean_cache",
     "load_dataset",
     "save_python_data",
     "split_folds",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +22,10 @@ from nas.data.signature import Signature
 from nas.data.source import Array
 from nas.errors import RunError
 
-__all__ = ["RECORD_FILE", "Dataset", "Split"]
+__all__ = ["RECORD_FILE", "Dataset", "Split", "open_arrays"]
 
 RECORD_FILE = "dataset.json"  # in the folder of a saved data set, next to its arrays
+BLOCK_BYTES = 1 << 24  # that are read at once to count or hash an array
 IMBALANCE = 3.0  # examples of the largest class per example of the smallest, from which on accuracy misleads
 
 
@@ -53,6 +56,9 @@ class Dataset:
     feeding: Feeding = field(default_factory=Feeding)
     notes: tuple[str, ...] = ()  # what was inferred, one sentence each
     warnings: tuple[str, ...] = ()  # what is doubtful, one sentence each
+    # Not part of a copy with `dataclasses.replace`, which may have other arrays:
+    folder: Path | None = field(default=None, init=False)  # where it was opened
+    saved_fingerprint: str = field(default="", init=False)  # in its record there
 
     @property
     def rescale(self) -> bool:
@@ -67,17 +73,23 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the content, 16 hexadecimal digits; equal if all splits have equal examples."""
+        if self.saved_fingerprint:
+            return self.saved_fingerprint
         digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
         for name, split in self._splits().items():
             for axis, array in (("x", split.x), ("y", split.y)):
                 digest.update(f"{name}.{axis} {array.dtype.str} {array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
+                for block in _blocks(array):
+                    digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()[:16]
 
     def count_classes(self, split: Split) -> Array:
         """Return the number of labels of each class in a split, ignored pixels left out: (classes,)."""
-        labels = np.asarray(split.y).ravel()
-        return np.bincount(labels[labels != self.ignore_label], minlength=len(self.classes))
+        counts = np.zeros(len(self.classes), np.intp)
+        for block in _blocks(split.y):
+            labels = block.ravel()
+            counts += np.bincount(labels[labels != self.ignore_label], minlength=len(self.classes))
+        return counts
 
     @property
     def is_imbalanced(self) -> bool:
@@ -133,8 +145,14 @@ class Dataset:
     def _write(self, folder: Path) -> None:
         folder.mkdir()
         for name, split in self._splits().items():
-            np.save(folder / f"{name}_x.npy", split.x, allow_pickle=False)
-            np.save(folder / f"{name}_y.npy", split.y, allow_pickle=False)
+            for axis, array in (("x", split.x), ("y", split.y)):
+                target = folder / f"{name}_{axis}.npy"
+                if self.folder is None or not _link(self.folder / target.name, target):
+                    np.save(target, array, allow_pickle=False)
+        self.write_record(folder)
+
+    def write_record(self, folder: Path) -> None:
+        """Write what `open` needs besides the arrays, which are in the folder."""
         record = {
             "name": self.name,
             "source": self.source,
@@ -142,22 +160,25 @@ class Dataset:
             "feeding": self.feeding.model_dump(mode="json"),
             "notes": self.notes,
             "warnings": self.warnings,
+            "splits": list(self._splits()),
+            "fingerprint": self.fingerprint,
         }
-        (folder / RECORD_FILE).write_text(json.dumps(record | {"splits": list(self._splits())}, indent=1))
+        (folder / RECORD_FILE).write_text(json.dumps(record, indent=1))
 
     @classmethod
-    def open(cls, folder: Path) -> Dataset:
+    def open(cls, folder: Path, name: str = "", source: str = "") -> Dataset:
         """Open a saved data set; its arrays are memory-mapped, so that processes share them.
 
-        Raises RunError if the folder does not hold a complete data set.
+        name, source: in place of those that were saved. Raises RunError if the folder does not hold a
+        complete data set.
         """
         folder = Path(folder)
         try:
             record = json.loads((folder / RECORD_FILE).read_text())
-            splits = {name: _open_split(folder, name) for name in record["splits"]}
-            return cls(
-                name=record["name"],
-                source=record["source"],
+            splits = {name: open_arrays(folder, name) for name in record["splits"]}
+            dataset = cls(
+                name=name or record["name"],
+                source=source or record["source"],
                 task=record["task"],
                 shape=tuple(record["shape"]),
                 classes=tuple(record["classes"]),
@@ -169,6 +190,9 @@ class Dataset:
                 notes=tuple(record["notes"]),
                 warnings=tuple(record["warnings"]),
             )
+            object.__setattr__(dataset, "folder", folder)
+            object.__setattr__(dataset, "saved_fingerprint", record["fingerprint"])
+            return dataset
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise RunError(
                 f"a saved data set must be complete, got {folder}, which is not ({error}); save it again"
@@ -179,6 +203,25 @@ def _is_saved(folder: Path) -> bool:
     return (folder / RECORD_FILE).is_file()
 
 
-def _open_split(folder: Path, name: str) -> Split:
+def open_arrays(folder: Path, name: str) -> Split:
+    """Memory-map the arrays of a split in a folder; raises OSError, ValueError or EOFError."""
     x, y = (np.load(folder / f"{name}_{axis}.npy", mmap_mode="r", allow_pickle=False) for axis in "xy")
     return Split(x, y)
+
+
+def _blocks(array: Array) -> Iterator[Array]:
+    """Yield an array in parts along its first axis; pages of a memory-mapped one are released after use."""
+    step = max(1, BLOCK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
+        if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            array.base.madvise(mmap.MADV_DONTNEED)  # they would count as memory of this process
+
+
+def _link(file: Path, target: Path) -> bool:
+    """Link a file to another name on the same disk, and return whether that was possible."""
+    try:
+        os.link(file, target)
+    except OSError:  # another disk, no links there, or removed from the cache meanwhile
+        return False
+    return True

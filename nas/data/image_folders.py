@@ -58,7 +58,8 @@ def _source_from_tree(tree: ImageTree, options: DataOptions) -> Source:
                 "duplicates; add some"
             )
     reader = ImageReader(tree, options)
-    shape = reader.inspect([file.image for files in splits.values() for file in files])
+    everything = [file for files in splits.values() for file in files]
+    shape = reader.inspect([file.image for file in everything], [file.mask for file in everything])
     return Source(
         task="segmentation" if layout.masks else "classification",
         classes=classes,
@@ -73,8 +74,9 @@ def _source_from_tree(tree: ImageTree, options: DataOptions) -> Source:
         shape=shape,
         dtype=np.dtype(np.uint8),
         feeding=reader.feeding(shape),
-        notes=(*notes, *repeats),
-        warnings=(*warnings, *skipped, *doubts),
+        colour_masks=reader.colour_masks,
+        notes=(*notes, *repeats, *reader.notes),
+        warnings=(*warnings, *skipped, *doubts, *reader.warnings),
     )
 
 

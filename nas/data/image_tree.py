@@ -176,8 +176,12 @@ class ImageTree:
 
     def read(self, image: str) -> bytes:
         """Return the content of an image file."""
-        with self.open_file(self.entries[image].name) as file:
+        with self.open(image) as file:
             return file.read(MAX_FILE_BYTES)
+
+    def open(self, image: str) -> IO[bytes]:
+        """Open an image file."""
+        return self.open_file(self.entries[image].name)
 
     def display_path(self, path: str) -> str:
         """Return a path with the root that the user passed, for messages."""

@@ -53,8 +53,8 @@ def source_from_images(
         shape=shape,
         dtype=np.dtype(np.uint8),
         feeding=reader.feeding(shape),
-        notes=(*tree.notes, *notes, *targets.notes, *repeats),
-        warnings=(*tree.warnings, *warnings, *targets.warnings, *doubts),
+        notes=(*tree.notes, *notes, *targets.notes, *repeats, *reader.notes),
+        warnings=(*tree.warnings, *warnings, *targets.warnings, *doubts, *reader.warnings),
     )
 
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from nas.architecture import Part, validate_part
 
-__all__ = ["Axes", "DataOptions", "LabelKind"]
+__all__ = ["Axes", "DataOptions", "LabelKind", "parse_colour"]
 
 Axes = Literal["auto", "channels_last", "channels_first"]
 
 LabelKind = Literal["auto", "classes", "multi_label", "numbers", "masks"]
 
 Positive = Annotated[int, Field(ge=1)]
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Return the colour of a name or of #rrggbb; raises ValueError."""
+    from PIL import ImageColor
+
+    red, green, blue, *_ = ImageColor.getrgb(text)
+    return red, green, blue
 
 
 class DataOptions(Part):
@@ -49,6 +57,28 @@ class DataOptions(Part):
     """Keep one of byte-equal image files: in the test split, else in the validation split."""
     strict: bool = False
     """Stop at the first file that cannot be read. Otherwise up to 1 % of the files are skipped."""
+    mask_colors: tuple[str, ...] = ()
+    """Segmentation: the colours of masks, as #rrggbb or names, in the order of their labels from 0. Empty:
+    masks hold numbers, or few colours, which are taken as the classes."""
+    background: str = "white"
+    """Colour below the transparent pixels of images, as #rrggbb or a name."""
+
+    @field_validator("background", "mask_colors")
+    @classmethod
+    def _check_colours(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        colours = (value,) if isinstance(value, str) else value
+        known: dict[tuple[int, int, int], str] = {}
+        for colour in colours:
+            try:
+                rgb = parse_colour(colour)
+            except ValueError:
+                raise ValueError(
+                    f"must be colours as #rrggbb or names, got {colour!r}; write for example #ff0000"
+                ) from None
+            if rgb in known:
+                raise ValueError(f"must be different colours, got {colour!r} twice; remove one")
+            known[rgb] = colour
+        return value
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:

@@ -11,7 +11,7 @@ import numpy as np
 from nas.architecture import Shape
 from nas.data.feeding import Feeding
 
-__all__ = ["Array", "Chunk", "Examples", "Source", "Task", "compact_masks", "resize_masks"]
+__all__ = ["Array", "Chunk", "Examples", "Source", "Task", "resize_masks"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -44,6 +44,7 @@ class Source:
     shape: Shape  # of one example, channels last
     dtype: np.dtype[Any]  # of x
     feeding: Feeding = field(default_factory=Feeding)
+    colour_masks: bool = False  # whether masks hold colours 0xRRGGBB
     notes: tuple[str, ...] = ()  # what was inferred, one sentence each
     warnings: tuple[str, ...] = ()  # what is doubtful, one sentence each
 
@@ -56,9 +57,3 @@ def resize_masks(masks: Array, image_size: int | None) -> Array:
         ((np.arange(image_size) + 0.5) * (length / image_size)).astype(np.intp) for length in masks.shape[1:]
     )
     return masks[:, rows[:, None], columns]
-
-
-def compact_masks(masks: Array) -> Array:
-    """Return masks as uint8 if all labels fit, else as int32."""
-    fits = masks.dtype == np.uint8 or (masks.min() >= 0 and masks.max() <= 255)
-    return masks.astype(np.uint8 if fits else np.int32, copy=False)

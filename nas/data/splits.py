@@ -1,19 +1,16 @@
-"""Choose the examples for training, validation and test, and number the labels of masks."""
+"""Choose the examples for training, validation and test."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 
 from nas.data.source import Array, Source
 from nas.errors import DataError
 
-__all__ = ["number_mask_labels", "split_examples"]
+__all__ = ["split_examples"]
 
 TEST_SHARE = 0.2  # of the training examples, if a source has no test split
 TEST_SEED = 0  # fixed, so that test examples never become training examples under another seed
-UNLABELLED = 255  # by convention, the label of pixels to ignore
 
 Part = tuple[str, Array]
 """The name of a split of the source, and indices of examples in it."""
@@ -104,47 +101,3 @@ def _class_quotas(counts: Array, total: int, keep: int) -> Array:
     while quotas.sum() < total and (quotas < maxima).any():
         quotas[np.where(quotas < maxima, exact - quotas, -np.inf).argmax()] += 1
     return quotas
-
-
-def number_mask_labels(
-    masks: Mapping[str, Array], ignore_label: int | None
-) -> tuple[dict[str, Array], tuple[str, ...], int | None]:
-    """Number the labels of masks from 0 in ascending order.
-
-    Returns the masks by split, the names of the labels, and the ignored label in these masks. That label
-    keeps its value unless a class has that number; then it becomes 255, or the number of classes if there are
-    more. Raises DataError.
-    """
-    found = sorted({label for split in masks.values() for mask in split for label in _labels_in(mask)})
-    if ignore_label is None and UNLABELLED in found:
-        ignore_label = UNLABELLED
-    labels = [label for label in found if label != ignore_label]
-    if len(labels) < 2:
-        besides = "" if ignore_label is None else f" besides the ignored {ignore_label}"
-        raise DataError(
-            f"masks must have at least 2 labels{besides}, got {', '.join(map(str, labels)) or 'none'}; "
-            "number the classes from 0 (not 0 and 255) or ignore another label"
-        )
-    if labels[0] < 0:
-        raise DataError(
-            f"masks must have labels from 0, got {labels[0]}; renumber it, or ignore it with ignore_label"
-        )
-    names = tuple(map(str, labels))
-    count = len(labels)
-    collides = ignore_label is not None and ignore_label < count
-    new_ignore_label = max(UNLABELLED, count) if collides else ignore_label
-    if labels == list(range(count)) and new_ignore_label == ignore_label:
-        return dict(masks), names, new_ignore_label
-    dtype = np.uint8 if max(count - 1, new_ignore_label or 0) <= 255 else np.int32
-    numbered = {}
-    for split, split_masks in masks.items():
-        numbered[split] = np.searchsorted(labels, split_masks).astype(dtype)
-        if new_ignore_label is not None:
-            numbered[split][split_masks == ignore_label] = new_ignore_label
-    return numbered, names, new_ignore_label
-
-
-def _labels_in(mask: Array) -> list[int]:
-    if mask.dtype == np.uint8:  # counting is several times faster than sorting
-        return np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()
-    return [int(label) for label in np.unique(mask)]

@@ -78,7 +78,7 @@ def prepare_search(
     """
     exit_if_imported_by_worker()
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
-    dataset = load_dataset(options.data, options)
+    dataset = load_dataset(options.data, options, progress)
     options = complete_options(options, dataset)
     split_folds(dataset, options.folds, options.split_seed)  # raises an error before anything is recorded
     bound = bind_space(loaded, dataset)
@@ -125,7 +125,7 @@ def resume_search(
     executor: Executor | None = None
     try:
         plan = Plan.parse({**record.config, **changes})
-        dataset = load_dataset(plan.data, plan)
+        dataset = load_dataset(plan.data, plan, progress)
         if dataset.fingerprint != plan.fingerprint:
             raise DataError(
                 f"a search must be resumed with the data it was started with, but the content of "

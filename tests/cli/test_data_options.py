@@ -15,10 +15,10 @@ from nas.data import DataOptions
 def test_each_field_has_an_option_of_its_type():
     assert list(DATA_OPTIONS) == list(DataOptions.model_fields)
     for name, (kind, _) in DATA_OPTIONS.items():
-        value = {int: 3, float: 0.3, bool: True, tuple: ("a",)}.get(kind)
+        value = {int: 3, float: 0.3, bool: True, tuple: ("red",)}.get(kind)
         if value is None:  # text: one of the allowed words
             annotation = DataOptions.model_fields[name].annotation
-            value = get_args(annotation)[-1] if get_origin(annotation) else "text"
+            value = get_args(annotation)[-1] if get_origin(annotation) else "red"
         assert getattr(DataOptions.parse({name: value}), name) == value
 
 

@@ -148,10 +148,10 @@ case(
 case("masks in y_train and classes in y_test", "masks and classes", y_train=some_pixels(20, 4, 6))
 case("classes in y_train and masks in y_test", "classes and masks", y_test=some_pixels(4, 4, 6))
 case(
-    "at least 2 labels besides the ignored 255, got 0",
-    "0 and 255",
-    y_train=some_pixels(20, 4, 6) // 128 * 255,
-    y_test=some_pixels(4, 4, 6) // 128 * 255,
+    "at least 2 labels, got 255; ",
+    "masks of one label",
+    y_train=np.full((20, 4, 6), 255),
+    y_test=np.full((4, 4, 6), 255),
 )
 case(
     "labels from 0, got -1",

@@ -59,9 +59,8 @@ def test_saving_replaces_a_data_set_but_no_other_content(tmp_path: Path) -> None
 
 def test_a_full_disk_leaves_the_previous_data_set(tmp_path: Path) -> None:
     small = load_dataset(save_npz(tmp_path, x_train=some_pixels(20, 4, 4), y_train=some_labels(20)))
-    large = load_dataset(
-        save_npz(tmp_path, "large", x_train=some_pixels(300, 64, 64), y_train=some_labels(300))
-    )
+    split = Split(some_pixels(300, 64, 64, 1), some_labels(300))
+    large = Dataset("large", "large", "classification", (64, 64, 1), ("0", "1"), split, split, None)
     small.save(tmp_path / "saved")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
@@ -71,7 +70,7 @@ def test_a_full_disk_leaves_the_previous_data_set(tmp_path: Path) -> None:
                 large.save(tmp_path / folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert {path.name for path in tmp_path.iterdir()} == {"saved", "some.npz", "large.npz"}
+    assert {path.name for path in tmp_path.iterdir()} == {"saved", "some.npz"}
     assert Dataset.open(tmp_path / "saved").fingerprint == small.fingerprint
 
 
@@ -93,6 +92,7 @@ def test_a_damaged_saved_data_set_is_refused(tmp_path: Path) -> None:
         ("mnsit", "got 'mnsit'; did you mean 'mnist'"),
         ("{folder}/some.npy", r"file must exist, got .*some\.npy; did you mean .*some\.npz"),
         ("{folder}/table.txt", "must be .npz, .zip, .csv, .*got .*table.txt"),
+        ("/dev/null", "must be a regular file or a folder, got /dev/null"),
     ],
 )
 def test_unknown_sources_are_refused_with_one_sentence(tmp_path: Path, source: str, match: str) -> None:

@@ -97,4 +97,4 @@ def test_an_entry_with_another_size_or_checksum_is_unreadable(pets: Path) -> Non
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
 def test_a_zip_must_be_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.zip")
-    assert_refused(str(tmp_path / "pipe.zip"), "must be a regular file")
+    assert_refused(str(tmp_path / "pipe.zip"), "must be a regular file or a folder")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from data_files import examples, save_npz, shared_data, some_labels, some_pixels
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,38 +78,3 @@ def test_an_existing_validation_split_is_kept(tmp_path: Path) -> None:
     assert some.test is not None
     assert [len(some.train), len(some.validation), len(some.test)] == [4, 5, 4]
     np.testing.assert_array_equal(some.validation.x[..., 0], some_pixels(5, 4, 4, seed=1))
-
-
-@pytest.mark.parametrize(
-    ("values", "ignore_label", "expected", "classes", "ignored"),
-    [
-        ([0, 1, 2], None, [0, 1, 2], ("0", "1", "2"), None),
-        ([0, 1, 2], 2, [0, 1, 2], ("0", "1"), 2),
-        ([0, 1, 255], None, [0, 1, 255], ("0", "1"), 255),
-        ([0, 1, 2], 0, [255, 0, 1], ("1", "2"), 255),
-        ([0, 10, 20], None, [0, 1, 2], ("0", "10", "20"), None),
-        ([-1, 0, 1], -1, [255, 0, 1], ("0", "1"), 255),
-        ([0, 5, 1000], 1000, [0, 1, 1000], ("0", "5"), 1000),
-    ],
-)
-def test_labels_of_masks_are_numbered_without_the_ignored_one(
-    tmp_path: Path,
-    values: list[int],
-    ignore_label: int | None,
-    expected: list[int],
-    classes: tuple[str, ...],
-    ignored: int | None,
-) -> None:
-    indices = some_pixels(6, 5, 4) % 3
-    y = np.array(values, np.int32)[indices]
-    x = some_pixels(6, 5, 4)
-    some = load_dataset(
-        save_npz(tmp_path, x_train=x, y_train=y, x_test=x, y_test=y), DataOptions(ignore_label=ignore_label)
-    )
-    assert some.task == "segmentation"
-    assert some.shape == (5, 4, 1)
-    assert some.classes == classes
-    assert some.ignore_label == ignored
-    assert some.test is not None
-    assert some.test.y.dtype == (np.int32 if max(expected) > 255 else np.uint8)
-    np.testing.assert_array_equal(some.test.y, np.array(expected)[indices])
