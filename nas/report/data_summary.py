@@ -123,7 +123,7 @@ def _warnings(dataset: Dataset) -> list[str]:
     if examples < FEW:
         found.append(
             f"The validation split has {examples} examples: the standard error of an accuracy of 90% is "
-            f"{(0.09 / examples) ** 0.5:.1%}."
+            f"{(0.09 / examples) ** 0.5:.1%}; --folds 5 validates each example once."
         )
     if dataset.task != "classification":
         return found

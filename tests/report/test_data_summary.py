@@ -52,7 +52,10 @@ def test_doubts_are_warnings() -> None:
     start = "Class no has 187 training examples, class yes only 13: a constant answer is 93.5% accurate"
     assert uneven[0].startswith(start)
     few = describe_data(of_two_classes(0.5, 90))["warnings"]
-    assert few == ["The validation split has 30 examples: the standard error of an accuracy of 90% is 5.5%."]
+    assert few == [
+        "The validation split has 30 examples: the standard error of an accuracy of 90% is 5.5%; "
+        "--folds 5 validates each example once."
+    ]
     told = dataset(
         "classification",
         images(600),
