@@ -79,7 +79,9 @@ def show_space(
         source = "the file"
     else:
         dataset = load_dataset(data, DataOptions.parse(data_options))
-        bound = loaded.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale)
+        bound = loaded.bind(
+            dataset.shape, len(dataset.classes), dataset.task, dataset.rescale, dataset.value_range
+        )
         source = f"the data set {data}"
     count, exact = count_distinct(bound)
     sizes = [

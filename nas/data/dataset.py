@@ -71,6 +71,17 @@ class Dataset:
         return Signature(task=self.task, input_shape=self.shape, classes=self.classes, feeding=self.feeding)
 
     @cached_property
+    def value_range(self) -> tuple[float, float]:
+        """The least and greatest value that x may have: those of uint8, [0, 1], [-1, 1], or found in x."""
+        if self.rescale:
+            return 0.0, 255.0
+        low, high = float(self.train.x.min()), float(self.train.x.max())
+        for least in (0.0, -1.0):
+            if least <= low and high <= 1.0:
+                return least, 1.0
+        return low, high
+
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of the content, 16 hexadecimal digits; equal if all splits have equal examples."""
         if self.saved_fingerprint:
