@@ -1,8 +1,8 @@
 """Random changes of training batches: mixup, and for images moved pixels, brightness, contrast and cutout.
 
-NumPy changes a few images at a time, so that they stay in the processor's cache, and moves pixels by one
-transform per image. TensorFlow's operation for the same transform takes three times as long
-(benchmarks/augmentation.py). The Keras model has Keras' layers instead, which draw from the same ranges.
+NumPy changes a few images at a time, so that they stay in the processor's cache. Flip and crop copy rows and
+columns; translation, rotation and zoom are one transform per image, for which TensorFlow's operation takes
+two to four times as long. The Keras model has Keras' layers instead, which draw from the same ranges.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nas.evaluation.losses import Mixture
 
 __all__ = ["Changes", "apply_changes", "augment", "move_masks", "sample_changes"]
 
-PIXELS = 16_384
+PIXELS = 8_192
 """Pixels that are changed at a time."""
 
 
@@ -25,8 +25,9 @@ class Changes(NamedTuple):
 
     partners: np.ndarray | None = None  # (n,) int, the example that each one is mixed with
     shares: np.ndarray | None = None  # (n,) float32, the share of the example itself in the mixture
+    rows: np.ndarray | None = None  # (n, height) int, the row of the image that each row becomes
+    columns: np.ndarray | None = None  # (n, width) int, likewise
     transforms: np.ndarray | None = None  # (n, 6) float32, from positions in the result to ones in the image
-    interpolate: bool = True  # False: transforms map pixels to pixels
     brightness: np.ndarray | None = None  # (n,) float32, added to each value
     contrast: np.ndarray | None = None  # (n,) float32, factor of the distance to the mean of the channel
     boxes: np.ndarray | None = None  # (n, 4) int, rectangles to fill: top, bottom, left, right
@@ -44,9 +45,7 @@ def augment(
     x = apply_changes(x, changes, design.value_range)
     if changes.partners is not None:
         return x, y, Mixture(y[changes.partners], changes.shares)
-    if y.ndim == 3 and changes.transforms is not None:
-        y = move_masks(y, changes.transforms)
-    return x, y, None
+    return x, move_masks(y, changes) if y.ndim == 3 else y, None
 
 
 def sample_changes(design: Design, shape: tuple[int, ...], rng: np.random.Generator) -> Changes:
@@ -57,10 +56,16 @@ def sample_changes(design: Design, shape: tuple[int, ...], rng: np.random.Genera
     """
     training, count = design.training, shape[0]
     found = Changes()
-    if training.moves_pixels:
-        moved = _sample_transforms(training, count, (shape[1], shape[2]), rng)
-        interpolate = bool(training.translation or training.rotation or training.zoom)
-        found = found._replace(transforms=moved, interpolate=interpolate)
+    if training.flip or training.crop:
+        shifts = rng.integers(-training.crop, training.crop, (2, count, 1), endpoint=True)
+        rows, columns = (
+            _mirrored(np.arange(size) - shift, size) for size, shift in zip(shape[1:3], shifts, strict=True)
+        )
+        flipped = (rng.random(count) < 0.5) & training.flip
+        columns[flipped] = columns[flipped, ::-1]
+        found = found._replace(rows=rows, columns=columns)
+    if training.translation or training.rotation or training.zoom:
+        found = found._replace(transforms=_sample_transforms(training, (count, shape[1], shape[2]), rng))
     if training.mixup:
         shares = rng.beta(training.mixup, training.mixup, count).astype(np.float32)
         found = found._replace(partners=rng.permutation(count), shares=shares)
@@ -81,28 +86,22 @@ def sample_changes(design: Design, shape: tuple[int, ...], rng: np.random.Genera
 
 
 def _sample_transforms(
-    training: Training, count: int, size: tuple[int, int], rng: np.random.Generator
+    training: Training, shape: tuple[int, int, int], rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw `count` transforms for images of a size (height, width): float32 (count, 6).
+    """Draw transforms for images of a shape (n, height, width): float32 (n, 6).
 
     (a0, a1, a2, b0, b1, b2) maps a position (x, y) in the result to (a0 x + a1 y + a2, b0 x + b1 y + b2) in
-    the image. The transforms are those of Keras' layers one after another: flip, crop, translation, rotation,
-    zoom. As one transform they interpolate an image only once.
+    the image. The transforms are those of Keras' layers one after another: translation, rotation, zoom. As
+    one transform they interpolate an image only once.
     """
-    height, width = size
-    flip = np.where(rng.random(count) < 0.5, -1.0, 1.0) if training.flip else np.ones(count)
+    count, height, width = shape
     angle = rng.uniform(-training.rotation, training.rotation, count) * 2 * np.pi
     zoom = rng.uniform(1 - training.zoom, 1 + training.zoom, count)
-    shift = np.zeros((2, count))
-    if training.crop:
-        shift += rng.integers(-training.crop, training.crop, (2, count), endpoint=True)
-    if training.translation:
-        shift += rng.uniform(-training.translation, training.translation, (2, count)) * [[width], [height]]
-    a0, a1 = flip * zoom * np.cos(angle), -flip * zoom * np.sin(angle)
-    b0, b1 = zoom * np.sin(angle), zoom * np.cos(angle)
+    shift = rng.uniform(-training.translation, training.translation, (2, count)) * [[width], [height]]
+    a0, a1 = zoom * np.cos(angle), -zoom * np.sin(angle)
     x, y = (width - 1) / 2, (height - 1) / 2
-    a2, b2 = x - a0 * x - a1 * y - flip * shift[0], y - b0 * x - b1 * y - shift[1]
-    return np.stack([a0, a1, a2, b0, b1, b2], axis=1).astype(np.float32)
+    a2, b2 = x - a0 * x - a1 * y - shift[0], y + a1 * x - a0 * y - shift[1]
+    return np.stack([a0, a1, a2, -a1, a0, b2], axis=1).astype(np.float32)
 
 
 def apply_changes(x: np.ndarray, changes: Changes, value_range: tuple[float, float]) -> np.ndarray:
@@ -121,13 +120,15 @@ def apply_changes(x: np.ndarray, changes: Changes, value_range: tuple[float, flo
             shares = changes.shares[part, None, None]
             planes *= shares
             planes += (1 - shares) * _planes(images[changes.partners[part]])
+        if changes.rows is not None and changes.columns is not None:
+            _select(planes.swapaxes(0, 1), changes.rows[part], changes.columns[part])
         if changes.transforms is not None:
-            planes = _move(planes, changes.transforms[part], changes.interpolate)
+            planes = _transform(planes, changes.transforms[part])
         if changes.brightness is not None:
             planes += changes.brightness[part, None, None]
             np.clip(planes, low, high, out=planes)
         if changes.contrast is not None:
-            means = planes.mean(axis=(2, 3), keepdims=True)
+            means = planes.reshape(*planes.shape[:2], -1).mean(axis=2)[:, :, None, None]
             planes -= means
             planes *= changes.contrast[part, None, None]
             planes += means
@@ -139,9 +140,12 @@ def apply_changes(x: np.ndarray, changes: Changes, value_range: tuple[float, flo
     return result.reshape(x.shape)
 
 
-def move_masks(masks: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+def move_masks(masks: np.ndarray, changes: Changes) -> np.ndarray:
     """Return masks (n, height, width) that moved with their images; a pixel takes the nearest label."""
-    return _move(masks[None], transforms, interpolate=False)[0]
+    if changes.rows is not None and changes.columns is not None:
+        masks = masks.copy()
+        _select(masks, changes.rows, changes.columns)
+    return masks if changes.transforms is None else _transform(masks[None], changes.transforms, nearest=True)[0]
 
 
 def _planes(images: np.ndarray) -> np.ndarray:
@@ -149,56 +153,67 @@ def _planes(images: np.ndarray) -> np.ndarray:
     return images.transpose(3, 0, 1, 2).astype(np.float32, order="C")
 
 
-def _move(planes: np.ndarray, transforms: np.ndarray, interpolate: bool) -> np.ndarray:
+def _select(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
+    """Replace each image of (n, ..., height, width) by rows and columns of itself."""
+    for number, (row, column) in enumerate(zip(rows, columns, strict=True)):
+        images[number] = images[number].take(row, axis=-2).take(column, axis=-1)
+
+
+def _mirrored(positions: np.ndarray, size: int) -> np.ndarray:
+    """Return the pixels at whole positions, where mirror images continue an image of `size` pixels.
+
+    d c b a | a b c d | d c b a
+    """
+    pixels = positions % (2 * size)
+    return np.minimum(pixels, 2 * size - 1 - pixels)
+
+
+def _transform(planes: np.ndarray, transforms: np.ndarray, nearest: bool = False) -> np.ndarray:
     """Apply a transform to each image of planes (channels, n, height, width).
 
-    Values are interpolated between the four nearest pixels, or are those of the nearest one. The image is
-    continued by its mirror image: d c b a | a b c d | d c b a.
+    Values are interpolated between the four nearest pixels, or are those of the nearest one. Mirror images
+    continue an image.
     """
-    channels, count, height, width = planes.shape
+    _, count, height, width = planes.shape
     u, v = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
     a0, a1, a2, b0, b1, b2 = (column[:, None] for column in transforms.T)
-    x = (a0 * u + a2)[:, None, :] + (a1 * v)[:, :, None]
-    y = (b0 * u)[:, None, :] + (b1 * v + b2)[:, :, None]
-    if not interpolate:
-        x += 0.5
-        y += 0.5
+    half = np.float32(0.5 if nearest else 0.0)
+    x = (a0 * u + (a2 + half))[:, None, :] + (a1 * v)[:, :, None]
+    y = (b0 * u)[:, None, :] + (b1 * v + (b2 + half))[:, :, None]
     left, top = np.floor(x), np.floor(y)
-    columns, rows = _mirrored(left, width), _mirrored(top, height)
-    # The images with the part of their mirror images that is read, so that neighbours are at fixed distances.
-    padded = planes.reshape(channels, count, height * width)
-    padded = padded.take((rows.pixels[:, None] * width + columns.pixels).ravel(), axis=2, mode="clip")
-    stride = len(columns.pixels)
-    flat = padded.reshape(channels, -1)
-    x -= left
-    y -= top
+    first_row, first_column = int(top.min()), int(left.min())
+    rows = _mirrored(np.arange(first_row, int(top.max()) + 2), height)
+    columns = _mirrored(np.arange(first_column, int(left.max()) + 2), width)
+    padding = (rows[:, None] * width + columns).ravel()
+    stride = len(columns)
     index = top.astype(np.intp)  # float32 would be inexact above 2**24
     index *= stride
     index += left.astype(np.intp)
-    index += (np.arange(count) * padded.shape[2] - rows.first * stride - columns.first)[:, None, None]
-    if not interpolate:
-        return flat.take(index, axis=1, mode="clip")
-    both = x * y
-    weights = ((1, x - both), (stride, y - both), (stride + 1, both))
-    first_weight = 1 - x - y + both
+    index += (np.arange(count) * len(padding) - first_row * stride - first_column)[:, None, None]
     moved = np.empty_like(planes)
-    for plane, pixels in zip(moved, flat, strict=True):
+    # The images with the part of their mirror images that is read, so that neighbours are at fixed distances.
+    padded = np.empty((count, len(padding)), planes.dtype)
+    pixels = padded.ravel()
+    if nearest:
+        for plane, source in zip(moved, planes, strict=True):
+            source.reshape(count, -1).take(padding, axis=1, out=padded, mode="clip")
+            pixels.take(index, out=plane, mode="clip")
+        return moved
+    x -= left
+    y -= top
+    both = x * y
+    x -= both
+    y -= both
+    corner = np.subtract(1, x, out=left)
+    corner -= y
+    corner -= both
+    neighbour = top
+    for plane, source in zip(moved, planes, strict=True):
+        source.reshape(count, -1).take(padding, axis=1, out=padded, mode="clip")
         pixels.take(index, out=plane, mode="clip")
-        plane *= first_weight
-        for distance, weight in weights:
-            plane += pixels[distance:].take(index, mode="clip") * weight
+        plane *= corner
+        for distance, weight in ((1, x), (stride, y), (stride + 1, both)):
+            pixels[distance:].take(index, out=neighbour, mode="clip")
+            neighbour *= weight
+            plane += neighbour
     return moved
-
-
-class _Axis(NamedTuple):
-    """The positions along one axis that are read, with the pixel of the image at each of them."""
-
-    first: int
-    pixels: np.ndarray
-
-
-def _mirrored(positions: np.ndarray, size: int) -> _Axis:
-    """Return the range of whole positions and their next ones, continued by mirror images of `size` pixels."""
-    first, last = int(positions.min()), int(positions.max()) + 1
-    pixels = np.arange(first, last + 1) % (2 * size)
-    return _Axis(first, np.minimum(pixels, 2 * size - 1 - pixels))
