@@ -215,7 +215,8 @@ def _usage(architecture: Architecture, training: Training, weights_file: str) ->
     batches = batches_name(architecture, training)
     if batches:
         usage.append(f"    batches = {batches}(x_train, {labels}, {size}{weights})")
-        usage.append(f"    model.fit(batches, steps_per_epoch=-(-len(x_train) // {size}), epochs=20)")
+        usage.append(f"    steps = -(-len(x_train) // {size})")
+        usage.append("    model.fit(batches, steps_per_epoch=steps, epochs=20, shuffle=False)")
     else:
         usage.append(f"    model.fit(x_train, {labels}, batch_size={size}, epochs=20{weights})")
     return "\n".join(usage)
