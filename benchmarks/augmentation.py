@@ -25,7 +25,6 @@ from nas.evaluation.augmentation import augment
 from nas.evaluation.trainer import Trainer, without_graph_optimizer
 
 BATCH = 64
-SIZES = (32, 96)
 VARIANTS: dict[str, dict[str, Any]] = {
     "none": {},
     "flip": {"flip": True},
@@ -128,14 +127,17 @@ def main() -> None:
     """Parse the options, measure, and print the result."""
     parser = common_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="steps of each variant in a round")
+    parser.add_argument("--sizes", default="32,96", help="sides of the images in pixels, comma-separated")
     options = parser.parse_args()
     environment = conditions()
     result = {
         "benchmark": "augmentation",
         "rounds": options.rounds,
         "steps": options.steps,
-        "sizes": [measure(size, options.rounds, options.steps) for size in SIZES],
+        "sizes": [
+            measure(size, options.rounds, options.steps) for size in map(int, options.sizes.split(","))
+        ],
         "conditions": environment,
     }
     emit("augmentation", result, text_of(result), options.json, not options.no_keep)

@@ -18,7 +18,7 @@ from nas.architecture.parts import Decoder, Head, Part, Stage, Stem, Training
 from nas.architecture.validation import validate_part
 from nas.errors import SpaceError
 
-__all__ = ["NEED_VALUE_RANGE", "Architecture", "Design", "LayerCache"]
+__all__ = ["AUGMENTATION", "NEED_VALUE_RANGE", "Architecture", "Design", "LayerCache"]
 
 
 class LayerCache:
@@ -231,6 +231,9 @@ def _share_part(part: Any) -> Any:
 
 OF_IMAGES = ("flip", "crop", "translation", "rotation", "zoom", "brightness", "contrast", "cutout")
 """Fields of Training that change images at random."""
+
+AUGMENTATION = (*OF_IMAGES, "mixup", "label_smoothing")
+"""Fields of Training that change training examples or their labels, so that a network generalizes better."""
 
 NEED_VALUE_RANGE = ("brightness", "contrast", "cutout")
 """Fields of Training that need the range of the images' values."""

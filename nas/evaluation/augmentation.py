@@ -145,7 +145,9 @@ def move_masks(masks: np.ndarray, changes: Changes) -> np.ndarray:
     if changes.rows is not None and changes.columns is not None:
         masks = masks.copy()
         _select(masks, changes.rows, changes.columns)
-    return masks if changes.transforms is None else _transform(masks[None], changes.transforms, nearest=True)[0]
+    return (
+        masks if changes.transforms is None else _transform(masks[None], changes.transforms, nearest=True)[0]
+    )
 
 
 def _planes(images: np.ndarray) -> np.ndarray:

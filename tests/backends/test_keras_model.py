@@ -94,7 +94,9 @@ def test_layers_of_augmentation_have_the_range_of_the_values():
 
 def test_a_file_of_a_model_keeps_augmentation_and_label_smoothing(tmp_path):
     training = Training(crop=2, translation=0.1, cutout=0.2, contrast=0.1, label_smoothing=0.2)
-    build_compiled_model(network(), training).save(tmp_path / "it.keras")
+    made = build_compiled_model(network(), training)
+    made.optimizer.build(made.trainable_variables)
+    made.save(tmp_path / "it.keras")
     model = import_keras().saving.load_model(tmp_path / "it.keras")
     assert [layer.name for layer in model.layers[1:5]] == [
         "augment_crop", "augment_translation", "augment_contrast", "augment_cutout"

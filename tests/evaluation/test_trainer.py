@@ -224,9 +224,7 @@ def test_a_resumed_training_draws_the_same_changes(evaluator, digits, tmp_path):
     design = digit_design(training)
     whole = evaluator.evaluate(digit_job(tmp_path / "whole", digits, design, epochs=2))
     first = evaluator.evaluate(digit_job(tmp_path / "first", digits, design, epochs=1))
-    rest = evaluator.evaluate(
-        digit_job(tmp_path / "rest", digits, design, epochs=2, resume=first.checkpoint)
-    )
+    rest = evaluator.evaluate(digit_job(tmp_path / "rest", digits, design, epochs=2, resume=first.checkpoint))
     assert rest.curve[0]["loss"] == pytest.approx(whole.curve[1]["loss"], rel=1e-5)
 
 
@@ -262,7 +260,10 @@ def test_frozen_normalization_keeps_its_weights_and_uses_its_statistics(evaluato
 
 @pytest.mark.parametrize(
     "augmentation",
-    [{}, {"flip": True, "crop": 1, "rotation": 0.05, "brightness": 0.2, "cutout": 0.2, "label_smoothing": 0.1}],
+    [
+        {},
+        {"flip": True, "crop": 1, "rotation": 0.05, "brightness": 0.2, "cutout": 0.2, "label_smoothing": 0.1},
+    ],
     ids=["plain", "augmented"],
 )
 def test_segmentation_leaves_out_ignored_pixels_and_its_mean_iou_equals_keras(

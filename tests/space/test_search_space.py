@@ -124,7 +124,9 @@ training:
 
 
 def test_augmentation_is_open_like_every_value_and_takes_the_range_of_the_data():
-    space = SearchSpace(read_yaml(B + AUGMENTATION, "it")).bind((8, 8, 3), 4, rescale=False, value_range=(0, 1))
+    space = SearchSpace(read_yaml(B + AUGMENTATION, "it")).bind(
+        (8, 8, 3), 4, rescale=False, value_range=(0, 1)
+    )
     assert space.settings_count() == 3 * 2 * 3 * 3 * 3
     setting = next(iter(space.settings())) | {"training.crop": 2, "training.mixup": 0.4}
     training = space.design(setting).training
@@ -141,7 +143,9 @@ def test_the_range_of_the_data_must_be_in_that_of_the_file():
     bound = space.bind((8, 8, 3), 4, rescale=False, value_range=(0.2, 0.9))
     assert bound.design({}).value_range == (0.0, 1.0)
     plain = SearchSpace(read_yaml(B + "training: {flip: true}", "it"))
-    assert plain.bind((8, 8, 3), 4, rescale=False, value_range=(-3, 4)).design({}).training.value_range is None
+    assert (
+        plain.bind((8, 8, 3), 4, rescale=False, value_range=(-3, 4)).design({}).training.value_range is None
+    )
 
 
 def test_unknown_names_and_unreadable_files_are_rejected(tmp_path):

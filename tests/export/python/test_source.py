@@ -144,7 +144,9 @@ def test_the_usage_in_the_docstring_trains_with_the_augmentation(name: str) -> N
     exec("\n".join(usage).replace("epochs=20", "epochs=2, verbose=0"), names)
     model, expected = names["model"], build_compiled_model(architecture, one.training)
     assert np.isfinite(model.history.history["loss"]).all()
-    assert [layer.get_config() | {"name": "", "seed": 0} for layer in model.layers if "rand" in layer.name] == [
+    assert [
+        layer.get_config() | {"name": "", "seed": 0} for layer in model.layers if "rand" in layer.name
+    ] == [
         layer.get_config() | {"name": "", "seed": 0} for layer in expected.layers if "augment" in layer.name
     ]
     configs = [one if isinstance(one, str) else one.get_config() for one in (model.loss, expected.loss)]
