@@ -130,14 +130,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="steps of each variant in a round")
     parser.add_argument("--sizes", default="32,96", help="sides of the images in pixels, comma-separated")
     options = parser.parse_args()
+    sizes = [int(word) for word in options.sizes.split(",")]
     environment = conditions()
     result = {
         "benchmark": "augmentation",
         "rounds": options.rounds,
         "steps": options.steps,
-        "sizes": [
-            measure(size, options.rounds, options.steps) for size in map(int, options.sizes.split(","))
-        ],
+        "sizes": [measure(size, options.rounds, options.steps) for size in sizes],
         "conditions": environment,
     }
     emit("augmentation", result, text_of(result), options.json, not options.no_keep)

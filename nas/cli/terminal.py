@@ -123,8 +123,8 @@ def print_files(files: Mapping[str, Path], design: Design) -> None:
         output.print(f"  {path}", markup=False)
     if "keras" in files and (missing := missing_augmentation(design)):
         output.print(
-            f"The Keras file trains without {', '.join(missing)}, which no layer can do; the Python source has "
-            "batches for fit that do it."
+            f"The Keras file trains without {', '.join(missing)}, which no layer can do; the Python source "
+            "has batches for fit that do it."
         )
 
 

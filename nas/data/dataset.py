@@ -72,7 +72,7 @@ class Dataset:
 
     @cached_property
     def value_range(self) -> tuple[float, float]:
-        """The least and greatest value that x may have: 0 to 255, 0 to 1, -1 to 1, or those of the training x."""
+        """The least and greatest value of x: 0 to 255, 0 to 1, -1 to 1, or those of training examples."""
         if self.rescale:
             return 0.0, 255.0
         low, high = float(self.train.x.min()), float(self.train.x.max())

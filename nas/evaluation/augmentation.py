@@ -145,9 +145,9 @@ def move_masks(masks: np.ndarray, changes: Changes) -> np.ndarray:
     if changes.rows is not None and changes.columns is not None:
         masks = masks.copy()
         _select(masks, changes.rows, changes.columns)
-    return (
-        masks if changes.transforms is None else _transform(masks[None], changes.transforms, nearest=True)[0]
-    )
+    if changes.transforms is not None:
+        (masks,) = _transform(masks[None], changes.transforms, nearest=True)
+    return masks
 
 
 def _planes(images: np.ndarray) -> np.ndarray:
@@ -167,7 +167,8 @@ def _mirrored(positions: np.ndarray, size: int) -> np.ndarray:
     d c b a | a b c d | d c b a
     """
     pixels = positions % (2 * size)
-    return np.minimum(pixels, 2 * size - 1 - pixels)
+    mirrored: np.ndarray = np.minimum(pixels, 2 * size - 1 - pixels)
+    return mirrored
 
 
 def _transform(planes: np.ndarray, transforms: np.ndarray, nearest: bool = False) -> np.ndarray:

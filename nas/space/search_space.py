@@ -65,7 +65,8 @@ class SearchSpace:
     ) -> SearchSpace:
         """Return the space with the data set's values filled in, after checking every choice.
 
-        `value_range`: least and greatest value of the data, for the augmentation that needs it. Raises SpaceError if the file contradicts the data set, or if a choice breaks a rule.
+        `value_range`: least and greatest value of the data, for the augmentation that needs it. Raises
+        SpaceError if the file contradicts the data set, or if a choice breaks a rule.
         """
         data = dict(self.data)
         dataset_values = {"input_shape": list(input_shape), "classes": classes}

@@ -55,7 +55,7 @@ def _moved_batches(architecture: Architecture, training: Training) -> str:
     return "\n".join(
         [
             "def moved_batches(x, y, batch_size):",
-            '    """Yield batches without end; masks move with their images, which no layer of a model does."""',
+            '    """Yield batches without end; masks move with their images, as no layer of a model does."""',
             "    moves = [",
             *(f"        {move}," for move in moves),
             "    ]",

@@ -36,9 +36,9 @@ def python_source(design: Design, weights_file: str = "", signature: Signature |
     architecture = design.architecture.canonical()
     networks = [_network(program, architecture, design.training) for program in programs(architecture)]
     batches = architecture.head is not None and bool(batches_name(architecture, design.training))
-    numpy = "import numpy as np\n" if batches else ""
+    imports = ["import keras", *["import numpy as np"] * batches, "from keras import layers"]
     parts = [
-        f"{_module_docstring(design, weights_file, signature)}\n\nimport keras\n{numpy}from keras import layers",
+        "\n".join([_module_docstring(design, weights_file, signature), "", *imports]),
         *([_class_names(signature)] if signature is not None else []),
         min(networks, key=lambda text: text.count("\n")),
         *([_compile_model(architecture, design.training)] if architecture.head is not None else []),
