@@ -8,7 +8,9 @@ One process, one thread, as a worker of a search. A small convolutional network 
 of 16, 32 and 64 channels) takes batches of 64 uint8 images. A step is what an epoch repeats: reading the
 batch, augmenting it, training on it. The variants take their steps alternately, in changing order; a share is
 the median over rounds of the time with an augmentation divided by the time without in the same round, minus
-one. The processor time of the process is measured, because it does not depend on the load of the machine.
+one. The processor time of the process is measured, because it depends less on the load of the machine.
+
+The transform of translation, rotation and zoom is also compared with TensorFlow's operation for it.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ import numpy as np
 from _common import common_parser, conditions, emit, median, table
 
 from nas.architecture import Design
-from nas.evaluation.augmentation import augment
+from nas.evaluation.augmentation import apply_changes, augment, sample_changes
 from nas.evaluation.trainer import Trainer, without_graph_optimizer
+from nas.tensorflow_imports import import_tensorflow
 
 BATCH = 64
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -98,8 +101,36 @@ def measure(size: int, rounds: int, steps: int) -> dict[str, Any]:
         "size": size,
         "step_ms": median(1e3 * value for value in plain),
         "added_share": {name: round(median(each) - 1, 4) for name, each in ratios.items() if name != "none"},
+        "transform": compare_transforms(size, 2 * rounds),
         "seconds": seconds,
     }
+
+
+def compare_transforms(size: int, rounds: int) -> dict[str, float]:
+    """Return the ms in which a batch is rotated and zoomed, here and by TensorFlow, and their ratio."""
+    raw = import_tensorflow().raw_ops
+    x = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
+    one = design(size, VARIANTS["rotation"] | VARIANTS["zoom"])
+    changes = sample_changes(one, x.shape, np.random.default_rng(0))
+    # Its transforms are projective: the last two values are 0 for an affine one.
+    transforms = np.hstack([changes.transforms, np.zeros((BATCH, 2), np.float32)])
+
+    def by_tensorflow() -> Any:
+        return raw.ImageProjectiveTransformV3(
+            images=x, transforms=transforms, output_shape=[size, size], fill_value=0.0,
+            interpolation="BILINEAR", fill_mode="REFLECT",
+        ).numpy()  # fmt: skip
+
+    moves = {"nas": lambda: apply_changes(x, changes, one.value_range), "tensorflow": by_tensorflow}
+    seconds: dict[str, list[float]] = {name: [] for name in moves}
+    for _ in range(rounds):
+        for name, move in moves.items():
+            started = time.process_time()
+            move()
+            seconds[name].append(time.process_time() - started)
+    times = {f"{name}_ms": median(1e3 * value for value in each) for name, each in seconds.items()}
+    ratios = (b / a for a, b in zip(seconds["nas"], seconds["tensorflow"], strict=True))
+    return {**times, "ratio": median(ratios)}
 
 
 def text_of(result: dict[str, Any]) -> str:
@@ -109,6 +140,7 @@ def text_of(result: dict[str, Any]) -> str:
         for name in result["sizes"][0]["added_share"]
     ]
     steps = " and ".join(f"{found['step_ms']:.3g} ms" for found in result["sizes"])
+    transforms = " and ".join(f"{found['transform']['ratio']:.2g} x" for found in result["sizes"])
     heads = [f"{found['size']}x{found['size']}x3" for found in result["sizes"]]
     values = ", ".join(f"`{key}: {value}`".replace("True", "true") for key, value in VARIANTS["all"].items())
     return "\n\n".join(
@@ -118,6 +150,7 @@ def text_of(result: dict[str, Any]) -> str:
             f"Steps without augmentation take {steps}. Medians of {result['rounds']} rounds of "
             f"{result['steps']} steps of each variant in changing order.",
             table(["augmentation", *heads], rows),
+            f"TensorFlow's operation takes {transforms} the time in which a batch is rotated and zoomed here.",
             f"The values: {values}.",
         )
     )

@@ -102,5 +102,6 @@ def test_augmentation_is_compared_with_steps_without_it(tmp_path):
     assert [found["size"] for found in result["sizes"]] == [8, 16]
     for found in result["sizes"]:
         assert {"flip", "mixup", "label_smoothing", "all"} <= found["added_share"].keys()
+        assert found["transform"]["ratio"] > 0
         ratio = found["seconds"]["all"][0] / found["seconds"]["none"][0]
         assert found["added_share"]["all"] == pytest.approx(ratio - 1, abs=0.01 * ratio)
