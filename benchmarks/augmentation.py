@@ -150,7 +150,7 @@ def text_of(result: dict[str, Any]) -> str:
             f"Steps without augmentation take {steps}. Medians of {result['rounds']} rounds of "
             f"{result['steps']} steps of each variant in changing order.",
             table(["augmentation", *heads], rows),
-            f"TensorFlow's operation takes {transforms} the time in which a batch is rotated and zoomed here.",
+            f"TensorFlow's operation takes {transforms} the time in which nas rotates and zooms a batch.",
             f"The values: {values}.",
         )
     )

@@ -70,12 +70,12 @@ class Dataset:
         """What goes into a network of this data, and what comes out."""
         return Signature(task=self.task, input_shape=self.shape, classes=self.classes, feeding=self.feeding)
 
-    @cached_property
+    @property
     def value_range(self) -> tuple[float, float]:
-        """The least and greatest value of x: 0 to 255, 0 to 1, -1 to 1, or those of training examples."""
+        """The least and greatest value that x may have: 0 to 255, 0 to 1, -1 to 1, or those of the data."""
         if self.rescale:
             return 0.0, 255.0
-        low, high = float(self.train.x.min()), float(self.train.x.max())
+        low, high = self.feeding.value_range
         for least in (0.0, -1.0):
             if least <= low and high <= 1.0:
                 return least, 1.0
