@@ -2,7 +2,8 @@
 
 NumPy changes a few images at a time, so that they stay in the processor's cache. Flip and crop copy rows and
 columns; translation, rotation and zoom are one transform per image, for which TensorFlow's operation takes
-longer (benchmarks/augmentation.py). The Keras model has Keras' layers instead, which draw from the same ranges.
+longer (benchmarks/augmentation.py). The Keras model has Keras' layers instead, which draw from the same
+ranges.
 """
 
 from __future__ import annotations
