@@ -19,6 +19,12 @@ SCENE = {"input_shape": [15, 11, 3], "classes": 5, "task": "segmentation"}
 SIGNAL = {"input_shape": [64, 2], "classes": 3}
 
 
+AUGMENTATION = {
+    "flip": True, "crop": 2, "translation": 0.1, "rotation": 0.1, "zoom": 0.2, "brightness": 0.2,
+    "contrast": 0.3, "cutout": 0.4,
+}  # fmt: skip
+
+
 def stages(count: int, width: Any = 8, growth: float = 1, **block: Any) -> dict[str, Any]:
     return {"stages": {"count": count, "width": width, "growth": growth}, "block": block}
 
@@ -193,6 +199,27 @@ GRAMMAR: dict[str, dict[str, Any]] = {
             "rotation": 0.1,
             "zoom": 0.2,
         },
+    },
+    "augmentation": {**IMAGE, **stages(1), "training": {**AUGMENTATION, "label_smoothing": 0.1}},
+    "augmentation, scaled": {
+        **IMAGE,
+        **stages(1),
+        "rescale": False,
+        "training": {**AUGMENTATION, "value_range": [-1, 1], "batch_size": 4},
+    },
+    "mixup": {**IMAGE, **stages(1), "training": {"flip": True, "mixup": 0.2, "class_weight": "balanced"}},
+    "mixup, binary": {
+        "input_shape": [16, 16, 3],
+        "task": "binary",
+        **stages(1),
+        "training": {"mixup": 0.2, "label_smoothing": 0.1, "class_weight": "balanced"},
+    },
+    "mixup, signal": {**SIGNAL, **stages(1), "training": {"mixup": 0.3, "schedule": "cosine"}},
+    "moved masks": {**SCENE, **stages(1, shrink="strided"), "training": {**AUGMENTATION, "batch_size": 4}},
+    "moved masks, smoothed": {
+        **SCENE,
+        **stages(1, shrink="strided"),
+        "training": {"rotation": 0.1, "label_smoothing": 0.1},
     },
     "special characters": {
         **IMAGE,

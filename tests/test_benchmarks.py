@@ -95,3 +95,13 @@ def test_against_hand_keeps_runs_and_compares_the_front_with_each_rung(tmp_path)
     again = run_benchmark(tmp_path, "against_hand.py", *options)
     assert runs.read_text() == kept
     assert again["rungs"] == result["rungs"]
+
+
+def test_augmentation_is_compared_with_steps_without_it(tmp_path):
+    result = run_benchmark(tmp_path, "augmentation.py", "--rounds", "1", "--steps", "1", "--sizes", "8,16")
+    assert [found["size"] for found in result["sizes"]] == [8, 16]
+    for found in result["sizes"]:
+        assert {"flip", "mixup", "label_smoothing", "all"} <= found["added_share"].keys()
+        assert found["transform"]["ratio"] > 0
+        ratio = found["seconds"]["all"][0] / found["seconds"]["none"][0]
+        assert found["added_share"]["all"] == pytest.approx(ratio - 1, abs=0.01 * ratio)

@@ -3,7 +3,7 @@
 Nothing here imports Keras.
 """
 
-from nas.architecture.architecture import Architecture, Design
+from nas.architecture.architecture import AUGMENTATION, NEED_VALUE_RANGE, Architecture, Design
 from nas.architecture.buffers import Buffer, Operation, assign_buffers, peak_buffer_bytes
 from nas.architecture.comparison import builds_layers
 from nas.architecture.cost import LayerCost, layer_costs, network_cost
@@ -14,7 +14,9 @@ from nas.architecture.path_features import describe_paths
 from nas.architecture.validation import validate_part
 
 __all__ = [
+    "AUGMENTATION",
     "BIASED_KINDS",
+    "NEED_VALUE_RANGE",
     "NORM_MOMENTUM",
     "Architecture",
     "Buffer",

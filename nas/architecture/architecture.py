@@ -18,7 +18,7 @@ from nas.architecture.parts import Decoder, Head, Part, Stage, Stem, Training
 from nas.architecture.validation import validate_part
 from nas.errors import SpaceError
 
-__all__ = ["Architecture", "Design", "LayerCache"]
+__all__ = ["AUGMENTATION", "NEED_VALUE_RANGE", "Architecture", "Design", "LayerCache"]
 
 
 class LayerCache:
@@ -229,8 +229,14 @@ def _share_part(part: Any) -> Any:
     return type(part).model_construct(_fields_set=_NO_FIELDS, **dict(part))
 
 
-AUGMENTATION = ("flip", "rotation", "zoom")
+OF_IMAGES = ("flip", "crop", "translation", "rotation", "zoom", "brightness", "contrast", "cutout")
 """Fields of Training that change images at random."""
+
+AUGMENTATION = (*OF_IMAGES, "mixup", "label_smoothing")
+"""Fields of Training that change training examples or their labels, so that a network generalizes better."""
+
+NEED_VALUE_RANGE = ("brightness", "contrast", "cutout")
+"""Fields of Training that need the range of the images' values."""
 
 
 class Design(Part):
@@ -245,23 +251,16 @@ class Design(Part):
         values = data.get("training")
         training = validate_part(Training, {} if values is None else values, "training")
         architecture = Architecture.from_dict(data)
-        augmentation = [name for name in AUGMENTATION if getattr(training, name)]
-        if augmentation and architecture.task == "segmentation":
-            raise SpaceError(
-                f"training.{augmentation[0]} must be left out where the task is segmentation, "
-                f"got {getattr(training, augmentation[0])}: it would move the image and not its mask"
-            )
-        if augmentation and len(architecture.input_shape) != 3:
-            raise SpaceError(
-                f"training.{augmentation[0]} needs images, got {getattr(training, augmentation[0])} "
-                f"for input_shape {list(architecture.input_shape)}; leave it out"
-            )
-        if training.class_weight != "none" and architecture.task == "segmentation":
-            raise SpaceError(
-                "training.class_weight must be left out where the task is segmentation, "
-                f"got '{training.class_weight}': it weighs examples by their class"
-            )
+        _check_training(training, architecture)
         return cls.model_construct(architecture=architecture, training=training)
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The least and the greatest value of the images that the network takes."""
+        if self.architecture.rescale or self.training.value_range is None:
+            return 0.0, 255.0
+        low, high = self.training.value_range
+        return low, high
 
     def compact(self) -> Design:
         """Return an equal design that takes as little memory as possible, for searches with thousands."""
@@ -276,3 +275,40 @@ class Design(Part):
         training = self.training if decays else self.training.model_copy(update={"weight_decay": 0.0})
         plain = training == Training()
         return self.architecture.id if plain else f"{self.architecture.id}/{training!r}"
+
+
+def _check_training(training: Training, architecture: Architecture) -> None:
+    """Raise SpaceError if an architecture cannot be trained like this."""
+    shape, segmentation = architecture.input_shape, architecture.task == "segmentation"
+    names = [name for name in OF_IMAGES if getattr(training, name)]
+    if names and len(shape) != 3:
+        raise SpaceError(
+            f"training.{names[0]} needs images, got {getattr(training, names[0])} "
+            f"for input_shape {list(shape)}; leave it out"
+        )
+    if training.crop and training.crop >= min(shape[:2]):
+        raise SpaceError(
+            f"training.crop must be under the image's size, got {training.crop} for input_shape "
+            f"{list(shape)}; use for example {min(shape[:2]) // 8}"
+        )
+    if training.value_range is not None and training.value_range[0] >= training.value_range[1]:
+        raise SpaceError(
+            "training.value_range must be [least, greatest], "
+            f"got {list(training.value_range)}; write for example [0, 1]"
+        )
+    of_values = [name for name in NEED_VALUE_RANGE if getattr(training, name)]
+    if of_values and not architecture.rescale and training.value_range is None:
+        raise SpaceError(
+            f"training.{of_values[0]} needs the range of the images' values where rescale is false, "
+            "got value_range null; write for example value_range: [0, 1]"
+        )
+    if training.mixup and segmentation:
+        raise SpaceError(
+            f"training.mixup must be left out where the task is segmentation, got {training.mixup}: "
+            "a pixel would show two classes"
+        )
+    if training.class_weight != "none" and segmentation:
+        raise SpaceError(
+            "training.class_weight must be left out where the task is segmentation, "
+            f"got '{training.class_weight}': it weighs examples by their class"
+        )

@@ -223,9 +223,45 @@ class Training(Part):
     class_weight: Literal["none", "balanced"] = "none"
     """Factor of the loss of a training example. `none`: 1. `balanced`: examples / (classes x examples of its
     class), so that each class counts equally. Not for segmentation."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of each training label that is spread evenly over all classes."""
+    mixup: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Augmentation: each training example is mixed with another one of its batch, and their labels likewise.
+    The shares are drawn from a beta distribution with both parameters at this value; 0 leaves it out. Not for
+    segmentation. Source: arXiv:1710.09412."""
     flip: bool = False
     """Augmentation: whether images are flipped left to right at random."""
+    crop: Annotated[int, Field(ge=0, le=8192)] = 0
+    """Augmentation: a random crop of the image's size, after padding each side by this number of pixels."""
+    translation: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
+    """Augmentation: largest random shift in each direction, as a share of the image's size."""
     rotation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Augmentation: largest random rotation in either direction, as a share of a full turn."""
     zoom: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
     """Augmentation: largest random zoom in or out, as a share of the image's size."""
+    brightness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Augmentation: largest random change of an image's brightness, as a share of the range of values."""
+    contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Augmentation: largest random change of the distance of each value from the mean of its channel, as a
+    share of the distance."""
+    cutout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Augmentation: sides of a rectangle at a random place that is filled with the middle of the range of
+    values, as a share of the image's sides."""
+    value_range: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)] | None = None
+    """Least and greatest value of the images, for `brightness`, `contrast` and `cutout`. null: that of the
+    data set; [0, 255] where the network divides its input by 255."""
+
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether the pixels of training images change their places at random."""
+        return bool(self.flip or self.crop or self.translation or self.rotation or self.zoom)
+
+    @property
+    def changes_inputs(self) -> bool:
+        """Whether training examples are changed at random."""
+        return bool(self.moves_pixels or self.brightness or self.contrast or self.cutout or self.mixup)
+
+    @property
+    def softens_labels(self) -> bool:
+        """Whether training labels are probabilities of the classes."""
+        return bool(self.label_smoothing or self.mixup)

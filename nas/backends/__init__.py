@@ -1,6 +1,14 @@
 """Turn the layers of a network into a Keras model, TensorFlow operations or a LiteRT file."""
 
-from nas.backends.keras_model import build_compiled_model, build_model, keras_layer, predict
+from nas.backends.keras_model import (
+    build_compiled_model,
+    build_model,
+    keras_layer,
+    moving_layers,
+    predict,
+    recoloring_layers,
+    training_loss,
+)
 from nas.backends.litert_file import litert_bytes
 from nas.backends.precision import PRECISIONS, Precision
 from nas.backends.runtime_operators import Operator, lower_to_operators, operator_features
@@ -20,7 +28,10 @@ __all__ = [
     "keras_layer",
     "litert_bytes",
     "lower_to_operators",
+    "moving_layers",
     "operator_features",
     "predict",
+    "recoloring_layers",
+    "training_loss",
     "weight_specs",
 ]

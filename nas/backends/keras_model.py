@@ -6,14 +6,26 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
-from nas.architecture import NORM_MOMENTUM, Architecture, Layer, Shape, Training
+from nas.architecture import NORM_MOMENTUM, Architecture, Design, Layer, Shape, Training
 from nas.errors import SpaceError
 from nas.tensorflow_imports import import_keras, keras_settings
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["build_compiled_model", "build_model", "create_optimizer", "keras_layer", "predict"]
+__all__ = [
+    "build_compiled_model",
+    "build_model",
+    "create_optimizer",
+    "keras_layer",
+    "moving_layers",
+    "predict",
+    "recoloring_layers",
+    "training_loss",
+]
+
+KerasLayer = tuple[str, dict[str, Any]]
+"""The name of a class of Keras, and the arguments of its constructor."""
 
 
 @keras_settings()
@@ -25,7 +37,7 @@ def build_model(architecture: Architecture, training: Training | None = None) ->
     """
     keras = import_keras()
     entry = keras.Input(architecture.input_shape, name="input")
-    tensors: list[Any] = [_augment(entry, training) if training else entry]
+    tensors: list[Any] = [_augment(entry, architecture, training) if training else entry]
     for layer in architecture.layers[1:]:
         tensors.append(_apply_layer([tensors[source] for source in layer.inputs], layer))
     name = architecture.name if architecture.name.isidentifier() else "network"
@@ -36,18 +48,34 @@ def build_model(architecture: Architecture, training: Training | None = None) ->
 def build_compiled_model(architecture: Architecture, training: Training) -> keras.Model:
     """Build a model and compile it with its optimizer and with the loss and metrics of its task.
 
+    With label_smoothing or mixup, `fit` and `evaluate` take one-hot labels unless the task is binary. Mixup,
+    and for segmentation the augmentation that moves pixels, need batches as in the exported Python source.
     Raises SpaceError for a network without a head.
     """
     if architecture.head is None:
         raise SpaceError("a network needs a head to be trained, got head: null; leave head out of the file")
     model = build_model(architecture, training)
-    binary = architecture.task == "binary"
-    model.compile(
-        optimizer=create_optimizer(training),
-        loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
+    loss = training_loss(architecture, training)
+    if not isinstance(loss, str):
+        name, arguments = loss
+        loss = getattr(import_keras().losses, name)(**arguments)
+    model.compile(optimizer=create_optimizer(training), loss=loss, metrics=["accuracy"])
     return model
+
+
+def training_loss(architecture: Architecture, training: Training) -> str | KerasLayer:
+    """Return the name of the loss, or the name of its class in `keras.losses` and its arguments.
+
+    For CategoricalCrossentropy a label is a probability of each class.
+    """
+    if architecture.task == "binary":
+        name, class_name = "binary_crossentropy", "BinaryCrossentropy"
+    elif training.softens_labels:
+        name, class_name = "categorical_crossentropy", "CategoricalCrossentropy"
+    else:
+        return "sparse_categorical_crossentropy"
+    smoothing = training.label_smoothing
+    return (class_name, {"label_smoothing": smoothing}) if smoothing else name
 
 
 def create_optimizer(training: Training) -> keras.optimizers.Optimizer:
@@ -146,19 +174,51 @@ def _window(layer: Layer, **filters: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _augment(x: Any, training: Training) -> Any:
+def moving_layers(architecture: Architecture, training: Training) -> dict[str, KerasLayer]:
+    """Return Keras' layers that move the pixels of images at random, by the value that asks for them."""
+    found: dict[str, KerasLayer] = {}
+    if training.flip:
+        found["flip"] = ("RandomFlip", {"mode": "horizontal"})
+    if training.crop:
+        # Shifts of up to half a pixel more are rounded to whole pixels: all whole shifts are equally likely.
+        height, width = ((training.crop + 0.5) / size for size in architecture.input_shape[:2])
+        shift = {"height_factor": height, "width_factor": width}
+        found["crop"] = ("RandomTranslation", {**shift, "interpolation": "nearest"})
+    if limit := training.translation:
+        found["translation"] = ("RandomTranslation", {"height_factor": limit, "width_factor": limit})
+    if training.rotation:
+        found["rotation"] = ("RandomRotation", {"factor": training.rotation})
+    if training.zoom:
+        found["zoom"] = ("RandomZoom", {"height_factor": training.zoom})
+    return found
+
+
+def recoloring_layers(architecture: Architecture, training: Training) -> dict[str, KerasLayer]:
+    """Return Keras' layers that change the values of images at random, by the value that asks for them."""
+    found: dict[str, KerasLayer] = {}
+    low, high = Design.model_construct(architecture=architecture, training=training).value_range
+    value_range = {} if (low, high) == (0.0, 255.0) else {"value_range": (low, high)}  # Keras' default
+    if training.brightness:
+        found["brightness"] = ("RandomBrightness", {"factor": training.brightness, **value_range})
+    if training.contrast:
+        found["contrast"] = ("RandomContrast", {"factor": training.contrast, **value_range})
+    if training.cutout:
+        area = round(training.cutout**2, 12)
+        filled = {"factor": (1.0, 1.0), "scale": (area, area), "fill_value": (low + high) / 2}
+        found["cutout"] = ("RandomErasing", {**filled, **value_range})
+    return found
+
+
+def _augment(x: Any, architecture: Architecture, training: Training) -> Any:
     """Add layers that change images (batch, height, width, channels) at random.
 
     They act in training, and not in `predict`, `evaluate` or an exported file. In a call `model(x)` Keras
-    lets them act too, unless `training=False` is passed.
+    lets them act too, unless `training=False` is passed. A model can't move the masks of segmentation with
+    the images, so that it does not move the images.
     """
-    layers = import_keras().layers
-    if training.flip:
-        x = layers.RandomFlip("horizontal", name="augment_flip")(x)
-    if training.rotation:
-        x = layers.RandomRotation(training.rotation, name="augment_rotation")(x)
-    if training.zoom:
-        x = layers.RandomZoom(training.zoom, name="augment_zoom")(x)
+    found = {} if architecture.task == "segmentation" else moving_layers(architecture, training)
+    for key, (name, arguments) in (found | recoloring_layers(architecture, training)).items():
+        x = getattr(import_keras().layers, name)(**arguments, name=f"augment_{key}")(x)
     return x
 
 

@@ -170,7 +170,7 @@ def export(
     """
     from nas.api import find
     from nas.backends import PRECISIONS
-    from nas.cli.terminal import class_table, name_values, output
+    from nas.cli.terminal import class_table, name_values, output, print_files
 
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision '{precision}'; {nearest(precision, PRECISIONS)}")
@@ -180,8 +180,7 @@ def export(
     files = found.export(trial, out, formats=chosen, precision=precision, fresh=fresh)
     values = name_values(found.plan.parsed_objectives(), trial)
     output.print(f"Trial {trial.number} of {found.name}: {values}", markup=False)
-    for path in files.values():
-        output.print(f"  {path}", markup=False)
+    print_files(files, trial.design)
     if "classes" in files:
         output.print(class_table("\nOn the validation split", files["classes"]))
     elif trial.design.architecture.task != "segmentation" and not fresh:

@@ -116,7 +116,8 @@ def search(
     space: Annotated[
         str,
         typer.Option(
-            help="A shipped space (`nas space list`) or a YAML file.", autocompletion=complete_space
+            help="A shipped space (`nas space list`) or a YAML file; its `training` holds the augmentation.",
+            autocompletion=complete_space,
         ),
     ] = "xception_like",
     data: Annotated[

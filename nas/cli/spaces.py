@@ -56,7 +56,7 @@ def show_space(
     data_options: Mapping[str, Any] = MappingProxyType({}),
     json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
 ) -> None:
-    """Show a space: its open values, the number of settings and networks, and their range of parameters.
+    """Show a space: its open values, number of settings and networks, range of parameters, and augmentation.
 
     Examples:
 
@@ -64,6 +64,7 @@ def show_space(
 
         nas space show mine.yaml --data photos.npz
     """
+    from nas.architecture import AUGMENTATION
     from nas.cli.terminal import number, output, print_json, table
     from nas.data import DataOptions, load_dataset
     from nas.searching import counted_costs
@@ -79,18 +80,23 @@ def show_space(
         source = "the file"
     else:
         dataset = load_dataset(data, DataOptions.parse(data_options))
-        bound = loaded.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale)
+        bound = loaded.bind(
+            dataset.shape, len(dataset.classes), dataset.task, dataset.rescale, dataset.value_range
+        )
         source = f"the data set {data}"
     count, exact = count_distinct(bound)
     sizes = [
         find_extreme(bound, lambda design: counted_costs(design.architecture)["params"], greatest)[1]
         for greatest in (False, True)
     ]
+    training = bound.data.get("training") or {}
+    augmentation = [name for name in AUGMENTATION if training.get(name)]
     if json:
         open_values = [{"name": value.name, "choices": list(value.choices)} for value in bound.open_values]
         print_json({
             "name": bound.name, "settings": bound.settings_count(), "architectures": count, "exact": exact,
             "params": [int(size) for size in sizes],
+            "augmentation": augmentation,
             "open_values": open_values,
         })  # fmt: skip
         return
@@ -107,6 +113,8 @@ def show_space(
     output.print(f"settings                {bound.settings_count():,}")
     output.print(f"distinct architectures  {_count(count, exact)}")
     output.print(f"parameters              {number('params', sizes[0])} to {number('params', sizes[1])}")
+    others = ", ".join(name for name in AUGMENTATION if name not in augmentation)
+    output.print(f"augmentation            {', '.join(augmentation) or 'none'}; not used: {others}")
     output.print(f"input                   {shape}, {bound.data['classes']} classes, from {source}")
 
 

@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from nas.architecture import Design
 from nas.searching import Status
 from nas.trials import OBJECTIVES, Criteria, Objective, Trial, pareto_front
 
@@ -33,6 +34,7 @@ __all__ = [
     "name_values",
     "number",
     "output",
+    "print_files",
     "print_json",
     "table",
     "with_error",
@@ -111,6 +113,19 @@ def class_table(title: str, path: Path) -> Table:
         columns, *rows = csv.reader(file)
     shares = [[escape(row[0]), row[1], *(number("share", float(part)) for part in row[2:])] for row in rows]
     return table(title, columns, shares)
+
+
+def print_files(files: Mapping[str, Path], design: Design) -> None:
+    """Print the paths of exported files, and which augmentation the Keras file lacks."""
+    from nas.export import missing_augmentation
+
+    for path in files.values():
+        output.print(f"  {path}", markup=False)
+    if "keras" in files and (missing := missing_augmentation(design)):
+        output.print(
+            f"The Keras file trains without {', '.join(missing)}, which no layer can do; the Python source "
+            "has batches for fit that do it."
+        )
 
 
 def print_json(data: Any) -> None:

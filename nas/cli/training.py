@@ -235,7 +235,7 @@ def _quality_name(quality: str) -> str:
 
 
 def _print_result(network: ResolvedNetwork, result: TrainingResult, json: bool) -> None:
-    from nas.cli.terminal import number, output, print_json
+    from nas.cli.terminal import number, output, print_files, print_json
 
     progress = result.progress
     seconds = [row["seconds"] for row in progress.curve]
@@ -257,8 +257,7 @@ def _print_result(network: ResolvedNetwork, result: TrainingResult, json: bool) 
         f"Test {_quality_name(quality)} {number(quality, result.test[f'test_{quality}'])} with the best "
         f"weights ({best}, validation {number(quality, result.values[quality])})"
     )
-    for path in result.files.values():
-        output.print(f"  {path}")
+    print_files(result.files, network.design)
     output.print(f"MLflow's run: {result.link}")
     if progress.problem:
         output.print(f"{progress.problem}; the same command writes the missing epochs")

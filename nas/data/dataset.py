@@ -70,6 +70,17 @@ class Dataset:
         """What goes into a network of this data, and what comes out."""
         return Signature(task=self.task, input_shape=self.shape, classes=self.classes, feeding=self.feeding)
 
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The least and greatest value that x may have: 0 to 255, 0 to 1, -1 to 1, or those of the data."""
+        if self.rescale:
+            return 0.0, 255.0
+        low, high = self.feeding.value_range
+        for least in (0.0, -1.0):
+            if least <= low and high <= 1.0:
+                return least, 1.0
+        return low, high
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the content, 16 hexadecimal digits; equal if all splits have equal examples."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
 import psutil
@@ -18,7 +18,7 @@ import psutil
 from nas.architecture import Design, Training, network_cost
 from nas.data import RECORD_FILE, Dataset, Split
 from nas.errors import EvaluationError, SpaceError
-from nas.evaluation.augmentation import sample_transforms
+from nas.evaluation.augmentation import augment
 from nas.evaluation.checkpoint import read_state, write_state
 from nas.evaluation.job import Evaluation, Job
 from nas.evaluation.metrics import Answers, PixelAnswers, confusion_matrix, mean_metrics
@@ -205,11 +205,11 @@ def _train_epoch(trainer: Trainer, job: Job, split: Split, epoch: int, clock: _C
                 trainer.begin_average()
             batch = order[start : start + training.batch_size]
             x, y = split.x[batch], split.y[batch].astype(np.int32)
-            transforms: Any = None
-            if trainer.augments:
-                transforms = sample_transforms(training, len(x), x.shape[1:3], rng)
+            mixture = None
+            if training.changes_inputs:
+                x, y, mixture = augment(job.design, x, y, rng)
             rate = _learning_rate(training, ((epoch - 1) * len(starts) + step) / total_steps)
-            sums += trainer.train_batch(x, y, rate, transforms)
+            sums += trainer.train_batch(x, y, rate, mixture)
             if not math.isfinite(sums[0]):
                 raise EvaluationError(
                     f"the loss must stay finite, got {sums[0]} in epoch {epoch}, step {step + 1}; "

@@ -17,8 +17,8 @@ import numpy as np
 from nas.architecture import Design, Layer, Training
 from nas.backends import ForwardMode, WeightSpec, forward, initial_weights, weight_specs
 from nas.errors import EvaluationError
-from nas.evaluation.augmentation import apply_transforms
 from nas.evaluation.checkpoint import State
+from nas.evaluation.losses import Mixture, Truth, answer_losses
 from nas.tensorflow_imports import import_tensorflow
 
 __all__ = ["Trainer", "without_graph_optimizer"]
@@ -116,20 +116,17 @@ class Trainer:
         self._summed = 0
         self._last: np.ndarray | None = None  # the trained weights, while their average takes their place
         labels = (None, *architecture.input_shape[:2]) if self.task == "segmentation" else (None,)
+        shape = (None, *architecture.input_shape)
         batch = [
-            tf.TensorSpec((None, *architecture.input_shape), dtype),
+            tf.TensorSpec(shape, tf.float32 if self.training.changes_inputs else dtype),
             tf.TensorSpec(labels, tf.int32),
+            tf.TensorSpec((3,), tf.float32),
+            tf.TensorSpec((2,), tf.uint64),
         ]
-        controls = [tf.TensorSpec((3,), tf.float32), tf.TensorSpec((2,), tf.uint64)]
-        if self.augments:
-            controls.append(tf.TensorSpec((None, 8), tf.float32))
-        self._train = tf.function(self._train_step, [*batch, *controls], autograph=False)
-        self._test = tf.function(self._test_step, batch, autograph=False)
-
-    @property
-    def augments(self) -> bool:
-        """Whether training images are changed at random."""
-        return bool(self.training.flip or self.training.rotation or self.training.zoom)
+        if self.training.mixup:
+            batch.append(Mixture(tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32)))
+        self._train = tf.function(self._train_step, batch, autograph=False)
+        self._test = tf.function(self._test_step, [tf.TensorSpec(shape, dtype), batch[1]], autograph=False)
 
     def initial_state(self, seed: int) -> State:
         """Return the state before the first step."""
@@ -175,16 +172,17 @@ class Trainer:
         )
 
     def train_batch(
-        self, x: np.ndarray, y: np.ndarray, rate: float, transforms: np.ndarray | None
+        self, x: np.ndarray, y: np.ndarray, rate: float, mixture: Mixture | None = None
     ) -> np.ndarray:
         """Take one step at a learning rate and return the sums of loss, correct answers and answers.
 
-        `x` as in the data set, `y` int32. `transforms`: one per image if the trainer augments, else None.
+        `x` as in the data set, or float32 if training changes its inputs; `y` int32. `mixture`: the other
+        examples if the training has mixup.
         """
         self.steps += 1
         numbers = np.array([rate, BETA_1**self.steps, BETA_2**self.steps], np.float32)
         noise = np.array([self.seed, self.steps], np.uint64)
-        extra = () if transforms is None else (transforms,)
+        extra = () if mixture is None else (mixture,)
         self.train_traced = True
         sums: np.ndarray = self._train(x, y, numbers, noise, *extra).numpy()
         if self._sum is not None:
@@ -243,18 +241,22 @@ class Trainer:
             parts.append(shares @ rows)
         self._fixed.variable.assign(np.concatenate(parts).astype(np.float32))
 
-    def _train_step(self, x: Any, y: Any, numbers: Any, noise: Any, transforms: Any = None) -> Any:
+    def _train_step(self, x: Any, y: Any, numbers: Any, noise: Any, mixture: Mixture | None = None) -> Any:
         tf = import_tensorflow()
         raw = tf.raw_ops
         x = raw.Cast(x=x, DstT=tf.float32)
-        if transforms is not None:
-            x = apply_transforms(x, transforms)
         flat = self._trained.variable.read_value()
         values = {**self._trained.split(flat), **self._fixed.split(self._fixed.variable.read_value())}
         logits, _ = forward(self.layers, values, x, ForwardMode(not self.frozen_norm, noise))
-        losses, correct, counted = self._losses(logits, y)
+        truth = self._truth(y)._replace(smoothing=self.training.label_smoothing, mixture=mixture)
+        losses, correct, counted = answer_losses(logits, truth)
         if self.class_weights is not None:
-            losses *= tf.gather(tf.constant(self.class_weights, tf.float32), y)
+            by_class = tf.constant(self.class_weights, tf.float32)
+            weights = tf.gather(by_class, y)
+            if mixture is not None:
+                others = tf.gather(by_class, mixture.labels)
+                weights = mixture.shares * weights + (1.0 - mixture.shares) * others
+            losses *= weights
         total = raw.Sum(input=losses, axis=[0])
         answers = raw.Sum(input=counted, axis=[0])
         loss = raw.DivNoNan(x=total, y=answers)
@@ -269,7 +271,7 @@ class Trainer:
         flat, fixed = self._trained.variable.read_value(), self._fixed.variable.read_value()
         values = {**self._trained.split(flat), **self._fixed.split(fixed)}
         logits, _ = forward(self.layers, values, x, ForwardMode(False))
-        losses, correct, counted = self._losses(logits, y)
+        losses, correct, counted = answer_losses(logits, self._truth(y))
         if self.task == "binary":
             scores = tf.reshape(logits, [-1])
             return tf.cast(scores > 0, tf.int32), losses, scores
@@ -291,33 +293,8 @@ class Trainer:
         unions = by_class(counted, truth) + by_class(counted, predicted) - hits
         return (*(tf.reduce_sum(part, 1) for part in (losses, correct, counted)), hits, unions)
 
-    def _losses(self, logits: Any, y: Any) -> tuple[Any, Any, Any]:
-        """Return for each answer, as flat vectors: its loss, whether it is correct, whether it is counted."""
-        tf = import_tensorflow()
-        raw = tf.raw_ops
-        match self.task:
-            case "binary":
-                logits = raw.Reshape(tensor=logits, shape=[-1])
-                truth = raw.Cast(x=y, DstT=tf.float32)
-                losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=truth, logits=logits)
-                correct = raw.Cast(x=raw.Equal(x=logits > 0, y=truth > 0), DstT=tf.float32)
-                return losses, correct, raw.OnesLike(x=correct)
-            case "segmentation":
-                logits = raw.Reshape(tensor=logits, shape=[-1, self.classes])
-                y = raw.Reshape(tensor=y, shape=[-1])
-            case "classification":
-                pass
-            case _:
-                assert_never(self.task)
-        predicted = raw.ArgMax(input=logits, dimension=-1, output_type=tf.int32)
-        correct = raw.Cast(x=raw.Equal(x=predicted, y=y), DstT=tf.float32)
-        if self.ignore_label is None:
-            counted = raw.OnesLike(x=correct)
-            return raw.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=y).loss, correct, counted
-        counted = raw.Cast(x=y != self.ignore_label, DstT=tf.float32)
-        labels = tf.where(y == self.ignore_label, 0, y)
-        losses = raw.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels).loss
-        return losses * counted, correct * counted, counted
+    def _truth(self, y: Any) -> Truth:
+        return Truth(self.task, self.classes, y, self.ignore_label)
 
     def _update(self, gradient: Any, numbers: Any) -> None:
         """Apply the optimizer; `numbers`: learning rate, BETA_1**steps, BETA_2**steps."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture, Design
-from nas.backends import build_compiled_model, build_model
+from nas.backends import build_compiled_model, build_model, moving_layers
 from nas.data import Signature
 from nas.errors import InputError
 from nas.export.signature_metadata import add_to_keras
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-__all__ = ["check_weights", "export_keras", "set_weights"]
+__all__ = ["check_weights", "export_keras", "missing_augmentation", "set_weights"]
 
 
 @keras_settings()
@@ -46,6 +46,16 @@ def export_keras(
         if signature is not None:
             add_to_keras(unfinished, signature)
     return path
+
+
+def missing_augmentation(design: Design) -> list[str]:
+    """Return the values of a design's augmentation that no layer of a Keras model can apply.
+
+    The exported Python source has batches for `fit` that apply them.
+    """
+    moving = design.architecture.task == "segmentation"
+    moved = moving_layers(design.architecture, design.training) if moving else {}
+    return [*moved, *(["mixup"] if design.training.mixup else [])]
 
 
 def set_weights(model: keras.Model, weights: Sequence[np.ndarray] | None, architecture: Architecture) -> None:

@@ -63,7 +63,7 @@ def _qualities(dataset: Dataset) -> list[str]:
 
 def bind_space(space: SearchSpace, dataset: Dataset) -> SearchSpace:
     """Return the space with input shape, classes and task of the data; raises SpaceError."""
-    return space.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale)
+    return space.bind(dataset.shape, len(dataset.classes), dataset.task, dataset.rescale, dataset.value_range)
 
 
 def create_meter(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.architecture import Design, Scalar, Shape, read_text, read_yaml
+from nas.architecture import NEED_VALUE_RANGE, Design, Scalar, Shape, read_text, read_yaml
 from nas.errors import SpaceError, nearest
 from nas.space.matching import find_values
 from nas.space.open_values import (
@@ -56,11 +56,17 @@ class SearchSpace:
         return cls(data, f"'{path}'")
 
     def bind(
-        self, input_shape: Shape, classes: int, task: str = "classification", rescale: bool = True
+        self,
+        input_shape: Shape,
+        classes: int,
+        task: str = "classification",
+        rescale: bool = True,
+        value_range: tuple[float, float] | None = None,
     ) -> SearchSpace:
         """Return the space with the data set's values filled in, after checking every choice.
 
-        Raises SpaceError if the file contradicts the data set, or if a choice breaks a rule.
+        `value_range`: least and greatest value of the data, for the augmentation that needs it. Raises
+        SpaceError if the file contradicts the data set, or if a choice breaks a rule.
         """
         data = dict(self.data)
         dataset_values = {"input_shape": list(input_shape), "classes": classes}
@@ -78,9 +84,23 @@ class SearchSpace:
                 f"{self.origin} divides its input by 255 (rescale: true), but the values of the data are not "
                 "0..255; leave rescale out of the space, or scale the data to 0..255"
             )
+        if value_range is not None and not data["rescale"]:
+            data["training"] = self._with_range(data.get("training"), value_range)
         bound = SearchSpace(data, self.origin)
         bound.check()
         return bound
+
+    def _with_range(self, training: Any, data_range: tuple[float, float]) -> Any:
+        """Return the values of `training` with the data set's range, if some of them need a range."""
+        if not isinstance(training, dict) or not any(training.get(name) for name in NEED_VALUE_RANGE):
+            return training
+        given = training.get("value_range")
+        if isinstance(given, list) and not (given[0] <= data_range[0] and data_range[1] <= given[-1]):
+            raise SpaceError(
+                f"training.value_range of {self.origin} must contain the data's values, got {given} for data "
+                f"from {data_range[0]:g} to {data_range[1]:g}; leave it out"
+            )
+        return training if given is not None else {**training, "value_range": list(data_range)}
 
     def _parse(self, node: Any, path: tuple[str, ...]) -> Any:
         if isinstance(node, dict) and ("choice" in node or "range" in node):

@@ -84,7 +84,7 @@ def _trial_network(name: str | None, number: int, data: DataOverrides) -> Resolv
     if data.source is None and "image_size" not in data.options:
         return ResolvedNetwork(label, trial.design, dataset, seed)
     values = trial.design.architecture.to_dict()
-    values["training"] = trial.training.model_dump(mode="json")
+    values["training"] = trial.training.model_dump(mode="json", exclude={"value_range"})
     removed = SET_BY_DATA if values["task"] != "binary" else ("input_shape", "classes", "rescale")
     values = _without(values, removed)
     design = _design_for(values, SearchSpace(values, f"trial {number}"), dataset)
@@ -97,7 +97,7 @@ def _without(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 def _design_for(values: dict[str, Any], space: SearchSpace, dataset: Dataset) -> Design:
     bound = SearchSpace(values, space.origin).bind(
-        dataset.shape, len(dataset.classes), dataset.task, dataset.rescale
+        dataset.shape, len(dataset.classes), dataset.task, dataset.rescale, dataset.value_range
     )
     return bound.design({})
 

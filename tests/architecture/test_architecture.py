@@ -52,10 +52,28 @@ SMALL = {"input_shape": [8, 8, 3], "classes": 4, "stages": [{"width": 4}]}
             "training.flip needs images, got True for input_shape [8, 3]",
         ),
         (
-            {"training": {"zoom": 0.1}, "task": "segmentation"},
-            "training.zoom must be left out where the task is segmentation",
+            {"training": {"cutout": 0.2}, "input_shape": [8, 3]},
+            "training.cutout needs images, got 0.2 for input_shape [8, 3]; leave it out",
         ),
-        ({"training": {"rotation": 0.1}, "task": "segmentation"}, "it would move the image and not its mask"),
+        ({"training": {"cutuot": 0.2}}, "training has no value named 'cutuot'; did you mean 'cutout'?"),
+        ({"training": {"crop": 8}}, "training.crop must be under the image's size, got 8 for input_shape"),
+        ({"training": {"crop": 0.1}}, "training.crop must be a whole number, got 0.1; write for example 3"),
+        ({"training": {"brightness": 1.5}}, "training.brightness must be at most 1.0, got 1.5"),
+        ({"training": {"label_smoothing": 1}}, "training.label_smoothing must be under 1.0, got 1"),
+        (
+            {"training": {"mixup": 0.2}, "task": "segmentation"},
+            "training.mixup must be left out where the task is segmentation, got 0.2: a pixel",
+        ),
+        (
+            {"training": {"contrast": 0.1}, "rescale": False},
+            "training.contrast needs the range of the images' values where rescale is false, "
+            "got value_range null; write for example value_range: [0, 1]",
+        ),
+        (
+            {"training": {"value_range": [1, 0]}},
+            "training.value_range must be [least, greatest], got [1.0, 0.0]; write for example [0, 1]",
+        ),
+        ({"training": {"value_range": [1]}}, "training.value_range must have at least 2 values, got [1]"),
     ],
 )
 def test_an_invalid_file_raises_one_sentence(values, message):
@@ -162,3 +180,17 @@ def test_compact_designs_are_equal_and_share_equal_parts() -> None:
     assert one.training is other.training
     wider = one.architecture.stages[0].model_copy(update={"width": 5})
     assert (wider.width, one.architecture.stages[0].width) == (5, 3)
+
+
+def test_the_range_of_values_is_that_of_bytes_where_the_network_rescales():
+    training = {"brightness": 0.1, "value_range": [-1, 1]}
+    scaled = Design.from_dict({**SMALL, "rescale": False, "training": training})
+    assert scaled.value_range == (-1.0, 1.0)
+    assert Design.from_dict({**SMALL, "training": training}).value_range == (0.0, 255.0)
+    text = scaled.architecture.to_yaml(scaled.training)
+    assert Design.from_dict(read_yaml(text, "it")) == scaled
+
+
+def test_segmentation_takes_augmentation_that_moves_pixels():
+    training = {"flip": True, "crop": 2, "rotation": 0.1, "label_smoothing": 0.1}
+    assert Design.from_dict({**SMALL, "task": "segmentation", "training": training}).training.moves_pixels

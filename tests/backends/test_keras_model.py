@@ -76,6 +76,36 @@ def test_augmentation_acts_in_training_only_and_has_no_parameters():
     assert not np.allclose(model(x, training=True), plain(x), rtol=1e-5)
 
 
+def test_a_model_for_segmentation_does_not_move_images_without_their_masks():
+    training = Training(flip=True, crop=1, rotation=0.1, brightness=0.1, contrast=0.1, cutout=0.2)
+    model = build_model(network(task="segmentation"), training)
+    names = [layer.name for layer in model.layers if layer.name.startswith("augment")]
+    assert names == ["augment_brightness", "augment_contrast", "augment_cutout"]
+
+
+def test_layers_of_augmentation_have_the_range_of_the_values():
+    training = Training(brightness=0.1, contrast=0.1, cutout=0.2, value_range=(-1.0, 1.0))
+    scaled, rescaled = build_model(network(rescale=False), training), build_model(network(), training)
+    for key in ("brightness", "contrast", "cutout"):
+        assert tuple(scaled.get_layer(f"augment_{key}").value_range) == (-1.0, 1.0)
+        assert tuple(rescaled.get_layer(f"augment_{key}").value_range) == (0, 255)
+    assert scaled.get_layer("augment_cutout").fill_value == 0.0
+
+
+def test_a_file_of_a_model_keeps_augmentation_and_label_smoothing(tmp_path):
+    training = Training(crop=2, translation=0.1, cutout=0.2, contrast=0.1, label_smoothing=0.2)
+    made = build_compiled_model(network(), training)
+    made.optimizer.build(made.trainable_variables)
+    made.save(tmp_path / "it.keras")
+    model = import_keras().saving.load_model(tmp_path / "it.keras")
+    assert [layer.name for layer in model.layers[1:5]] == [
+        "augment_crop", "augment_translation", "augment_contrast", "augment_cutout"
+    ]  # fmt: skip
+    assert model.loss.get_config()["label_smoothing"] == 0.2
+    history = model.fit(np.ones((4, 8, 8, 3)), np.eye(4), verbose=0).history
+    assert history["loss"][0] > 0
+
+
 @pytest.mark.parametrize(
     ("values", "labels"),
     [

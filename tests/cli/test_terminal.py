@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nas.architecture import Design
 from nas.cli.terminal import (
     SearchView,
     class_table,
@@ -11,6 +12,7 @@ from nas.cli.terminal import (
     duration,
     number,
     output,
+    print_files,
     table,
     with_error,
 )
@@ -94,3 +96,21 @@ def test_text_of_others_is_not_markup(capsys):
 
 def test_without_a_problem_there_is_no_notice():
     assert delivery_notice(Status(Budget())) == ""
+
+
+@pytest.mark.parametrize(
+    ("task", "training", "missing"),
+    [
+        ("classification", {"flip": True, "cutout": 0.2}, ""),
+        ("classification", {"flip": True, "mixup": 0.2}, "mixup"),
+        ("segmentation", {"flip": True, "crop": 1, "cutout": 0.2}, "flip, crop"),
+    ],
+)
+def test_files_are_listed_with_the_augmentation_that_the_keras_file_lacks(task, training, missing, tmp_path):
+    data = {"input_shape": [8, 8, 3], "task": task, "stages": [{"width": 4}], "training": training}
+    with output.capture() as captured:
+        print_files({"keras": tmp_path / "model.keras"}, Design.from_dict(data))
+    shown = " ".join(captured.get().split())
+    assert "model.keras" in shown
+    assert ("trains without" in shown) == bool(missing)
+    assert f"The Keras file trains without {missing}, which no layer can do" in shown or not missing

@@ -127,3 +127,14 @@ def test_classes_are_counted_and_compared() -> None:
     assert uneven.count_classes(uneven.train).tolist() == [4, 1, 1]
     assert (even.is_imbalanced, uneven.is_imbalanced) == (False, True)
     assert not dataset([0, 0, 0, 0, 1, 2], "segmentation").is_imbalanced
+
+
+def test_the_range_of_values_is_that_of_bytes_of_scaled_floats_or_found(tmp_path: Path) -> None:
+    bytes_ = load_dataset(save_npz(tmp_path, x_train=some_pixels(30, 4, 4), y_train=some_labels(30, 3)))
+    assert bytes_.value_range == (0.0, 255.0)
+    values = some_pixels(30, 4, 4).astype(np.float32)
+    values = (values - values.min()) / (values.max() - values.min())
+    for low, high, expected in ((0.1, 0.9, (0, 1)), (-0.5, 0.5, (-1, 1)), (-2, 3, (-2, 3))):
+        x = low + (high - low) * values
+        found = load_dataset(save_npz(tmp_path, x_train=x, y_train=some_labels(30, 3)))
+        assert found.value_range == pytest.approx(expected, abs=0.1)

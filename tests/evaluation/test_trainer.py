@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from digit_jobs import digit_design, digit_job
@@ -13,6 +15,7 @@ from nas.backends import build_compiled_model, build_model, predict
 from nas.data import Dataset, Split
 from nas.errors import EvaluationError
 from nas.evaluation import load_weights, read_state
+from nas.evaluation.augmentation import augment
 from nas.tensorflow_imports import import_keras
 
 pytestmark = pytest.mark.trains
@@ -157,6 +160,74 @@ def test_the_qualities_of_two_classes_are_those_of_keras_outputs(evaluator, tmp_
     assert np.array_equal(confusion, metrics.confusion_matrix(y, predicted))
 
 
+def two_classes(folder):
+    """Return a data set of images of two classes, and its saved folder."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [80, 16]).astype(np.int32)
+    x = (rng.integers(0, 120, (96, 6, 6, 3)) + 90 * y[:, None, None, None]).astype(np.uint8)
+    dataset = Dataset("two", "two", "classification", (6, 6, 3), ("0", "1"), Split(x, y), Split(x, y), None)
+    return dataset, dataset.save(folder / "data")
+
+
+@pytest.mark.parametrize("task", ["classification", "binary"])
+def test_label_smoothing_equals_that_of_fit_and_not_in_validation(evaluator, tmp_path, task):
+    dataset, saved = two_classes(tmp_path)
+    training = {"label_smoothing": 0.2, "class_weight": "balanced"}
+    design = digit_design(training, task=task, input_shape=[6, 6, 3], classes=2)
+    start = evaluator.evaluate(digit_job(tmp_path / "start", saved, design, epochs=0))
+    evaluation = evaluator.evaluate(digit_job(tmp_path, saved, design, epochs=2))
+    train = Split(dataset.train.x, dataset.train.y if task == "binary" else np.eye(2)[dataset.train.y])
+    soft = replace(dataset, train=train, validation=train)
+    weights = dict(enumerate(compute_class_weight("balanced", classes=np.array([0, 1]), y=dataset.train.y)))
+    first = read_state(start.checkpoint).weights
+    model, rows = fit(design, soft, first, epochs=2, eager=False, class_weight=weights)
+    truth = dataset.train.y[:, None] == np.arange(2)[None, :]
+    probabilities = predict(model, dataset.train.x).astype(float)
+    if task == "binary":
+        probabilities = np.hstack([1 - probabilities, probabilities])
+    smoothed, rows[-1]["val_loss"] = rows[-1]["val_loss"], -np.log(probabilities[truth]).mean()
+    assert_curves_equal(evaluation.curve, rows)
+    assert evaluation.values["val_loss"] != pytest.approx(smoothed, rel=0.01)
+
+
+@pytest.mark.parametrize("task", ["classification", "binary"])
+def test_training_with_all_augmentation_equals_fit_of_the_same_batches(evaluator, tmp_path, task):
+    dataset, saved = two_classes(tmp_path)
+    changes = {"flip": True, "crop": 1, "rotation": 0.1, "contrast": 0.3, "brightness": 0.2, "cutout": 0.3}
+    soft = {"mixup": 0.5, "label_smoothing": 0.1, "class_weight": "balanced"}
+    options = {"task": task, "input_shape": [6, 6, 3], "classes": 2}
+    design, plain = digit_design({**changes, **soft}, **options), digit_design(soft, **options)
+    start = evaluator.evaluate(digit_job(tmp_path / "start", saved, design, epochs=0))
+    evaluation = evaluator.evaluate(digit_job(tmp_path, saved, design, epochs=2))
+    model = build_compiled_model(plain.architecture, plain.training)
+    model.set_weights(read_state(start.checkpoint).weights)
+    by_class = compute_class_weight("balanced", classes=np.array([0, 1]), y=dataset.train.y)
+
+    def batches(epoch):
+        rng = np.random.default_rng([3, epoch])
+        order = rng.permutation(96)
+        for chosen in (order[:64], order[64:]):
+            x, y, mixture = augment(design, dataset.train.x[chosen], dataset.train.y[chosen], rng)
+            own, labels = mixture.shares[:, None], np.eye(2, dtype=np.float32)
+            mixed = own * labels[y] + (1 - own) * labels[mixture.labels]
+            yield x, mixed[:, 1:] if task == "binary" else mixed, mixed @ by_class
+
+    for row, epoch in zip(evaluation.curve, (1, 2), strict=True):
+        history = model.fit(batches(epoch), steps_per_epoch=2, shuffle=False, verbose=0).history
+        assert row["loss"] == pytest.approx(history["loss"][0], rel=2e-4)
+        if task == "classification":
+            assert row["accuracy"] == pytest.approx(history["accuracy"][0], abs=0.03)
+
+
+def test_a_resumed_training_draws_the_same_changes(evaluator, digits, tmp_path):
+    training = {"flip": True, "zoom": 0.2, "cutout": 0.3, "contrast": 0.3, "mixup": 0.4}
+    design = digit_design(training)
+    whole = evaluator.evaluate(digit_job(tmp_path / "whole", digits, design, epochs=2))
+    first = evaluator.evaluate(digit_job(tmp_path / "first", digits, design, epochs=1))
+    rest = evaluator.evaluate(digit_job(tmp_path / "rest", digits, design, epochs=2, resume=first.checkpoint))
+    assert rest.curve[0]["loss"] == pytest.approx(whole.curve[1]["loss"], rel=1e-5)
+
+
 def test_dropout_and_augmentation_act_in_training(evaluator, digits, tmp_path):
     designs = [digit_design(), digit_design(head={"dropout": 0.5}), digit_design({"rotation": 0.1})]
     jobs = [
@@ -187,7 +258,17 @@ def test_frozen_normalization_keeps_its_weights_and_uses_its_statistics(evaluato
     assert tuned.curve[0]["loss"] == pytest.approx(history.history["loss"][0], rel=2e-4)
 
 
-def test_segmentation_leaves_out_ignored_pixels_and_its_mean_iou_equals_keras(evaluator, tmp_path):
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        {},
+        {"flip": True, "crop": 1, "rotation": 0.05, "brightness": 0.2, "cutout": 0.2, "label_smoothing": 0.1},
+    ],
+    ids=["plain", "augmented"],
+)
+def test_segmentation_leaves_out_ignored_pixels_and_its_mean_iou_equals_keras(
+    evaluator, tmp_path, augmentation
+):
     keras_metrics = import_keras().metrics
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, (20, 8, 12)).astype(np.uint8)
@@ -201,7 +282,7 @@ def test_segmentation_leaves_out_ignored_pixels_and_its_mean_iou_equals_keras(ev
             "input_shape": [8, 12, 1],
             "classes": 4,
             "stages": [{"width": 8, "shrink": "strided", "normalization": "between"}],
-            "training": {"batch_size": 8, "learning_rate": 0.02},
+            "training": {"batch_size": 8, "learning_rate": 0.02, **augmentation},
         }
     )
     job = digit_job(tmp_path, dataset.save(tmp_path / "data"), design, epochs=4, full_epochs=4)

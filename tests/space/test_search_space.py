@@ -105,11 +105,47 @@ def test_an_invalid_space_raises_one_sentence(text):
     [
         ("training: {flip: {choice: [false, true]}}", "training.flip needs images"),
         ("training: {zoom: {range: [0, 0.2, 0.1]}}", "training.zoom needs images"),
+        ("training: {cutout: {choice: [0, 0.3]}}", "training.cutout needs images"),
     ],
 )
 def test_augmentation_of_signals_is_rejected(text, message):
     with pytest.raises(SpaceError, match=message):
         SearchSpace(read_yaml(B + text, "it")).bind((16, 3), 4)
+
+
+AUGMENTATION = """
+training:
+  crop: {range: [0, 2, 1]}
+  brightness: {choice: [0, 0.2]}
+  cutout: {range: [0.0, 0.5, 0.25]}
+  mixup: {choice: [0, 0.2, 0.4]}
+  label_smoothing: {range: [0, 0.2, 0.1]}
+"""
+
+
+def test_augmentation_is_open_like_every_value_and_takes_the_range_of_the_data():
+    space = SearchSpace(read_yaml(B + AUGMENTATION, "it")).bind(
+        (8, 8, 3), 4, rescale=False, value_range=(0, 1)
+    )
+    assert space.settings_count() == 3 * 2 * 3 * 3 * 3
+    setting = next(iter(space.settings())) | {"training.crop": 2, "training.mixup": 0.4}
+    training = space.design(setting).training
+    assert (training.crop, training.mixup, training.value_range) == (2, 0.4, (0.0, 1.0))
+    rescaled = SearchSpace(read_yaml(B + AUGMENTATION, "it")).bind((8, 8, 3), 4, value_range=(0, 255))
+    assert rescaled.design(setting).training.value_range is None
+
+
+def test_the_range_of_the_data_must_be_in_that_of_the_file():
+    text = B + "training: {contrast: 0.1, value_range: [0, 1]}"
+    space = SearchSpace(read_yaml(text, "it"), "'it.yaml'")
+    with pytest.raises(SpaceError, match=r"of 'it.yaml' must contain .* got \[0, 1\] for data from -1 to 1"):
+        space.bind((8, 8, 3), 4, rescale=False, value_range=(-1, 1))
+    bound = space.bind((8, 8, 3), 4, rescale=False, value_range=(0.2, 0.9))
+    assert bound.design({}).value_range == (0.0, 1.0)
+    plain = SearchSpace(read_yaml(B + "training: {flip: true}", "it"))
+    assert (
+        plain.bind((8, 8, 3), 4, rescale=False, value_range=(-3, 4)).design({}).training.value_range is None
+    )
 
 
 def test_unknown_names_and_unreadable_files_are_rejected(tmp_path):

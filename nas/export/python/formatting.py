@@ -9,7 +9,7 @@ from typing import Any
 from nas.export.python.functions import REQUIRED, Function
 from nas.export.python.statements import ANY, Call, Code, Repeat, Statement, When
 
-__all__ = ["LINE_LENGTH", "Parameters", "body_lines", "function_text", "value_text"]
+__all__ = ["LINE_LENGTH", "Parameters", "body_lines", "call_text", "function_text", "value_text"]
 
 LINE_LENGTH = 100
 INDENT = "    "
@@ -22,11 +22,18 @@ KERAS_DEFAULTS: Mapping[str, tuple[Any, ...]] = {
 
 POSITIONAL = frozenset(
     {
-        "channels", "cropping", "expansion", "factor", "filters", "kernel_size", "mode", "pool_size", "rate",
-        "ratio", "scale", "units",
+        "channels", "cropping", "expansion", "filters", "height_factor", "kernel_size", "mode", "pool_size",
+        "rate", "ratio", "units", "width_factor",
     }
 )  # fmt: skip
 """Arguments of Keras' layers that are written without their name."""
+
+FIRST_POSITIONAL = {
+    "activation": ("layers.Activation",),
+    "factor": ("layers.RandomRotation", "layers.RandomBrightness", "layers.RandomContrast"),
+    "scale": ("layers.Rescaling",),
+}
+"""Arguments that only some layers take without their name."""
 
 TEMPLATES = {"expansion": "{} * x.shape[-1]", "ratio": "max(1, round({} * x.shape[-1]))"}
 """Arguments that are written as an expression of their value."""
@@ -57,9 +64,14 @@ def _layer_arguments(call: Call) -> list[str]:
         if value is ANY or (not isinstance(value, Code) and value in KERAS_DEFAULTS.get(name, ())):
             continue
         text = TEMPLATES.get(name, "{}").format(value_text(value))
-        positional = name in POSITIONAL or call.function == "layers.Activation"
+        positional = name in POSITIONAL or call.function in FIRST_POSITIONAL.get(name, ())
         found.append(text if positional else f"{name}={text}")
     return found
+
+
+def call_text(call: Call) -> str:
+    """Write a layer without its input."""
+    return f"{call.function}({', '.join(_layer_arguments(call))})"
 
 
 def _own_arguments(call: Call, parameters: Mapping[str, Any]) -> list[str]:

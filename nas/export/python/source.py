@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from nas.architecture import Architecture, Design, Training, network_cost
-from nas.backends import build_model
+from nas.backends import build_model, moving_layers, recoloring_layers, training_loss
 from nas.data import Signature
 from nas.export.keras_file import set_weights
-from nas.export.python.formatting import LINE_LENGTH, body_lines, function_text, value_text
+from nas.export.python.batches import batches_function, batches_name
+from nas.export.python.formatting import LINE_LENGTH, body_lines, call_text, function_text, value_text
 from nas.export.python.functions import Program, programs
 from nas.export.python.statements import Call, Statement
 from nas.files import output_file
@@ -34,11 +35,14 @@ def python_source(design: Design, weights_file: str = "", signature: Signature |
     """
     architecture = design.architecture.canonical()
     networks = [_network(program, architecture, design.training) for program in programs(architecture)]
+    batches = architecture.head is not None and bool(batches_name(architecture, design.training))
+    imports = ["import keras", *["import numpy as np"] * batches, "from keras import layers"]
     parts = [
-        f"{_module_docstring(design, weights_file, signature)}\n\nimport keras\nfrom keras import layers",
+        "\n".join([_module_docstring(design, weights_file, signature), "", *imports]),
         *([_class_names(signature)] if signature is not None else []),
         min(networks, key=lambda text: text.count("\n")),
         *([_compile_model(architecture, design.training)] if architecture.head is not None else []),
+        *([batches_function(architecture, design.training)] if batches else []),
         'if __name__ == "__main__":\n    build_model().summary()',
     ]
     return "\n\n\n".join(parts) + "\n"
@@ -71,7 +75,7 @@ def export_python(
 def _network(program: Program, architecture: Architecture, training: Training) -> str:
     """Return the source of `build_model` and of the functions that it needs."""
     parameters = {function.name: function.parameters for function in program.functions}
-    body = [*_augmentation(training), *program.body]
+    body = [*_augmentation(architecture, training), *program.body]
     result = "x"
     if architecture.head is not None and isinstance(body[-1], Call):
         result, body[-1] = "outputs", replace(body[-1], output="outputs")
@@ -94,16 +98,11 @@ def _network(program: Program, architecture: Architecture, training: Training) -
     return "\n\n\n".join([*functions, "\n".join(lines)])
 
 
-def _augmentation(training: Training) -> list[Statement]:
+def _augmentation(architecture: Architecture, training: Training) -> list[Statement]:
     """Return the layers that change images at random, in training only."""
-    made: list[Statement] = []
-    if training.flip:
-        made.append(Call("layers.RandomFlip", (("mode", "horizontal"),)))
-    if training.rotation:
-        made.append(Call("layers.RandomRotation", (("factor", training.rotation),)))
-    if training.zoom:
-        made.append(Call("layers.RandomZoom", (("factor", training.zoom),)))
-    return made
+    moving = {} if architecture.task == "segmentation" else moving_layers(architecture, training)
+    found = moving | recoloring_layers(architecture, training)
+    return [Call(f"layers.{name}", tuple(arguments.items())) for name, arguments in found.values()]
 
 
 def _class_names(signature: Signature) -> str:
@@ -118,7 +117,10 @@ def _class_names(signature: Signature) -> str:
 def _compile_model(architecture: Architecture, training: Training) -> str:
     cosine = training.schedule == "cosine"
     rate = "learning_rate" if cosine else repr(training.learning_rate)
-    loss = "binary_crossentropy" if architecture.task == "binary" else "sparse_categorical_crossentropy"
+    loss = training_loss(architecture, training)
+    loss_text = f'"{loss}"'
+    if not isinstance(loss, str):
+        loss_text = call_text(Call(f"keras.losses.{loss[0]}", tuple(loss[1].items())))
     docstring = "Compile the network for training"
     docstring += "; the learning rate decays to zero over `steps` batches." if cosine else "."
     schedule = (
@@ -131,7 +133,7 @@ def _compile_model(architecture: Architecture, training: Training) -> str:
             *([schedule] if cosine else []),
             "    model.compile(",
             f"        optimizer=keras.optimizers.{_optimizer(training, rate)},",
-            f'        loss="{loss}",',
+            f"        loss={loss_text},",
             '        metrics=["accuracy"],',
             "    )",
             "    return model",
@@ -203,11 +205,20 @@ def _usage(architecture: Architecture, training: Training, weights_file: str) ->
     usage = [f"    model = {build}"]
     if weights_file:
         usage.append(f'    model.load_weights("{weights_file}")')
-    if architecture.head is not None:
-        weighted = training.class_weight != "none"
-        weights = ", class_weight=balanced_class_weight(y_train)" if weighted else ""
-        options = f"batch_size={training.batch_size}, epochs=20{weights}"
-        usage.append(f"    model.fit(x_train, y_train, {options})")
+    if architecture.head is None:
+        return "\n".join(usage)
+    weights = ", class_weight=balanced_class_weight(y_train)" if training.class_weight != "none" else ""
+    size, labels = training.batch_size, "y_train"
+    if training.softens_labels and architecture.task != "binary":
+        labels = "labels"
+        usage.append(f"    labels = keras.utils.to_categorical(y_train, {architecture.classes})")
+    batches = batches_name(architecture, training)
+    if batches:
+        usage.append(f"    batches = {batches}(x_train, {labels}, {size}{weights})")
+        usage.append(f"    steps = -(-len(x_train) // {size})")
+        usage.append("    model.fit(batches, steps_per_epoch=steps, epochs=20, shuffle=False)")
+    else:
+        usage.append(f"    model.fit(x_train, {labels}, batch_size={size}, epochs=20{weights})")
     return "\n".join(usage)
 
 

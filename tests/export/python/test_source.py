@@ -132,6 +132,56 @@ def test_the_source_compiles_the_same_training_as_the_search() -> None:
 
 
 @pytest.mark.trains
+@pytest.mark.parametrize("name", [name for name in GRAMMAR if name[:5] in ("augme", "mixup", "moved")])
+def test_the_usage_in_the_docstring_trains_with_the_augmentation(name: str) -> None:
+    one = design(GRAMMAR[name])
+    source, architecture = python_source(one), one.architecture
+    usage = [line[4:] for line in source.split('"""')[1].splitlines() if line.startswith("    ")]
+    names, rng = run_module(source), np.random.default_rng(0)
+    size = architecture.input_shape[:2] if architecture.task == "segmentation" else ()
+    names["x_train"] = random_inputs(architecture, 10)
+    names["y_train"] = rng.integers(0, architecture.classes, (10, *size))
+    exec("\n".join(usage).replace("epochs=20", "epochs=2, verbose=0"), names)
+    model, expected = names["model"], build_compiled_model(architecture, one.training)
+    assert np.isfinite(model.history.history["loss"]).all()
+    assert [
+        layer.get_config() | {"name": "", "seed": 0} for layer in model.layers if "rand" in layer.name
+    ] == [
+        layer.get_config() | {"name": "", "seed": 0} for layer in expected.layers if "augment" in layer.name
+    ]
+    configs = [one if isinstance(one, str) else one.get_config() for one in (model.loss, expected.loss)]
+    assert configs[0] == configs[1]
+
+
+@pytest.mark.trains
+def test_exported_batches_mix_images_labels_and_weights() -> None:
+    names = run_module(python_source(design(GRAMMAR["mixup"])))
+    x, y = np.arange(8.0)[:, None, None, None] * np.ones((8, 2, 2, 1)), np.eye(4)[np.arange(8) % 4]
+    batches = names["mixed_batches"](x, y, 6, {0: 1.0, 1: 2.0, 2: 4.0, 3: 8.0})
+    found = [next(batches) for _ in range(40)]
+    assert [len(images) for images, _, _ in found[:4]] == [6, 2, 6, 2]
+    images, labels, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    np.testing.assert_allclose(labels.sum(axis=1), 1)
+    np.testing.assert_allclose(weights, labels @ [1, 2, 4, 8])
+    assert len(np.unique(images)) > 60
+    pure = np.isclose(images[:, 0, 0, 0] % 1, 0)
+    np.testing.assert_allclose(labels[pure & (labels.max(axis=1) > 0.999)].max(axis=1), 1, atol=0.001)
+
+
+@pytest.mark.trains
+def test_exported_batches_move_masks_with_their_images() -> None:
+    names = run_module(python_source(design(GRAMMAR["moved masks"])))
+    y = np.kron(np.random.default_rng(0).integers(0, 5, (10, 2, 2)), np.ones((8, 6), int))[:, :15, :11]
+    x = np.repeat(y[..., None], 3, axis=-1).astype(np.float32)
+    images, masks = next(names["moved_batches"](x, y, 10))
+    images, masks = np.array(images)[..., 0], np.array(masks)[..., 0]
+    inside = np.isclose(images, np.round(images), atol=1e-3)
+    assert set(np.unique(masks)) <= set(range(5))
+    assert (np.round(images) == masks)[inside].mean() > 0.85  # each layer rounds a mask once more
+    assert (masks != y).mean() > 0.1
+
+
+@pytest.mark.trains
 def test_the_source_weighs_classes_as_scikit_learn() -> None:
     one = design({**GRAMMAR["binary"], "training": {"class_weight": "balanced", "batch_size": 16}})
     source = python_source(one)
