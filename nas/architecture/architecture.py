@@ -73,13 +73,15 @@ class Architecture(Part):
     """Description for readers; no effect on the network or its `id`."""
     source: str = ""
     """Publication that the network comes from; no effect on the network or its `id`."""
-    task: Literal["classification", "binary", "segmentation"] = "classification"
+    task: Literal["classification", "binary", "segmentation", "multi_label", "regression"] = "classification"
     """What the output is. `classification`: a probability per class (softmax). `binary`: the probability of
-    the second of two classes (sigmoid). `segmentation`: a probability per class for each pixel."""
+    the second of two classes (sigmoid). `segmentation`: a probability per class for each pixel.
+    `multi_label`: a probability for each of several labels, of which any number apply (sigmoid).
+    `regression`: numbers."""
     input_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2, max_length=3)]
     """Shape of an example: [height, width, channels] of an image, or [length, channels] of a signal."""
-    classes: Annotated[int, Field(ge=2, le=100_000)] = 2
-    """Number of classes."""
+    classes: Annotated[int, Field(ge=1, le=100_000)] = 2
+    """Number of classes, of labels (`multi_label`) or of numbers (`regression`, from 1)."""
     rescale: bool = True
     """Whether the network divides its input by 255."""
     stem: Stem | None = None
@@ -103,6 +105,8 @@ class Architecture(Part):
         return architecture
 
     def _check(self) -> None:
+        if self.task != "regression" and self.classes < 2:
+            raise SpaceError(f"classes must be at least 2, got {self.classes}; use 2 or more")
         if self.task == "binary" and self.classes != 2:
             raise SpaceError(f"task binary needs classes 2, got {self.classes}; write task: classification")
         if self.task != "segmentation":
@@ -256,9 +260,9 @@ class Design(Part):
                 f"training.{augmentation[0]} needs images, got {getattr(training, augmentation[0])} "
                 f"for input_shape {list(architecture.input_shape)}; leave it out"
             )
-        if training.class_weight != "none" and architecture.task == "segmentation":
+        if training.class_weight != "none" and architecture.task not in ("classification", "binary"):
             raise SpaceError(
-                "training.class_weight must be left out where the task is segmentation, "
+                f"training.class_weight must be left out where the task is {architecture.task}, "
                 f"got '{training.class_weight}': it weighs examples by their class"
             )
         return cls.model_construct(architecture=architecture, training=training)

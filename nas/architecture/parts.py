@@ -222,7 +222,7 @@ class Training(Part):
     """Number of examples per training step."""
     class_weight: Literal["none", "balanced"] = "none"
     """Factor of the loss of a training example. `none`: 1. `balanced`: examples / (classes x examples of its
-    class), so that each class counts equally. Not for segmentation."""
+    class), so that each class counts equally. For classification only."""
     flip: bool = False
     """Augmentation: whether images are flipped left to right at random."""
     rotation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0

@@ -13,7 +13,16 @@ from nas.tensorflow_imports import import_keras, keras_settings
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["build_compiled_model", "build_model", "create_optimizer", "keras_layer", "predict"]
+__all__ = ["LOSSES", "build_compiled_model", "build_model", "create_optimizer", "keras_layer", "predict"]
+
+LOSSES = {
+    "classification": ("sparse_categorical_crossentropy", "accuracy"),
+    "binary": ("binary_crossentropy", "accuracy"),
+    "segmentation": ("sparse_categorical_crossentropy", "accuracy"),
+    "multi_label": ("binary_crossentropy", "binary_accuracy"),
+    "regression": ("mean_squared_error", "mean_absolute_error"),
+}
+"""Keras' names of the loss and of the metric, by task."""
 
 
 @keras_settings()
@@ -21,7 +30,8 @@ def build_model(architecture: Architecture, training: Training | None = None) ->
     """Build an untrained Keras model, with the augmentation of `training` if that is given.
 
     Input (batch, *input_shape); output (batch, classes), (batch, 1) for binary, or (batch, height, width,
-    classes) for segmentation, as probabilities. Initial weights depend on `keras.utils.set_random_seed`.
+    classes) for segmentation: probabilities, or numbers for regression. Initial weights depend on
+    `keras.utils.set_random_seed`.
     """
     keras = import_keras()
     entry = keras.Input(architecture.input_shape, name="input")
@@ -41,12 +51,8 @@ def build_compiled_model(architecture: Architecture, training: Training) -> kera
     if architecture.head is None:
         raise SpaceError("a network needs a head to be trained, got head: null; leave head out of the file")
     model = build_model(architecture, training)
-    binary = architecture.task == "binary"
-    model.compile(
-        optimizer=create_optimizer(training),
-        loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
+    loss, metric = LOSSES[architecture.task]
+    model.compile(optimizer=create_optimizer(training), loss=loss, metrics=[metric])
     return model
 
 

@@ -107,7 +107,8 @@ def show_space(
     output.print(f"settings                {bound.settings_count():,}")
     output.print(f"distinct architectures  {_count(count, exact)}")
     output.print(f"parameters              {number('params', sizes[0])} to {number('params', sizes[1])}")
-    output.print(f"input                   {shape}, {bound.data['classes']} classes, from {source}")
+    outputs = {"multi_label": "labels", "regression": "numbers"}.get(bound.data["task"], "classes")
+    output.print(f"input                   {shape}, {bound.data['classes']} {outputs}, from {source}")
 
 
 def _count(count: float, exact: bool) -> str:

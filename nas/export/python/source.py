@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from nas.architecture import Architecture, Design, Training, network_cost
-from nas.backends import build_model
+from nas.backends import LOSSES, build_model
 from nas.data import Signature
 from nas.export.keras_file import set_weights
 from nas.export.python.formatting import LINE_LENGTH, body_lines, function_text, value_text
@@ -118,7 +118,7 @@ def _class_names(signature: Signature) -> str:
 def _compile_model(architecture: Architecture, training: Training) -> str:
     cosine = training.schedule == "cosine"
     rate = "learning_rate" if cosine else repr(training.learning_rate)
-    loss = "binary_crossentropy" if architecture.task == "binary" else "sparse_categorical_crossentropy"
+    loss, metric = LOSSES[architecture.task]
     docstring = "Compile the network for training"
     docstring += "; the learning rate decays to zero over `steps` batches." if cosine else "."
     schedule = (
@@ -132,7 +132,7 @@ def _compile_model(architecture: Architecture, training: Training) -> str:
             "    model.compile(",
             f"        optimizer=keras.optimizers.{_optimizer(training, rate)},",
             f'        loss="{loss}",',
-            '        metrics=["accuracy"],',
+            f'        metrics=["{metric}"],',
             "    )",
             "    return model",
         ]
@@ -183,7 +183,8 @@ def _module_docstring(design: Design, weights_file: str, signature: Signature | 
     values = "values from 0 to 255" if architecture.rescale else "values scaled as in training"
     values = values if signature is None else signature.input_text()
     output = ", ".join(map(str, architecture.layers[-1].shape))
-    kind = "features" if architecture.head is None else "probabilities"
+    kind = "numbers" if architecture.task == "regression" else "probabilities"
+    kind = "features" if architecture.head is None else kind
     paragraphs = [
         '"""' + _plain(summary),
         *([_plain(architecture.about)] if architecture.about else []),
