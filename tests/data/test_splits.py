@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from data_files import examples, save_npz, shared_data, some_labels, some_pixels
 from hypothesis import given, settings
 from hypothesis import strategies as st
