@@ -95,6 +95,15 @@ GRAMMAR: dict[str, dict[str, Any]] = {
         "task": "binary",
         **stages(3, [8, 16, 16], residual="projection", convs=2, shrink=["max_pool", "none", "max_pool"]),
     },
+    "multi_label": {**IMAGE, "task": "multi_label", **stages(2, convs=2, normalization="between")},
+    "regression": {
+        **IMAGE,
+        "task": "regression",
+        "classes": 1,
+        **stages(2, shrink="max_pool"),
+        "head": {"dense": [8]},
+    },
+    "regression of a signal": {**SIGNAL, "task": "regression", **stages(2, shrink="strided")},
     "flatten and dense": {
         **IMAGE,
         **stages(2, shrink="max_pool", pool_size=3, dropout=[0.2, 0.3]),

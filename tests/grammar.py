@@ -27,7 +27,8 @@ def random_file(rng: np.random.Generator, task: str = "", length: int = 0) -> di
         return value if rng.random() < probability else other
 
     signal = length > 0 or (not task and rng.random() < 0.15)
-    task = task or one(*("classification", "binary", *(() if signal else ("segmentation",))))
+    tasks = ("classification", "binary", "multi_label", "regression", *(() if signal else ("segmentation",)))
+    task = task or one(*tasks)
     channels = one(1, 2, 3)
     size = [one(2, 5, 8, 11, 16), one(1, 7, 8, 12, 16)]
     shape = [length or one(1, 2, 9, 16, 33), channels] if signal else [*size, channels]

@@ -211,6 +211,5 @@ def calibrate(
     """
     options = LatencyOptions.parse(precision, threads, runtime)
     loaded = SearchSpace.load(space)
-    task = "segmentation" if loaded.data.get("task") == "segmentation" else "classification"
-    bound = loaded.bind((image_size, image_size, 3), 10, task)
+    bound = loaded.bind((image_size, image_size, 3), 10, loaded.data.get("task") or "classification")
     return calibrate_latency_model(bound, networks, options, show).save()

@@ -17,7 +17,7 @@ from nas.evaluation import Evaluator, read_state
 from nas.executors import worker_count
 from nas.export import ExportOptions, export_files
 from nas.record import SearchRecord
-from nas.report import draw_predictions, write_class_figures
+from nas.report import draw_predictions, write_figures
 from nas.searching import Plan, Result, SearchOptions, Status, prepare_search, resume_search
 from nas.trials import Trial, pareto_front, pick_trial
 
@@ -290,7 +290,8 @@ class Found:
         formats: of "keras", "python", "litert", "onnx". precision: of the LiteRT file; "int8" is calibrated
         with training images. fresh: new weights instead of the trained ones. For trained weights, figures of
         the validation split are written as well if the data is unchanged: `classes.csv` and `confusion.csv`,
-        for segmentation a picture of predictions. Existing files are replaced. Raises InputError,
+        for several labels `classes.csv`, for regression `numbers.csv` and `predictions.html`, for
+        segmentation a picture of predictions. Existing files are replaced. Raises InputError,
         ConversionError.
         """
         weights = None if fresh else self.weights(trial)
@@ -304,17 +305,17 @@ class Found:
             files["predictions"].write_bytes(self.draw_predictions(trial))
         elif weights is not None:
             with contextlib.suppress(DataError):
-                files |= self._write_class_figures(trial, Path(folder))
+                files |= self._write_figures(trial, Path(folder))
         return files
 
-    def _write_class_figures(self, trial: Trial, folder: Path) -> dict[str, Path]:
+    def _write_figures(self, trial: Trial, folder: Path) -> dict[str, Path]:
         dataset = self._dataset()
         if dataset.fingerprint != self.plan.fingerprint:
             return {}
         dataset = split_folds(dataset, self.plan.folds, self.plan.split_seed)[0]  # of the weights
         evaluator, checkpoint = Evaluator(dataset.task), self.record.file(trial)
-        confusion = evaluator.confusion(trial.design, checkpoint, dataset, dataset.validation)
-        return write_class_figures(confusion, dataset.classes, folder)
+        answers = evaluator.answer_split(trial.design, checkpoint, dataset, dataset.validation)
+        return write_figures(answers, dataset.classes, folder)
 
     def _dataset(self) -> Dataset:
         return load_dataset(self.plan.data, self.plan)

@@ -73,13 +73,15 @@ class Architecture(Part):
     """Description for readers; no effect on the network or its `id`."""
     source: str = ""
     """Publication that the network comes from; no effect on the network or its `id`."""
-    task: Literal["classification", "binary", "segmentation"] = "classification"
+    task: Literal["classification", "binary", "segmentation", "multi_label", "regression"] = "classification"
     """What the output is. `classification`: a probability per class (softmax). `binary`: the probability of
-    the second of two classes (sigmoid). `segmentation`: a probability per class for each pixel."""
+    the second of two classes (sigmoid). `segmentation`: a probability per class for each pixel.
+    `multi_label`: a probability for each of several labels, of which any number apply (sigmoid).
+    `regression`: numbers."""
     input_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2, max_length=3)]
     """Shape of an example: [height, width, channels] of an image, or [length, channels] of a signal."""
-    classes: Annotated[int, Field(ge=2, le=100_000)] = 2
-    """Number of classes."""
+    classes: Annotated[int, Field(ge=1, le=100_000)] = 2
+    """Number of classes, of labels (`multi_label`) or of numbers (`regression`, from 1)."""
     rescale: bool = True
     """Whether the network divides its input by 255."""
     stem: Stem | None = None
@@ -103,6 +105,8 @@ class Architecture(Part):
         return architecture
 
     def _check(self) -> None:
+        if self.task != "regression" and self.classes < 2:
+            raise SpaceError(f"classes must be at least 2, got {self.classes}; use 2 or more")
         if self.task == "binary" and self.classes != 2:
             raise SpaceError(f"task binary needs classes 2, got {self.classes}; write task: classification")
         if self.task != "segmentation":
@@ -302,13 +306,19 @@ def _check_training(training: Training, architecture: Architecture) -> None:
             f"training.{of_values[0]} needs the range of the images' values where rescale is false, "
             "got value_range null; write for example value_range: [0, 1]"
         )
-    if training.mixup and segmentation:
+    of_classes = architecture.task in ("classification", "binary")
+    if training.mixup and not of_classes:
         raise SpaceError(
-            f"training.mixup must be left out where the task is segmentation, got {training.mixup}: "
-            "a pixel would show two classes"
+            f"training.mixup must be left out where the task is {architecture.task}, got {training.mixup}: "
+            "it mixes the classes of examples"
         )
-    if training.class_weight != "none" and segmentation:
+    if training.label_smoothing and not (of_classes or segmentation):
         raise SpaceError(
-            "training.class_weight must be left out where the task is segmentation, "
+            f"training.label_smoothing must be left out where the task is {architecture.task}, got "
+            f"{training.label_smoothing}: it spreads a label over classes"
+        )
+    if training.class_weight != "none" and not of_classes:
+        raise SpaceError(
+            f"training.class_weight must be left out where the task is {architecture.task}, "
             f"got '{training.class_weight}': it weighs examples by their class"
         )

@@ -13,7 +13,7 @@ from typing import Protocol, assert_never
 from nas.architecture.layers import Graph, Shape
 from nas.architecture.parts import Decoder, Head, Shrink, Stage, Stem
 
-__all__ = ["Network", "build_network", "classifier_head", "decoder", "segmentation_head", "stage", "stem"]
+__all__ = ["Network", "build_network", "decoder", "segmentation_head", "stage", "stem", "vector_head"]
 
 Convolve = Callable[[int, str], int]
 """Adds a convolution after a layer, under a name."""
@@ -29,7 +29,7 @@ class Network(Protocol):
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
+        """See `Architecture.classes`."""
         ...
 
     @property
@@ -77,8 +77,11 @@ def build_network(graph: Graph, parts: Network) -> None:
         if parts.head is not None:
             segmentation_head(graph, x, parts.head, parts.classes, shape)
     elif parts.head is not None:
-        classifier_head(graph, x, parts.head, 1 if parts.task == "binary" else parts.classes)
+        vector_head(graph, x, parts.head, 1 if parts.task == "binary" else parts.classes, OUTPUTS[parts.task])
 
+
+OUTPUTS = {"classification": "softmax", "binary": "sigmoid", "multi_label": "sigmoid", "regression": "none"}
+"""The activation of the output, by task."""
 
 POOLS = ("max_pool", "average_pool")
 
@@ -289,8 +292,8 @@ def _decoder_conv(graph: Graph, x: int, part: Decoder, name: str, width: int, st
     return x
 
 
-def classifier_head(graph: Graph, x: int, part: Head, outputs: int) -> int:
-    """Add pooling or flattening, hidden dense layers, dropout and the output layer."""
+def vector_head(graph: Graph, x: int, part: Head, outputs: int, function: str) -> int:
+    """Add pooling or flattening, hidden dense layers, dropout and the output layer with its activation."""
     match part.pooling:
         case "flatten" if max(graph.shape(x)[:-1]) > 1:
             x = graph.flatten(x, "head_flatten")
@@ -305,7 +308,7 @@ def classifier_head(graph: Graph, x: int, part: Head, outputs: int) -> int:
         x = graph.activation(x, f"head_dense{number}_act", part.activation)
     x = graph.dropout(x, "head_dropout", part.dropout)
     x = graph.dense(x, "output", outputs)
-    return graph.activation(x, "output_act", "sigmoid" if outputs == 1 else "softmax")
+    return graph.activation(x, "output_act", function)
 
 
 def segmentation_head(graph: Graph, x: int, part: Head, classes: int, shape: Shape) -> int:

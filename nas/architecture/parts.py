@@ -222,13 +222,13 @@ class Training(Part):
     """Number of examples per training step."""
     class_weight: Literal["none", "balanced"] = "none"
     """Factor of the loss of a training example. `none`: 1. `balanced`: examples / (classes x examples of its
-    class), so that each class counts equally. Not for segmentation."""
+    class), so that each class counts equally. For classification only."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of each training label that is spread evenly over all classes."""
     mixup: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Augmentation: each training example is mixed with another one of its batch, and their labels likewise.
-    The shares are drawn from a beta distribution with both parameters at this value; 0 leaves it out. Not for
-    segmentation. Source: arXiv:1710.09412."""
+    The shares are drawn from a beta distribution with both parameters at this value; 0 leaves it out. For
+    classification only. Source: arXiv:1710.09412."""
     flip: bool = False
     """Augmentation: whether images are flipped left to right at random."""
     crop: Annotated[int, Field(ge=0, le=8192)] = 0

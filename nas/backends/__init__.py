@@ -1,6 +1,7 @@
 """Turn the layers of a network into a Keras model, TensorFlow operations or a LiteRT file."""
 
 from nas.backends.keras_model import (
+    METRICS,
     build_compiled_model,
     build_model,
     keras_layer,
@@ -12,14 +13,17 @@ from nas.backends.keras_model import (
 from nas.backends.litert_file import litert_bytes
 from nas.backends.precision import PRECISIONS, Precision
 from nas.backends.runtime_operators import Operator, lower_to_operators, operator_features
+from nas.backends.target_scale import TargetScale
 from nas.backends.tensorflow_ops import ForwardMode, forward
 from nas.backends.weights import WeightSpec, initial_weights, weight_specs
 
 __all__ = [
+    "METRICS",
     "PRECISIONS",
     "ForwardMode",
     "Operator",
     "Precision",
+    "TargetScale",
     "WeightSpec",
     "build_compiled_model",
     "build_model",

@@ -56,16 +56,20 @@ class FlatBuffer:
         self.shapes.append(tuple(shape))
         return len(self.shapes) - 1
 
-    def constant(self, values: np.ndarray, channel_axis: int | None = None) -> int:
-        """Add a float32 or int32 constant; only one with a channel axis may be written as int8."""
+    def constant(self, values: np.ndarray, channel_axis: int | None = None, exact: bool = False) -> int:
+        """Add a float32 or int32 constant; only one with a channel axis may be written as int8.
+
+        `exact`: it keeps its type.
+        """
         values = np.ascontiguousarray(values)
-        if self._int8 and channel_axis is not None and values.size >= 1024:
+        if self._int8 and not exact and channel_axis is not None and values.size >= 1024:
             return self._quantize(values, channel_axis)
         small = values.size <= 1024  # equal small constants are written once
         key = (values.dtype.name, values.shape, values.tobytes() if small else b"")
+        small = small and not exact
         if small and key in self._constants:
             return self._constants[key]
-        if values.dtype == np.float32 and self._float16:
+        if values.dtype == np.float32 and self._float16 and not exact:
             narrow = self._fill(values.astype(np.float16), "FLOAT16")
             index = self.tensor(values.shape)
             self._widening.append(self._operator("DEQUANTIZE", [narrow], index, None, 3))

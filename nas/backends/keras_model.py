@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import keras
 
 __all__ = [
+    "METRICS",
     "build_compiled_model",
     "build_model",
     "create_optimizer",
@@ -27,13 +28,17 @@ __all__ = [
 KerasLayer = tuple[str, dict[str, Any]]
 """The name of a class of Keras, and the arguments of its constructor."""
 
+METRICS = {"multi_label": "binary_accuracy", "regression": "mean_absolute_error"}
+"""Keras' name of the metric by task; accuracy for the others."""
+
 
 @keras_settings()
 def build_model(architecture: Architecture, training: Training | None = None) -> keras.Model:
     """Build an untrained Keras model, with the augmentation of `training` if that is given.
 
     Input (batch, *input_shape); output (batch, classes), (batch, 1) for binary, or (batch, height, width,
-    classes) for segmentation, as probabilities. Initial weights depend on `keras.utils.set_random_seed`.
+    classes) for segmentation: probabilities, or numbers for regression. Initial weights depend on
+    `keras.utils.set_random_seed`.
     """
     keras = import_keras()
     entry = keras.Input(architecture.input_shape, name="input")
@@ -59,7 +64,9 @@ def build_compiled_model(architecture: Architecture, training: Training) -> kera
     if not isinstance(loss, str):
         name, arguments = loss
         loss = getattr(import_keras().losses, name)(**arguments)
-    model.compile(optimizer=create_optimizer(training), loss=loss, metrics=["accuracy"])
+    model.compile(
+        optimizer=create_optimizer(training), loss=loss, metrics=[METRICS.get(architecture.task, "accuracy")]
+    )
     return model
 
 
@@ -68,7 +75,9 @@ def training_loss(architecture: Architecture, training: Training) -> str | Keras
 
     For CategoricalCrossentropy a label is a probability of each class.
     """
-    if architecture.task == "binary":
+    if architecture.task == "regression":
+        return "mean_squared_error"
+    if architecture.task in ("binary", "multi_label"):
         name, class_name = "binary_crossentropy", "BinaryCrossentropy"
     elif training.softens_labels:
         name, class_name = "categorical_crossentropy", "CategoricalCrossentropy"

@@ -262,7 +262,13 @@ class _Writer:
     def _dense(self, layer: Layer, x: int, function: str) -> int:
         kernel, offset = self._arrays(layer, (self.buffer.shapes[x][-1], layer.filters), (layer.filters,))
         options = self._options("FullyConnected", fusedActivationFunction=function)
-        inputs = [x, self.buffer.constant(kernel.T, channel_axis=0), self._constant(offset)]
+        # Numbers may be over the greatest float16, and their mean much greater than their deviation.
+        exact = layer is self._layers[-1]
+        inputs = [
+            x,
+            self.buffer.constant(kernel.T, channel_axis=0, exact=exact),
+            self.buffer.constant(offset.astype(np.float32), exact=exact),
+        ]
         return self.buffer.add("FULLY_CONNECTED", inputs, self._shape(layer), options)
 
     def _activation(self, x: int, function: str) -> int:

@@ -37,7 +37,7 @@ class ForwardMode:
 def forward(
     layers: Sequence[Layer], values: Mapping[str, Any], x: Any, mode: ForwardMode
 ) -> tuple[Any, dict[str, tuple[Any, int]]]:
-    """Run the layers on a batch up to the last activation, which the loss includes.
+    """Run the layers on a batch up to the activation of the output, if any, which the loss includes.
 
     `values`: the weights by name. `x`: float (batch, height, width, channels) or (batch, length, channels).
     Returns the logits, and by the name of each moving statistic that training updates the statistic of the

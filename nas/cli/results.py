@@ -125,7 +125,8 @@ def show(
     if trial.curve:
         qualities = [quality.in_curve for quality in found.plan.criteria.qualities]
         known = dict.fromkeys(key for epoch in trial.curve for key in epoch)
-        keys = [key for key in known if key in ("loss", "accuracy", "val_loss", *qualities, "seconds")]
+        shown = ("loss", "accuracy", "label_accuracy", "mae", "val_loss", *qualities, "seconds")
+        keys = [key for key in known if key in shown]
         rows = [
             [f"{epoch['epoch']:.0f}", *(f"{epoch[key]:.4f}" if key in epoch else "-" for key in keys)]
             for epoch in trial.curve
@@ -181,8 +182,8 @@ def export(
     values = name_values(found.plan.parsed_objectives(), trial)
     output.print(f"Trial {trial.number} of {found.name}: {values}", markup=False)
     print_files(files, trial.design)
-    if "classes" in files:
-        output.print(class_table("\nOn the validation split", files["classes"]))
+    if figures := files.get("classes") or files.get("numbers"):
+        output.print(class_table("\nOn the validation split", figures))
     elif trial.design.architecture.task != "segmentation" and not fresh:
         output.print("No figures by class: the data of the search has changed or cannot be read.")
 

@@ -66,14 +66,14 @@ def print_floor(trials: Sequence[Trial], criteria: Criteria) -> None:
     floor = criteria.floor(best)
     ended = [trial for trial in trials if quality.name in trial.values]
     below = sum(criteria.error(trial) > floor for trial in ended)
-    value, side = number(quality.name, quality.error(floor)), "below" if quality.maximize else "above"
+    value, side = number(quality.name, quality.value(floor)), "below" if quality.maximize else "above"
     output.print(
         f"Quality floor: {label(quality.name)} {value}; {below} of {len(ended)} trials ended {side} it.",
         soft_wrap=True,
         markup=False,
     )
     if criteria.guess is not None and best >= criteria.guess:
-        guess = number(quality.name, quality.error(criteria.guess))
+        guess = number(quality.name, quality.value(criteria.guess))
         output.print(f"No network is better than guessing, {label(quality.name)} {guess}.", markup=False)
 
 
@@ -138,8 +138,9 @@ def _print_picks(result: Result) -> None:
     if not result.front:
         return
     criteria = result.plan.criteria
-    quality = criteria.qualities[0].name
-    margin = "1 point" if criteria.qualities[0].maximize else "0.01"
+    first = criteria.qualities[0]
+    quality = first.name
+    margin = "1 point" if first.maximize else f"{first.value(0.01):.3g}"
     rules = {f"best {label(quality)}": "best", f"smallest within {margin} of it": SUGGESTED}
     if all("latency_ms" in trial.values for trial in result.front):
         rules[f"fastest within {margin} of it"] = "fastest-within 1%"

@@ -129,9 +129,10 @@ def search(
         str,
         panel_option(
             OBJECTIVES,
-            "accuracy, balanced_accuracy, macro_f1, auc, loss, mean_iou, params, flops, latency, size, "
-            "memory; comma-separated.  [default: accuracy,params,latency; balanced_accuracy for classes of "
-            "very different sizes, mean_iou for segmentation]",
+            "accuracy, balanced_accuracy, macro_f1, auc, loss, mean_iou, map, label_accuracy, r2, mae, rmse, "
+            "params, flops, latency, size, memory; comma-separated.  [default: accuracy,params,latency; "
+            "balanced_accuracy for classes of very different sizes, mean_iou for segmentation, map for "
+            "several labels, r2 for regression]",
         ),
     ] = "",
     max_params: Annotated[float | None, panel_option(OBJECTIVES, "Greatest number of parameters.")] = None,

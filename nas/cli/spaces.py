@@ -115,7 +115,8 @@ def show_space(
     output.print(f"parameters              {number('params', sizes[0])} to {number('params', sizes[1])}")
     others = ", ".join(name for name in AUGMENTATION if name not in augmentation)
     output.print(f"augmentation            {', '.join(augmentation) or 'none'}; not used: {others}")
-    output.print(f"input                   {shape}, {bound.data['classes']} classes, from {source}")
+    outputs = {"multi_label": "labels", "regression": "numbers"}.get(bound.data["task"], "classes")
+    output.print(f"input                   {shape}, {bound.data['classes']} {outputs}, from {source}")
 
 
 def _count(count: float, exact: bool) -> str:

@@ -40,7 +40,10 @@ __all__ = [
     "with_error",
 ]
 
-SHARES = {"share", *(objective.name for objective in OBJECTIVES.values() if objective.maximize)}
+SHARES = {
+    "share", "precision", "recall", "f1", "average_precision",
+    *(objective.name for objective in OBJECTIVES.values() if objective.maximize),
+}  # fmt: skip
 """Names of the values that are shown in percent."""
 
 NUMBER = re.compile(r"-|([-+0-9.,e]+( ?(ms|kB|M|%))?( ± [0-9.e-]+)?)?")
@@ -108,11 +111,17 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def class_table(title: str, path: Path) -> Table:
-    """Return the table of figures by class in a `classes.csv`."""
+    """Return the table of figures by class in a `classes.csv`, or by number in a `numbers.csv`."""
     with path.open(encoding="utf-8", newline="") as file:
         columns, *rows = csv.reader(file)
-    shares = [[escape(row[0]), row[1], *(number("share", float(part)) for part in row[2:])] for row in rows]
-    return table(title, columns, shares)
+    shown = [
+        [
+            escape(name),
+            *(number(column, float(part)) for column, part in zip(columns[1:], parts, strict=True)),
+        ]
+        for name, *parts in rows
+    ]
+    return table(title, columns, shown)
 
 
 def print_files(files: Mapping[str, Path], design: Design) -> None:

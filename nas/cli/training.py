@@ -137,7 +137,7 @@ def _introduction(network: ResolvedNetwork, rate: float, out: Path) -> str:
     return (
         f"Training {network.name} ({number('params', costs.params)} parameters, "
         f"{number('flops', costs.flops)} FLOPs) on {data.name}: {len(data.train):,} examples of {shape}, "
-        f"{len(data.classes)} classes; learning rate {rate:g}; in {out}"
+        f"{data.outputs}; learning rate {rate:g}; in {out}"
     )
 
 
@@ -231,7 +231,8 @@ def _shown(row: Mapping[str, float], progress: TrainingProgress) -> str:
 
 
 def _quality_name(quality: str) -> str:
-    return {"mean_iou": "mean IoU"}.get(quality, quality.replace("_", " "))
+    known = {"mean_iou": "mean IoU", "map": "mean average precision", "r2": "R2"}
+    return known.get(quality, quality.replace("_", " "))
 
 
 def _print_result(network: ResolvedNetwork, result: TrainingResult, json: bool) -> None:

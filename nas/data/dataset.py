@@ -34,7 +34,8 @@ class Split:
     """Examples in the order in which they are read; training examples are shuffled."""
 
     x: Array  # (n, height, width, channels) uint8 or float32, or (n, length, channels) float32 signals
-    y: Array  # (n,) int32 classes, or (n, height, width) uint8 or int32 masks
+    y: Array  # (n,) int32 classes, (n, height, width) uint8 or int32 masks, (n, classes) int32 0 or 1 for
+    # several labels, or (n, numbers) float32 for regression
 
     def __len__(self) -> int:
         return len(self.x)
@@ -48,7 +49,7 @@ class Dataset:
     source: str  # the name or path that the user passed
     task: str  # a `Task` of the source
     shape: Shape  # of one example, channels last
-    classes: tuple[str, ...]  # names; label i is classes[i]
+    classes: tuple[str, ...]  # names; label i is classes[i]; for regression, those of the numbers
     train: Split
     validation: Split
     test: Split | None
@@ -95,33 +96,46 @@ class Dataset:
         return digest.hexdigest()[:16]
 
     def count_classes(self, split: Split) -> Array:
-        """Return the number of labels of each class in a split, ignored pixels left out: (classes,)."""
+        """Return the number of labels of each class in a split, ignored pixels left out: (classes,).
+
+        Not for regression.
+        """
         counts = np.zeros(len(self.classes), np.intp)
         for block in _blocks(split.y):
-            labels = block.ravel()
+            labels = block.nonzero()[1] if self.task == "multi_label" else block.ravel()
             counts += np.bincount(labels[labels != self.ignore_label], minlength=len(self.classes))
         return counts
 
     @property
     def is_imbalanced(self) -> bool:
         """Whether accuracy misleads: a class has over 3 times the training examples of another."""
-        if self.task == "segmentation":
+        if self.task != "classification":
             return False
         counts = self.count_classes(self.train)
         return bool(counts.max() > IMBALANCE * counts.min())
+
+    @property
+    def outputs(self) -> str:
+        """How many classes, labels or numbers a network predicts: '10 classes'."""
+        one, several = {"multi_label": ("label", "labels"), "regression": ("number", "numbers")}.get(
+            self.task, ("class", "classes")
+        )
+        return f"{len(self.classes)} {one if len(self.classes) == 1 else several}"
 
     def _splits(self) -> dict[str, Split]:
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
 
     def _description(self) -> dict[str, Any]:
-        return {
+        description: dict[str, Any] = {
             "task": self.task,
             "shape": list(self.shape),
             "classes": list(self.classes),
             "ignore_label": self.ignore_label,
-            "rescale": self.rescale,
         }
+        if self.rescale != (self.train.x.dtype == np.uint8):  # as 0.1.0 inferred it from the type
+            description["rescale"] = self.rescale
+        return description
 
     def save(self, folder: Path) -> Path:
         """Write the data set to a folder as .npy files, atomically, and return the folder.

@@ -8,6 +8,7 @@ import numpy as np
 
 from nas.data.dataset import Dataset, Split
 from nas.data.source import Array
+from nas.data.splits import label_strata
 from nas.errors import DataError
 
 __all__ = ["split_folds"]
@@ -26,7 +27,13 @@ def split_folds(dataset: Dataset, folds: int, seed: int = 0) -> list[Dataset]:
         np.concatenate([np.asarray(getattr(split, axis)) for split in (dataset.train, dataset.validation)])
         for axis in "xy"
     )
-    strata = y if dataset.task == "classification" else np.zeros(len(x), np.intp)
+    match dataset.task:
+        case "classification":
+            strata = y
+        case "multi_label":
+            strata = label_strata(y, folds)
+        case _:
+            strata = np.zeros(len(x), np.intp)
     part = _parts(strata, folds, seed)
     counts = np.bincount(strata)
     if (counts < folds).any():

@@ -7,7 +7,7 @@ import numpy as np
 from nas.data.source import Array, Source
 from nas.errors import DataError
 
-__all__ = ["split_examples"]
+__all__ = ["label_strata", "split_examples"]
 
 TEST_SHARE = 0.2  # of the training examples, if a source has no test split
 TEST_SEED = 0  # fixed, so that test examples never become training examples under another seed
@@ -23,13 +23,9 @@ def split_examples(source: Source, validation: float, seed: int, train_limit: in
     DataError if a class has too few examples.
     """
     train = source.splits["train"]
-    labels = train.labels if source.task == "classification" else None
-    if labels is None:  # not stratified
-        labels = np.zeros(train.count, np.intp)
-    classes = source.classes if source.task == "classification" else ()
     missing = [split for split in ("test", "validation") if split not in source.splits]
-    counts = np.bincount(labels, minlength=max(1, len(classes)))
-    _check_counts(counts, classes, 1 + len(missing))
+    labels = _strata(source, 1 + len(missing))
+    counts = np.bincount(labels)
     if train_limit is not None and train_limit < len(counts):
         raise DataError(
             f"train_limit must allow an example of each class, got {train_limit}; use {len(counts)} or more"
@@ -51,6 +47,38 @@ def split_examples(source: Source, validation: float, seed: int, train_limit: in
     count = len(remaining) if train_limit is None else min(train_limit, len(remaining))
     parts["train"] = ("train", _stratified_sample(remaining, labels, count, rng, 0)[0])
     return parts
+
+
+def _strata(source: Source, minimum: int) -> Array:
+    """Return the stratum of each training example, from 0: each has at least `minimum` examples.
+
+    It is the class; for several labels see `label_strata`. Numbers and masks are not stratified. Raises
+    DataError if a class has too few examples.
+    """
+    train = source.splits["train"]
+    if source.task == "classification" and train.labels is not None:
+        _check_counts(np.bincount(train.labels, minlength=len(source.classes)), source.classes, minimum)
+        return train.labels
+    if source.task == "multi_label" and train.labels is not None:
+        _check_counts(np.count_nonzero(train.labels, axis=0), source.classes, minimum)
+        return label_strata(train.labels, minimum)
+    _check_counts(np.array([train.count]), (), minimum)
+    return np.zeros(train.count, np.intp)
+
+
+def label_strata(labels: Array, minimum: int) -> Array:
+    """Return a stratum of each example by its labels (n, labels), from 0.
+
+    It is the rarest label of an example, so that a rare label occurs in each split. Strata of less than
+    `minimum` examples are joined with the largest.
+    """
+    strata = np.zeros(len(labels), np.intp)
+    for label in np.argsort(-np.count_nonzero(labels, axis=0), kind="stable"):  # the rarest last
+        strata[labels[:, label] == 1] = label + 1
+    sizes = np.bincount(strata)
+    strata[sizes[strata] < minimum] = sizes.argmax()
+    found: Array = np.unique(strata, return_inverse=True)[1]
+    return found
 
 
 def _check_counts(counts: Array, classes: tuple[str, ...], minimum: int) -> None:

@@ -1,16 +1,25 @@
 """Train and validate a network, from initial weights or a checkpoint, and write a checkpoint."""
 
 from nas.evaluation.checkpoint import State, load_weights, read_state, write_state
-from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.evaluator import AnyAnswers, Evaluator
+from nas.evaluation.guessing import constant_qualities
 from nas.evaluation.job import Evaluation, Job
-from nas.evaluation.metrics import constant_answer
+from nas.evaluation.label_metrics import LabelAnswers, average_precisions
+from nas.evaluation.metrics import Answers, confusion_matrix
+from nas.evaluation.number_metrics import NumberAnswers
 
 __all__ = [
+    "Answers",
+    "AnyAnswers",
     "Evaluation",
     "Evaluator",
     "Job",
+    "LabelAnswers",
+    "NumberAnswers",
     "State",
-    "constant_answer",
+    "average_precisions",
+    "confusion_matrix",
+    "constant_qualities",
     "load_weights",
     "read_state",
     "write_state",

@@ -16,16 +16,25 @@ import numpy as np
 import psutil
 
 from nas.architecture import Design, Training, network_cost
+from nas.backends import TargetScale
 from nas.data import RECORD_FILE, Dataset, Split
 from nas.errors import EvaluationError, SpaceError
 from nas.evaluation.augmentation import augment
 from nas.evaluation.checkpoint import read_state, write_state
 from nas.evaluation.job import Evaluation, Job
-from nas.evaluation.metrics import Answers, PixelAnswers, confusion_matrix, mean_metrics
+from nas.evaluation.label_metrics import LabelAnswers
+from nas.evaluation.metrics import Answers, PixelAnswers, mean_metrics
+from nas.evaluation.number_metrics import NumberAnswers
 from nas.evaluation.trainer import Trainer, without_graph_optimizer
 from nas.tensorflow_imports import import_tensorflow
 
-__all__ = ["Evaluator"]
+__all__ = ["AnyAnswers", "Evaluator"]
+
+AnyAnswers = Answers | PixelAnswers | LabelAnswers | NumberAnswers
+"""The answers to a split, by task."""
+
+SECOND_METRICS = {"multi_label": "label_accuracy", "regression": "mae"}
+"""Name of the value that stands beside the training loss in a curve, for tasks without an accuracy."""
 
 CHECKPOINT = "checkpoint.npz"
 STATISTICS_EXAMPLES = 256
@@ -92,7 +101,7 @@ class Evaluator:
         return Evaluation(values, epochs, tuple(curve), clock.seconds, checkpoint, memory_mb)
 
     def score_test_split(self, design: Design, checkpoint: Path, dataset: Dataset) -> dict[str, float]:
-        """Return the metrics of the test split: test_loss, test_accuracy, ...; see `Answers.metrics`.
+        """Return the metrics of the test split: test_loss, test_accuracy, ...; see `metrics` of the answers.
 
         Raises EvaluationError if the data has no test split or the checkpoint is of another network.
         """
@@ -100,21 +109,11 @@ class Evaluator:
             raise EvaluationError(
                 f"a data set must have a test split, got '{dataset.name}' without one; add x_test and y_test"
             )
-        trainer = self._restored(design, checkpoint, dataset)
-        return _prefix("test_", _answers(trainer, dataset.test, _Clock()).metrics())
+        return _prefix("test_", self.answer_split(design, checkpoint, dataset, dataset.test).metrics())
 
-    def confusion(self, design: Design, checkpoint: Path, dataset: Dataset, split: Split) -> np.ndarray:
-        """Return the number of examples of a split by true and predicted class: int64 (classes, classes).
-
-        Raises EvaluationError if the task is segmentation or the checkpoint is of another network.
-        """
-        answers = _answers(self._restored(design, checkpoint, dataset), split, _Clock())
-        if isinstance(answers, PixelAnswers):
-            raise EvaluationError(
-                f"a confusion matrix must be of classified examples, got '{dataset.name}' of segmentation; "
-                "use the mean_iou"
-            )
-        return confusion_matrix(answers.truth, answers.predicted, answers.classes)
+    def answer_split(self, design: Design, checkpoint: Path, dataset: Dataset, split: Split) -> AnyAnswers:
+        """Return the answers to a split; raises EvaluationError if the checkpoint is of another network."""
+        return _answers(self._restored(design, checkpoint, dataset), split, _Clock())
 
     def _restored(self, design: Design, checkpoint: Path, dataset: Dataset) -> Trainer:
         trainer = self._trainers.get(design, dataset)
@@ -132,7 +131,8 @@ class _TrainerCache:
     def get(self, design: Design, dataset: Dataset, frozen_norm: bool = False) -> Trainer:
         """Return the trainer of a design, a cached one if possible."""
         weights = _class_weights(design, dataset)
-        key = (design.key, str(dataset.train.x.dtype), dataset.ignore_label, frozen_norm, weights)
+        scale = TargetScale.of(dataset.train.y) if dataset.task == "regression" else None
+        key = (design.key, str(dataset.train.x.dtype), dataset.ignore_label, frozen_norm, weights, scale)
         entry = self._entries.pop(key, None)
         if entry is None:
             _check_design(design, dataset)
@@ -146,6 +146,7 @@ class _TrainerCache:
                 validation_batch=max(1, min(256, VALIDATION_BYTES // costs.peak_bytes)),
                 class_weights=weights,
                 ignore_label=dataset.ignore_label,
+                scale=scale,
                 frozen_norm=frozen_norm,
             )
             entry = trainer, size
@@ -204,7 +205,7 @@ def _train_epoch(trainer: Trainer, job: Job, split: Split, epoch: int, clock: _C
             if epoch == job.epochs and step == first_averaged:
                 trainer.begin_average()
             batch = order[start : start + training.batch_size]
-            x, y = split.x[batch], split.y[batch].astype(np.int32)
+            x, y = split.x[batch], split.y[batch].astype(trainer.label_dtype)
             mixture = None
             if training.changes_inputs:
                 x, y, mixture = augment(job.design, x, y, rng)
@@ -217,7 +218,7 @@ def _train_epoch(trainer: Trainer, job: Job, split: Split, epoch: int, clock: _C
                 )
             durations.append(time.perf_counter() - started)
     clock.add_batches("train", durations, traced)
-    return mean_metrics(sums)
+    return mean_metrics(sums, SECOND_METRICS.get(trainer.task, "accuracy"))
 
 
 def _statistics_examples(split: Split, seed: int) -> np.ndarray:
@@ -251,25 +252,30 @@ def _class_weights(design: Design, dataset: Dataset) -> tuple[float, ...] | None
             assert_never(design.training.class_weight)
 
 
-def _answers(trainer: Trainer, split: Split, clock: _Clock) -> Answers | PixelAnswers:
+def _answers(trainer: Trainer, split: Split, clock: _Clock) -> AnyAnswers:
     """Return the answers to a split at inference."""
     size = trainer.validation_batch
     traced = not trainer.test_traced
     batches, durations = [], []
     for start in range(0, len(split), size):
         started = time.perf_counter()
-        x, y = split.x[start : start + size], split.y[start : start + size].astype(np.int32)
+        x, y = split.x[start : start + size], split.y[start : start + size].astype(trainer.label_dtype)
         batches.append(trainer.test_batch(x, y))
         durations.append(time.perf_counter() - started)
     clock.add_batches("validate", durations, traced)
     parts = [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
+    truth = np.asarray(split.y)
     if trainer.task == "segmentation":
         return PixelAnswers(*parts)
+    if trainer.task == "multi_label":
+        return LabelAnswers(truth, *parts)
+    if trainer.scale is not None:
+        return NumberAnswers(truth, trainer.scale.numbers(parts[0]), parts[1])
     predicted, losses, *scores = parts
-    return Answers(np.asarray(split.y), predicted, losses, scores[0] if scores else None, trainer.classes)
+    return Answers(truth, predicted, losses, scores[0] if scores else None, trainer.classes)
 
 
-def _values(answers: Answers | PixelAnswers) -> dict[str, float]:
+def _values(answers: AnyAnswers) -> dict[str, float]:
     """Return the qualities on the validation split, each followed by its standard error, `<name>_se`."""
     errors = answers.standard_errors()
     values: dict[str, float] = {}
@@ -283,6 +289,12 @@ def _check_design(design: Design, dataset: Dataset) -> None:
     architecture = design.architecture
     if architecture.head is None:
         raise SpaceError("a network needs a head to be trained, got head: null; leave head out of the file")
+    task = "classification" if architecture.task == "binary" else architecture.task
+    if task != dataset.task:
+        raise SpaceError(
+            f"a network must be made for its data, got task {architecture.task} for data of {dataset.task}; "
+            "change the file or the data"
+        )
     data, network = (dataset.shape, len(dataset.classes)), (architecture.input_shape, architecture.classes)
     if data != network:
         raise SpaceError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from nas.backends import TargetScale
 from nas.tensorflow_imports import import_tensorflow
 
 __all__ = ["Mixture", "Truth", "answer_losses"]
@@ -21,18 +22,24 @@ class Truth(NamedTuple):
 
     task: str
     classes: int
-    labels: Any  # int32 (n,), or (n, height, width) for segmentation
+    labels: Any  # int32 (n,), (n, height, width) for segmentation, (n, labels); float32 (n, numbers)
     ignore_label: int | None = None  # of pixels that are not counted
     smoothing: float = 0.0  # share of each label that is spread evenly over the classes
     mixture: Mixture | None = None
+    scale: TargetScale | None = None  # of the numbers of a regression
 
 
 def answer_losses(logits: Any, truth: Truth) -> tuple[Any, Any, Any]:
     """Return for each answer, as flat vectors: its loss, whether it is correct, whether it is counted.
 
     The losses are those of Keras' BinaryCrossentropy and CategoricalCrossentropy with their label_smoothing.
-    The correct class of a mixed example is that of its larger share.
+    The correct class of a mixed example is that of its larger share. Several labels of an example are one
+    answer, by their means; so are several numbers, with absolute errors in the place of whether they are
+    correct.
     """
+    if truth.task in ("multi_label", "regression"):
+        losses, seconds = _of_vectors(logits, truth)
+        return losses, seconds, import_tensorflow().raw_ops.OnesLike(x=losses)
     return _of_two(logits, truth) if truth.task == "binary" else _of_classes(logits, truth)
 
 
@@ -76,3 +83,25 @@ def _of_classes(logits: Any, truth: Truth) -> tuple[Any, Any, Any]:
     if counted is None:
         return losses, correct, raw.OnesLike(x=correct)
     return losses * counted, correct * counted, counted
+
+
+def _of_vectors(outputs: Any, truth: Truth) -> tuple[Any, Any]:
+    """Return for each example, as vectors, the mean loss and a second value for the learning curve.
+
+    Several labels: the cross-entropy of each by its logit, as Keras' `binary_crossentropy`, and the share of
+    the labels that are right. Numbers, by standardized outputs: the squared error of standardized numbers,
+    and the absolute error.
+    """
+    tf = import_tensorflow()
+    raw = tf.raw_ops
+    if truth.scale is None:
+        labels = raw.Cast(x=truth.labels, DstT=tf.float32)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=outputs)
+        seconds = raw.Cast(x=raw.Equal(x=outputs > 0, y=labels > 0), DstT=tf.float32)
+    else:
+        means, deviations = (
+            tf.constant(part, tf.float32) for part in (truth.scale.means, truth.scale.deviations)
+        )
+        differences = outputs - (truth.labels - means) / deviations
+        losses, seconds = raw.Square(x=differences), raw.Abs(x=differences) * deviations
+    return raw.Mean(input=losses, axis=[1]), raw.Mean(input=seconds, axis=[1])

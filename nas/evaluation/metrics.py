@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Answers", "PixelAnswers", "confusion_matrix", "constant_answer", "mean_metrics"]
+__all__ = [
+    "Answers",
+    "PixelAnswers",
+    "confusion_matrix",
+    "constant_answer",
+    "mean_metrics",
+    "mean_ratio",
+    "ratio_error",
+]
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class PixelAnswers:
     def metrics(self) -> dict[str, float]:
         """Return loss, accuracy and mean_iou: the mean over the classes that occur."""
         total = max(1.0, float(self.counted.sum(dtype=float)))
-        iou = _mean_iou(self.intersections.sum(axis=0, dtype=float), self.unions.sum(axis=0, dtype=float))
+        iou = mean_ratio(self.intersections.sum(axis=0, dtype=float), self.unions.sum(axis=0, dtype=float))
         loss, correct = (float(part.sum(dtype=float)) / total for part in (self.losses, self.correct))
         return {"loss": loss, "accuracy": correct, "mean_iou": iou}
 
@@ -94,16 +102,19 @@ class PixelAnswers:
         """
         counted = self.counted[:, None]
         return {
-            "loss": _ratio_error(self.losses[:, None], counted),
-            "accuracy": _ratio_error(self.correct[:, None], counted),
-            "mean_iou": _ratio_error(self.intersections, self.unions),
+            "loss": ratio_error(self.losses[:, None], counted),
+            "accuracy": ratio_error(self.correct[:, None], counted),
+            "mean_iou": ratio_error(self.intersections, self.unions),
         }
 
 
-def mean_metrics(sums: np.ndarray) -> dict[str, float]:
-    """Return loss and accuracy from the sums (loss, correct answers, answers)."""
+def mean_metrics(sums: np.ndarray, name: str = "accuracy") -> dict[str, float]:
+    """Return loss and accuracy from the sums (loss, correct answers, answers).
+
+    `name`: of the second value where it is another one.
+    """
     loss, correct, answers = sums
-    return {"loss": float(loss / max(answers, 1)), "accuracy": float(correct / max(answers, 1))}
+    return {"loss": float(loss / max(answers, 1)), name: float(correct / max(answers, 1))}
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -125,7 +136,7 @@ def constant_answer(counts: np.ndarray) -> dict[str, float]:
     unions = np.where(np.arange(len(counts)) == most, counts.sum(), counts)
     return {
         **_class_metrics(confusion),
-        "mean_iou": _mean_iou(np.diag(confusion), unions),
+        "mean_iou": mean_ratio(np.diag(confusion), unions),
         "auc": 0.5,
         "val_loss": float(-np.sum(shares * np.log(shares))),
     }
@@ -165,13 +176,13 @@ def _ranks(scores: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _mean_iou(intersections: np.ndarray, unions: np.ndarray) -> float:
-    """Return the mean intersection over union of the classes that occur, of pixels (classes,)."""
-    present = unions > 0
-    return float(np.mean(intersections[present] / unions[present])) if present.any() else 0.0
+def mean_ratio(parts: np.ndarray, wholes: np.ndarray) -> float:
+    """Return the mean of parts / wholes, arrays (m,), of those with a whole over 0; 0.0 if there is none."""
+    present = wholes > 0
+    return float(np.mean(parts[present] / wholes[present])) if present.any() else 0.0
 
 
-def _ratio_error(parts: np.ndarray, wholes: np.ndarray) -> float:
+def ratio_error(parts: np.ndarray, wholes: np.ndarray) -> float:
     """Return the standard error of the mean over columns of sum(parts) / sum(wholes), of arrays (n, m)."""
     totals = wholes.sum(axis=0, dtype=float)
     present, count = totals > 0, len(parts)

@@ -14,11 +14,12 @@ from typing import Any, assert_never
 
 import numpy as np
 
-from nas.architecture import Design, Layer, Training
-from nas.backends import ForwardMode, WeightSpec, forward, initial_weights, weight_specs
+from nas.architecture import Design, Layer, Shape, Training
+from nas.backends import ForwardMode, TargetScale, forward, initial_weights, weight_specs
 from nas.errors import EvaluationError
 from nas.evaluation.checkpoint import State
 from nas.evaluation.losses import Mixture, Truth, answer_losses
+from nas.evaluation.weight_vector import WeightVector
 from nas.tensorflow_imports import import_tensorflow
 
 __all__ = ["Trainer", "without_graph_optimizer"]
@@ -44,45 +45,13 @@ def without_graph_optimizer() -> Iterator[None]:
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **options})
 
 
-class _Vector:
-    """A subset of a network's weights, concatenated in one variable."""
-
-    def __init__(self, specs: Sequence[WeightSpec], indices: Sequence[int]) -> None:
-        tf = import_tensorflow()
-        self.indices = indices
-        self.specs = [specs[index] for index in indices]
-        self.sizes = [int(np.prod(spec.shape)) for spec in self.specs]
-        self.variable = tf.Variable(np.zeros(sum(self.sizes), np.float32), trainable=False)
-
-    def split(self, flat: Any) -> dict[str, Any]:
-        """Split a value of the variable into tensors by name; kernels of signals get a height of 1."""
-        raw = import_tensorflow().raw_ops
-        if not self.sizes:
-            return {}
-        parts = raw.SplitV(value=flat, size_splits=self.sizes, axis=0, num_split=len(self.sizes))
-        values = {}
-        for spec, part in zip(self.specs, parts, strict=True):
-            shape = (1, *spec.shape) if len(spec.shape) == 3 else spec.shape
-            values[spec.name] = part if len(shape) == 1 else raw.Reshape(tensor=part, shape=list(shape))
-        return values
-
-    def arrays(self) -> list[np.ndarray]:
-        ends = np.cumsum(self.sizes)[:-1]
-        parts = np.split(self.variable.numpy(), ends) if self.sizes else []
-        return [part.reshape(spec.shape) for part, spec in zip(parts, self.specs, strict=True)]
-
-    def assign(self, weights: Sequence[np.ndarray]) -> None:
-        """Set the variable from the weights of the whole network."""
-        parts = [np.ravel(weights[index]) for index in self.indices]
-        self.variable.assign(np.concatenate([np.empty(0, np.float32), *parts]).astype(np.float32))
-
-
 class Trainer:
     """One network and its weights, trained batch by batch.
 
     `class_weights`: factor of the training loss of an example by its class, None for 1. `ignore_label`: the
-    label of pixels that are excluded from loss and metrics (segmentation). `frozen_norm`: batch normalization
-    keeps its weights and uses its moving statistics, for fine-tuning.
+    label of pixels that are excluded from loss and metrics (segmentation). `scale`: of the numbers
+    (regression). `frozen_norm`: batch normalization keeps its weights and uses its moving statistics, for
+    fine-tuning.
     """
 
     def __init__(
@@ -93,6 +62,7 @@ class Trainer:
         validation_batch: int = 256,
         class_weights: Sequence[float] | None = None,
         ignore_label: int | None = None,
+        scale: TargetScale | None = None,
         frozen_norm: bool = False,
     ) -> None:
         tf = import_tensorflow()
@@ -101,11 +71,11 @@ class Trainer:
         self.training: Training = design.training
         self.task, self.classes = architecture.task, architecture.classes
         self.ignore_label, self.frozen_norm = ignore_label, frozen_norm
-        self.class_weights = class_weights
+        self.class_weights, self.scale = class_weights, scale
         self.specs = weight_specs(self.layers)
         fixed = [spec.is_statistic or (frozen_norm and spec.is_norm) for spec in self.specs]
-        self._trained = _Vector(self.specs, [i for i, is_fixed in enumerate(fixed) if not is_fixed])
-        self._fixed = _Vector(self.specs, [i for i, is_fixed in enumerate(fixed) if is_fixed])
+        self._trained = WeightVector(self.specs, [i for i, is_fixed in enumerate(fixed) if not is_fixed])
+        self._fixed = WeightVector(self.specs, [i for i, is_fixed in enumerate(fixed) if is_fixed])
         zeros = np.zeros(sum(self._trained.sizes), np.float32)
         self._slots = [tf.Variable(zeros, trainable=False) for _ in range(SLOTS[self.training.optimizer])]
         self.validation_batch = validation_batch
@@ -115,11 +85,10 @@ class Trainer:
         self._sum: Any = None  # of the trained weights after each step, while they are averaged
         self._summed = 0
         self._last: np.ndarray | None = None  # the trained weights, while their average takes their place
-        labels = (None, *architecture.input_shape[:2]) if self.task == "segmentation" else (None,)
         shape = (None, *architecture.input_shape)
         batch = [
             tf.TensorSpec(shape, tf.float32 if self.training.changes_inputs else dtype),
-            tf.TensorSpec(labels, tf.int32),
+            tf.TensorSpec((None, *self._label_shape(architecture.input_shape)), self.label_dtype),
             tf.TensorSpec((3,), tf.float32),
             tf.TensorSpec((2,), tf.uint64),
         ]
@@ -128,9 +97,21 @@ class Trainer:
         self._train = tf.function(self._train_step, batch, autograph=False)
         self._test = tf.function(self._test_step, [tf.TensorSpec(shape, dtype), batch[1]], autograph=False)
 
+    @property
+    def label_dtype(self) -> type[np.int32 | np.float32]:
+        """The type of the labels of a batch."""
+        return np.float32 if self.task == "regression" else np.int32
+
+    def _label_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of one example's label."""
+        if self.task == "segmentation":
+            return input_shape[:2]
+        return (self.classes,) if self.task in ("multi_label", "regression") else ()
+
     def initial_state(self, seed: int) -> State:
         """Return the state before the first step."""
-        return State([spec.name for spec in self.specs], initial_weights(self.specs, seed))
+        weights = initial_weights(self.specs, seed)
+        return State([spec.name for spec in self.specs], self.scale.fold(weights) if self.scale else weights)
 
     def restore(self, state: State, seed: int, train_on: bool = False) -> None:
         """Set the weights of a state, or with `train_on` those from which training continues.
@@ -145,8 +126,9 @@ class Trainer:
                 f"a checkpoint must be of the same network, got one that differs at {name} {shape}; "
                 "train from the start"
             )
-        self._trained.assign(state.weights)
-        self._fixed.assign(state.weights)
+        weights = self.scale.unfold(state.weights) if self.scale else state.weights
+        self._trained.assign(weights)
+        self._fixed.assign(weights)
         self._sum = self._last = None
         size = sum(self._trained.sizes)
         fits = [slot.shape for slot in state.slots] == [(size,)] * len(self._slots)
@@ -162,9 +144,10 @@ class Trainer:
         values: dict[int, np.ndarray] = {}
         for vector in (self._trained, self._fixed):
             values |= dict(zip(vector.indices, vector.arrays(), strict=True))
+        weights = [values[index] for index in range(len(values))]
         return State(
             names=[spec.name for spec in self.specs],
-            weights=[values[index] for index in range(len(values))],
+            weights=self.scale.fold(weights) if self.scale else weights,
             slots=[slot.numpy() for slot in self._slots],
             steps=self.steps,
             epochs=epochs,
@@ -176,8 +159,9 @@ class Trainer:
     ) -> np.ndarray:
         """Take one step at a learning rate and return the sums of loss, correct answers and answers.
 
-        `x` as in the data set, or float32 if training changes its inputs; `y` int32. `mixture`: the other
-        examples if the training has mixup.
+        For regression, absolute errors stand in the place of correct answers. `x` as in the data set, or
+        float32 if training changes its inputs; `y` of `label_dtype`. `mixture`: the other examples if the
+        training has mixup.
         """
         self.steps += 1
         numbers = np.array([rate, BETA_1**self.steps, BETA_2**self.steps], np.float32)
@@ -207,7 +191,9 @@ class Trainer:
         self._sum = None
 
     def test_batch(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return predicted classes, losses and, of two classes, scores; or the fields of `PixelAnswers`."""
+        """Return predicted classes, losses and, of two classes, scores; or the fields of `PixelAnswers`; or
+        logits (or standardized numbers) and losses.
+        """
         self.test_traced = True
         return tuple(part.numpy() for part in self._test(x, y))
 
@@ -272,6 +258,8 @@ class Trainer:
         values = {**self._trained.split(flat), **self._fixed.split(fixed)}
         logits, _ = forward(self.layers, values, x, ForwardMode(False))
         losses, correct, counted = answer_losses(logits, self._truth(y))
+        if self.task in ("multi_label", "regression"):
+            return logits, losses
         if self.task == "binary":
             scores = tf.reshape(logits, [-1])
             return tf.cast(scores > 0, tf.int32), losses, scores
@@ -294,7 +282,7 @@ class Trainer:
         return (*(tf.reduce_sum(part, 1) for part in (losses, correct, counted)), hits, unions)
 
     def _truth(self, y: Any) -> Truth:
-        return Truth(self.task, self.classes, y, self.ignore_label)
+        return Truth(self.task, self.classes, y, self.ignore_label, scale=self.scale)
 
     def _update(self, gradient: Any, numbers: Any) -> None:
         """Apply the optimizer; `numbers`: learning rate, BETA_1**steps, BETA_2**steps."""

@@ -8,10 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from nas.architecture import Architecture
-from nas.backends import PRECISIONS, Precision, build_model, initial_weights, litert_bytes, weight_specs
+from nas.backends import (
+    PRECISIONS,
+    Precision,
+    TargetScale,
+    build_model,
+    initial_weights,
+    litert_bytes,
+    predict,
+    weight_specs,
+)
 from nas.data import Signature
 from nas.errors import ConversionError, InputError, nearest
 from nas.export.keras_file import check_weights, set_weights
@@ -19,9 +29,6 @@ from nas.export.signature_metadata import add_to_litert
 from nas.files import output_file
 from nas.quiet import silence_output
 from nas.tensorflow_imports import import_tensorflow
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["export_litert"]
 
@@ -100,6 +107,11 @@ def _calibrated(
     model = build_model(architecture)
     set_weights(model, weights, architecture)
     images = calibration[:CALIBRATION_IMAGES].astype("float32")
+    scale = None
+    if architecture.task == "regression" and architecture.head is not None:
+        # All outputs have one scale in int8, and it includes 0: it must not be that of the numbers.
+        scale = TargetScale.of(predict(model, images))
+        model.set_weights(scale.unfold(model.get_weights()))
 
     def examples() -> Iterator[list[np.ndarray]]:
         return ([image[None]] for image in images)
@@ -118,7 +130,42 @@ def _calibrated(
         raise ConversionError(
             f"LiteRT cannot convert architecture {architecture.id} to int8: {_reason(error)}"
         ) from error
-    return content
+    return content if scale is None else _scaled(content, scale)
+
+
+def _scaled(content: bytes, scale: TargetScale) -> bytes:
+    """Return a LiteRT file that multiplies and shifts the output of the given one, in float32."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    (graph,) = model.subgraphs
+    (output,) = graph.outputs
+    added = (("MUL", schema.MulOptionsT, scale.deviations), ("ADD", schema.AddOptionsT, scale.means))
+    for name, options, values in added:
+        code, buffer, operator = schema.OperatorCodeT(), schema.BufferT(), schema.OperatorT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+        code.version = 1
+        buffer.data = np.frombuffer(np.array(values, np.float32).tobytes(), np.uint8)
+        constant, result = schema.TensorT(), schema.TensorT()
+        constant.name, result.name = f"scale_{name.lower()}", f"scaled_{name.lower()}"
+        constant.shape, result.shape = [len(values)], graph.tensors[output].shape
+        constant.buffer, result.buffer = len(model.buffers), 0
+        model.buffers.append(buffer)
+        graph.tensors += [constant, result]
+        operator.opcodeIndex = len(model.operatorCodes)
+        operator.inputs, operator.outputs = [output, len(graph.tensors) - 2], [len(graph.tensors) - 1]
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, options.__name__.removesuffix("T"))
+        operator.builtinOptions = options()
+        model.operatorCodes.append(code)
+        graph.operators.append(operator)
+        output = len(graph.tensors) - 1
+    graph.outputs = [output]
+    for signature in model.signatureDefs or []:
+        signature.outputs[0].tensorIndex = output
+    builder = flatbuffers.Builder(len(content) + 4096)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ from nas.trials import Criteria, Objective, Trial, pareto_front
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["figure_html", "hypervolume_figure", "pareto_figure"]
+__all__ = ["DONE", "INK", "figure_html", "hypervolume_figure", "pareto_figure", "with_layout"]
 
 TITLES = {
     "accuracy": "Validation accuracy",
@@ -23,6 +23,11 @@ TITLES = {
     "auc": "Validation area under the ROC curve",
     "val_loss": "Validation loss",
     "mean_iou": "Validation mean IoU",
+    "map": "Validation mean average precision",
+    "label_accuracy": "Validation accuracy of labels",
+    "r2": "Validation R2, explained variance",
+    "mae": "Validation mean absolute error",
+    "rmse": "Validation root mean squared error",
     "params": "Parameters",
     "flops": "FLOPs per image",
     "latency_ms": "Latency (ms per image)",
@@ -107,7 +112,7 @@ def pareto_figure(
         )  # fmt: skip
     figure.update_xaxes(**_axis(horizontal, trials))
     figure.update_yaxes(**_quality_axis(shown, criteria))
-    return _with_layout(figure, title, _state_counts(trials))
+    return with_layout(figure, title, _state_counts(trials))
 
 
 def hypervolume_figure(curve: Sequence[float], title: str = "Hypervolume over trials") -> Figure:
@@ -122,7 +127,7 @@ def hypervolume_figure(curve: Sequence[float], title: str = "Hypervolume over tr
     )  # fmt: skip
     figure.update_xaxes(title="Trials", rangemode="tozero")
     figure.update_yaxes(title="Hypervolume (share of the objectives' box)", rangemode="tozero")
-    return _with_layout(figure, title, f"{len(curve)} trials")
+    return with_layout(figure, title, f"{len(curve)} trials")
 
 
 CLICK = """
@@ -173,8 +178,9 @@ def _horizontal_value(trial: Trial, horizontal: Objective | None) -> float:
 
 
 def _vertical_value(trial: Trial, criteria: Criteria) -> float:
-    """Return the error of a trial, at least that of one validation example."""
-    return max(criteria.error(trial), 1.0 / (criteria.examples + 1))
+    """Return the error of a trial, at least that of one validation example; of numbers in their unit."""
+    quality, error = criteria.qualities[0], max(criteria.error(trial), 1.0 / (criteria.examples + 1))
+    return error if quality.maximize else quality.value(error)
 
 
 def _quality_axis(trials: Sequence[Trial], criteria: Criteria) -> dict[str, Any]:
@@ -246,7 +252,8 @@ def _state_counts(trials: Sequence[Trial]) -> str:
     return f"{len(trials):,} trials: {', '.join(parts)}" if parts else "no trials yet"
 
 
-def _with_layout(figure: Figure, title: str, subtitle: str) -> Figure:
+def with_layout(figure: Figure, title: str, subtitle: str) -> Figure:
+    """Set the title, fonts and legend that all figures have."""
     figure.update_layout(
         template="plotly_white",
         title={

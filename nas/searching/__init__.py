@@ -1,6 +1,7 @@
 """A search: its options and plan, screening, successive halving, the loop, and the session that runs it."""
 
 from nas.searching.plan import CHANGEABLE, Plan, SearchOptions
+from nas.searching.planning import fitting_qualities
 from nas.searching.screening import counted_costs
 from nas.searching.session import Result, prepare_search, resume_search
 from nas.searching.status import Status
@@ -12,6 +13,7 @@ __all__ = [
     "SearchOptions",
     "Status",
     "counted_costs",
+    "fitting_qualities",
     "prepare_search",
     "resume_search",
 ]

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.backends import build_compiled_model
+from nas.backends import build_compiled_model, predict
 from nas.data import Dataset
 from nas.evaluation import load_weights
 from nas.record import SearchRecord
-from nas.report import draw_predictions, figure_html, hypervolume_figure, pareto_figure, picture_html
+from nas.report import (
+    draw_predictions,
+    figure_html,
+    hypervolume_figure,
+    numbers_figure,
+    pareto_figure,
+    picture_html,
+)
 from nas.searching.plan import Plan
 from nas.trials import Trial, front_csv, hypervolume_curve, pareto_front, pick_trial
 
@@ -21,7 +28,7 @@ def final_files(
     """Return the content of each file by its name.
 
     These are the front as figure and as table, the names of the outputs, the hypervolume over trials, and
-    for segmentation the predictions of the best network.
+    for segmentation and regression the predictions of the best network.
     """
     criteria = plan.criteria
     curve = hypervolume_curve(trials, criteria)
@@ -31,10 +38,16 @@ def final_files(
         "labels.txt": "".join(f"{name}\n" for name in dataset.classes),
         "hypervolume.html": figure_html(hypervolume_figure(curve)),
     }
-    if plan.task == "segmentation" and pareto_front(trials, criteria):
+    if plan.task in ("segmentation", "regression") and pareto_front(trials, criteria):
         best = pick_trial(trials, criteria, "best")
         model = build_compiled_model(best.design.architecture, best.training)
         load_weights(model, record.file(best))
-        title = f"Trial {best.number}: validation images, masks, predictions"
-        files["predictions.html"] = picture_html(draw_predictions(model, dataset), title)
+        if plan.task == "segmentation":
+            title = f"Trial {best.number}: validation images, masks, predictions"
+            files["predictions.html"] = picture_html(draw_predictions(model, dataset), title)
+        else:
+            title = f"Trial {best.number}: predictions for validation examples"
+            outputs = predict(model, dataset.validation.x)
+            figure = numbers_figure(dataset.validation.y, outputs, dataset.classes, title)
+            files["predictions.html"] = figure_html(figure)
     return files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
@@ -36,8 +37,8 @@ class SearchOptions(DataOptions):
     """The name of a data set, a file or a folder."""
     objectives: tuple[str, ...] = ()
     """Names of the objectives; empty: the quality of the data, params and latency. The quality is `mean_iou`
-    for segmentation, `balanced_accuracy` if the largest class has over 3 times the training examples of the
-    smallest, else `accuracy`."""
+    for segmentation, `map` for several labels, `r2` for regression, `balanced_accuracy` if the largest class
+    has over 3 times the training examples of the smallest, else `accuracy`."""
     limits: dict[str, float] = Field(default_factory=dict)
     """Greatest allowed values by name, for example `{params: 20000, latency_ms: 0.5}`."""
     min_quality: float | None = None
@@ -95,8 +96,9 @@ class SearchOptions(DataOptions):
             )
         quality = next((objective for objective in objectives if objective.trained), None)
         if options.min_quality is not None and quality and not quality.maximize:
+            name = quality.name.removeprefix("val_")
             raise InputError(
-                f"--min-accuracy is a share and does not fit the first quality, loss, got "
+                f"--min-accuracy is a share and does not fit the first quality, {name}, got "
                 f"{options.min_quality:g}; omit it, or name another quality first"
             )
         samplers = ENGINES[options.engine]
@@ -148,12 +150,19 @@ class Plan(SearchOptions):
     """Number of validation examples, which limits the errors that can be told apart."""
     guess: float | None = None
     """Error of the best constant answer on the validation split, by the first quality."""
+    scales: dict[str, float] = Field(default_factory=dict)
+    """Value of the best constant answer, by the name of each objective that has the unit of the data."""
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Validate the values of a record; raises InputError."""
         # 0.1.0 splits the data by the seed of the search.
         return super().parse({"split_seed": values.get("seed", 0), **values})
+
+    def parsed_objectives(self) -> tuple[Objective, ...]:
+        """Return the objectives, with their scales for the data."""
+        parsed = super().parsed_objectives()
+        return tuple(replace(one, scale=self.scales.get(one.name, 1.0)) for one in parsed)
 
     @property
     def criteria(self) -> Criteria:
@@ -163,5 +172,5 @@ class Plan(SearchOptions):
 
     @property
     def task(self) -> str:
-        """The task: classification, binary or segmentation."""
+        """The task of the networks, see `Architecture.task`."""
         return str(self.space.get("task", "classification"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from nas.architecture import Design
 from nas.data import Dataset
 from nas.device import FileCostMeter, LatencyOptions
 from nas.errors import InputError, LimitError, SpaceError
-from nas.evaluation import constant_answer
+from nas.evaluation import constant_qualities
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
 from nas.space import SearchSpace, Setting, find_extreme, find_network_file
@@ -21,11 +23,19 @@ __all__ = [
     "cost_bounds",
     "create_meter",
     "create_plan",
+    "fitting_qualities",
     "starting_settings",
 ]
 
 DEFAULT_COSTS = ("params", "latency")
 """Objectives next to the quality, unless the user names others."""
+
+QUALITIES = {
+    "segmentation": ("mean_iou", "loss"),
+    "multi_label": ("map", "macro_f1", "label_accuracy", "loss"),
+    "regression": ("r2", "mae", "rmse", "loss"),
+}
+"""Qualities that fit the data of a task, the default first; for classification see `fitting_qualities`."""
 
 LARGE_DATA = 10_000
 """From this number of training examples on, fewer epochs suffice, because an epoch has more steps."""
@@ -39,23 +49,27 @@ def complete_options(options: SearchOptions, dataset: Dataset) -> SearchOptions:
 
     Raises InputError for objectives that do not fit the data.
     """
-    quality, *others = _qualities(dataset)
+    quality, *others = fitting_qualities(dataset)
     epochs = options.epochs or (27 if len(dataset.train) < LARGE_DATA else 9)
     objectives = options.objectives or (quality, *DEFAULT_COSTS)
     complete = options.model_copy(update={"objectives": objectives, "epochs": epochs})
     for name, objective in OBJECTIVES.items():
         if objective.trained and objective in complete.parsed_objectives() and name not in (quality, *others):
             raise InputError(
-                f"objective {name} does not fit {dataset.task} data of {len(dataset.classes)} classes "
+                f"objective {name} does not fit {dataset.task} data of {dataset.outputs} "
                 f"such as '{dataset.name}'; use {', '.join((quality, *others))}"
             )
     return complete
 
 
-def _qualities(dataset: Dataset) -> list[str]:
-    """Return the names of the qualities that fit the data, the default first."""
-    if dataset.task == "segmentation":
-        return ["mean_iou", "loss"]
+def fitting_qualities(dataset: Dataset) -> list[str]:
+    """Return the names of the qualities that fit the data, the default first.
+
+    For several labels `map` needs no threshold: after few epochs no probability of a rare label is over 0.5,
+    so that its F1 is 0 for every network. `r2` has no unit, so that each of several numbers counts equally.
+    """
+    if dataset.task in QUALITIES:
+        return list(QUALITIES[dataset.task])
     default = "balanced_accuracy" if dataset.is_imbalanced else "accuracy"
     of_two_classes = ["auc"] if len(dataset.classes) == 2 else []
     return [*dict.fromkeys([default, "accuracy", "balanced_accuracy", "macro_f1", "loss"]), *of_two_classes]
@@ -122,10 +136,13 @@ def check_start(screen: Screen, network: str, setting: Setting) -> None:
         )
 
 
-def guessing_error(objectives: Sequence[Objective], dataset: Dataset) -> float:
-    """Return the error of the best constant answer on the validation split, by the first quality."""
+def guessing(objectives: Sequence[Objective], dataset: Dataset) -> dict[str, Any]:
+    """Return `guess` and `scales` of a plan, from the best constant answer on the validation split."""
+    constant = constant_qualities(dataset)
+    scales = {one.name: constant[one.name] or 1.0 for one in objectives if one.has_unit}
     quality = next(objective for objective in objectives if objective.trained)
-    return quality.error(constant_answer(dataset.count_classes(dataset.validation))[quality.name])
+    guess = replace(quality, scale=scales.get(quality.name, 1.0)).error(constant[quality.name])
+    return {"guess": guess, "scales": scales}
 
 
 def create_plan(
@@ -148,6 +165,6 @@ def create_plan(
             "fingerprint": dataset.fingerprint,
             "bounds": cost_bounds(screen, options.parsed_objectives()),
             "examples": len(dataset.validation) + (len(dataset.train) if options.folds > 1 else 0),
-            "guess": guessing_error(options.parsed_objectives(), dataset),
+            **guessing(options.parsed_objectives(), dataset),
         }
     )

@@ -17,8 +17,6 @@ from nas.training.trial_reference import parse_trial_reference, recorded_trial
 
 __all__ = ["DataOverrides", "ResolvedNetwork", "closed_space", "find_network", "replace_training"]
 
-SET_BY_DATA = ("input_shape", "classes", "task", "rescale")
-
 
 @dataclass(frozen=True)
 class DataOverrides:
@@ -56,7 +54,7 @@ def find_network(network: str, data: DataOverrides) -> ResolvedNetwork:
     seed = data.seed or 0
     dataset = load_dataset(data.source or "digits", DataOptions.parse(data.options))
     is_shipped = find_network_file(network) != network
-    values = _without(space.data, ("input_shape", "classes")) if is_shipped else space.data
+    values = _without(space.data, _set_by_data(space.data, dataset)) if is_shipped else space.data
     design = _design_for(values, space, dataset)
     return ResolvedNetwork(space.name or Path(network).stem, design, dataset, seed)
 
@@ -85,10 +83,20 @@ def _trial_network(name: str | None, number: int, data: DataOverrides) -> Resolv
         return ResolvedNetwork(label, trial.design, dataset, seed)
     values = trial.design.architecture.to_dict()
     values["training"] = trial.training.model_dump(mode="json", exclude={"value_range"})
-    removed = SET_BY_DATA if values["task"] != "binary" else ("input_shape", "classes", "rescale")
-    values = _without(values, removed)
+    values = _without(values, (*_set_by_data(values, dataset), "rescale"))
     design = _design_for(values, SearchSpace(values, f"trial {number}"), dataset)
     return ResolvedNetwork(label, design, dataset, seed)
+
+
+def _set_by_data(values: dict[str, Any], dataset: Dataset) -> tuple[str, ...]:
+    """Return the names of the values that the data determine.
+
+    They include the task, but a network for two classes stays binary, and one for segmentation stays one.
+    """
+    is_kept = values.get("task") == "segmentation" or (
+        values.get("task") == "binary" and dataset.task == "classification"
+    )
+    return ("input_shape", "classes", *(() if is_kept else ("task",)))
 
 
 def _without(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.backends import build_model, initial_weights, weight_specs
+from nas.backends import TargetScale, build_model, initial_weights, weight_specs
 from nas.errors import EvaluationError, InputError
 from nas.evaluation import State, read_state
 from nas.export import read_from_keras
@@ -36,7 +36,11 @@ class StartingWeights:
 
 
 def starting_weights(
-    source: str, architecture: Architecture, classes: Sequence[str], seed: int
+    source: str,
+    architecture: Architecture,
+    classes: Sequence[str],
+    seed: int,
+    scale: TargetScale | None = None,
 ) -> StartingWeights:
     """Return starting weights for a network whose outputs have these class names.
 
@@ -44,13 +48,17 @@ def starting_weights(
     same ones in another order. Weights that do not say for which classes they are count as for the same ones.
 
     source: a checkpoint (.npz), a .weights.h5 or .keras file, the folder of a training, or NAME:TRIAL.
+    scale: of the numbers that a network for regression predicts.
 
     Raises InputError if the source cannot be read, or belongs to a network that differs in more than the last
     layer.
     """
     specs = weight_specs(architecture.layers)
     given = _read(source, architecture)
-    values = initial_weights(specs, seed)
+    initial = initial_weights(specs, seed)
+    if scale is not None:
+        initial = scale.fold(initial)
+    values = list(initial)
     if len(given) != len(values):
         raise InputError(
             f"--from must contain the weights of the same network, got '{source}' with {len(given)} arrays "
@@ -71,7 +79,6 @@ def starting_weights(
                 f"{spec.name} of {list(spec.shape)}; use the weights of that network"
             )
     if has_new_head:
-        initial = initial_weights(specs, seed)
         values = [
             new if spec.name.rpartition("/")[0] == last else value
             for spec, value, new in zip(specs, values, initial, strict=True)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nas.architecture import Design, network_cost
+from nas.backends import TargetScale
 from nas.data import Dataset
 from nas.errors import DataError, InputError, nearest
 from nas.evaluation import Evaluator, Job, read_state, write_state
 from nas.export import FORMATS, ExportOptions, export_files
 from nas.record import TrainingRecord, TrainingRun
-from nas.report import write_class_figures
+from nas.report import write_figures
+from nas.searching import fitting_qualities
 from nas.tensorflow_imports import import_tensorflow
 from nas.training.folder import TrainingFolder
 from nas.training.starting_weights import starting_weights
@@ -56,7 +58,7 @@ class TrainingProgress:
     curve: tuple[Mapping[str, float], ...]  # one row per epoch: epoch, loss, accuracy, ..., seconds
     start: Mapping[str, float]  # validation of the starting weights: the quality, val_loss, ...
     best: int  # the epoch with the best weights, 0 for the starting weights
-    quality: str  # accuracy | balanced_accuracy | mean_iou: the best epoch has the greatest
+    quality: str  # the default quality of the data: the best epoch has the greatest
     has_new_head: bool = False  # the last layer is initialized, since the weights are for other classes
     head_note: str = ""  # a sentence about the last layer, '' if the weights are for the same classes
     problem: str = ""  # why MLflow does not take the curve at the moment
@@ -144,9 +146,7 @@ class _Training:
         show: Callable[[TrainingProgress], None],
     ) -> None:
         self.design, self.dataset, self.options, self.folder = design, dataset, options, folder
-        self.quality = "balanced_accuracy" if dataset.is_imbalanced else "accuracy"
-        if dataset.task == "segmentation":
-            self.quality = "mean_iou"
+        self.quality = fitting_qualities(dataset)[0]
         self.has_new_head, self.head_note = False, ""
         self._show = show
         self._evaluator = Evaluator(dataset.task)
@@ -159,8 +159,11 @@ class _Training:
         if not folder.started:
             given = None
             if options.weights:
-                classes = self.dataset.classes
-                start = starting_weights(options.weights, self.design.architecture, classes, options.seed)
+                data = self.dataset
+                scale = TargetScale.of(data.train.y) if data.task == "regression" else None
+                start = starting_weights(
+                    options.weights, self.design.architecture, data.classes, options.seed, scale
+                )
                 self.has_new_head, self.head_note = start.has_new_head, start.note
                 given = folder.scratch / "given.npz"
                 write_state(given, start.state)
@@ -187,7 +190,7 @@ class _Training:
             values = self._values()
             best = read_state(self.folder.best_weights)
             files = export_files(self.design, list(best.weights), self.folder.path, formats)
-            files |= self._class_figures()
+            files |= self._figures()
             state = "complete"
         except KeyboardInterrupt:
             state = "interrupted"
@@ -239,14 +242,13 @@ class _Training:
         test: Mapping[str, float] = self.folder.results["test"]
         return test
 
-    def _class_figures(self) -> dict[str, Path]:
-        """Write figures by class on the test split with the best weights, except for segmentation."""
+    def _figures(self) -> dict[str, Path]:
+        """Write figures by class, label or number on the test split with the best weights."""
         dataset = self.dataset
-        if dataset.task == "segmentation" or dataset.test is None:
+        if dataset.test is None:
             return {}
-        weights = self.folder.best_weights
-        confusion = self._evaluator.confusion(self.design, weights, dataset, dataset.test)
-        return write_class_figures(confusion, dataset.classes, self.folder.path)
+        answers = self._evaluator.answer_split(self.design, self.folder.best_weights, dataset, dataset.test)
+        return write_figures(answers, dataset.classes, self.folder.path)
 
     def _values(self) -> dict[str, float]:
         quality, negative_loss = self._best_score()

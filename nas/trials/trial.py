@@ -37,6 +37,8 @@ class Objective:
     maximize: bool = False
     trained: bool = False  # True: a quality, known only by training; False: a cost, known before
     text: str = ""  # one line for --help
+    has_unit: bool = False  # a quality in the unit of the data
+    scale: float = 1.0  # the value that counts as an error of 1; set for the data if it has their unit
 
     @property
     def in_curve(self) -> str:
@@ -44,8 +46,12 @@ class Objective:
         return self.name if self.name.startswith("val_") else f"val_{self.name}"
 
     def error(self, value: Number) -> Number:
-        """Return the error that a value of a quality stands for: 1 - share, or the loss itself."""
-        return 1.0 - value if self.maximize else value
+        """Return the error that a value of a quality stands for: 1 - share, or the value by its scale."""
+        return 1.0 - value if self.maximize else value / self.scale
+
+    def value(self, error: float) -> float:
+        """Return the value of a quality that stands for an error."""
+        return 1.0 - error if self.maximize else error * self.scale
 
 
 OBJECTIVES: Mapping[str, Objective] = {
@@ -53,9 +59,20 @@ OBJECTIVES: Mapping[str, Objective] = {
     "balanced_accuracy": Objective(
         "balanced_accuracy", True, True, "mean share of each class that is correct"
     ),
-    "macro_f1": Objective("macro_f1", True, True, "mean over the classes of F1, of precision and recall"),
+    "macro_f1": Objective(
+        "macro_f1", True, True, "mean over the classes or labels of F1, of precision and recall"
+    ),
     "auc": Objective("auc", True, True, "area under the ROC curve (two classes)"),
-    "loss": Objective("val_loss", False, True, "mean cross-entropy of the validation images"),
+    "loss": Objective(
+        "val_loss", False, True, "mean cross-entropy, or squared error of standardized numbers"
+    ),
+    "map": Objective("map", True, True, "mean average precision over the labels (multi-label)"),
+    "label_accuracy": Objective(
+        "label_accuracy", True, True, "share of all labels that are right (multi-label)"
+    ),
+    "r2": Objective("r2", True, True, "share of the variance that is explained (regression)"),
+    "mae": Objective("mae", False, True, "mean absolute error (regression)", has_unit=True),
+    "rmse": Objective("rmse", False, True, "root of the mean squared error (regression)", has_unit=True),
     "mean_iou": Objective("mean_iou", True, True, "mean intersection over union (segmentation)"),
     "params": Objective("params", text="parameters, trainable or not"),
     "flops": Objective("flops", text="floating-point operations per image (2 x multiply-adds)"),

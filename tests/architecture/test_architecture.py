@@ -34,6 +34,13 @@ SMALL = {"input_shape": [8, 8, 3], "classes": 4, "stages": [{"width": 4}]}
         ({"input_shape": [8, 0, 3]}, "input_shape.2 must be at least 1, got 0"),
         ({"input_shape": "8x8x3"}, "input_shape must be a list, got '8x8x3'"),
         ({"classes": 1}, "classes must be at least 2, got 1"),
+        ({"task": "multi_label", "classes": 1}, "classes must be at least 2, got 1"),
+        ({"task": "regression", "classes": 0}, "classes must be at least 1, got 0"),
+        ({"task": "regression", "decoder": {}}, "a decoder needs task segmentation, got regression"),
+        (
+            {"task": "multi_label", "training": {"class_weight": "balanced"}},
+            "training.class_weight must be left out where the task is multi_label, got 'balanced'",
+        ),
         ({"task": "binary"}, "task binary needs classes 2, got 4; write task: classification"),
         ({"task": "detection"}, "task must be one of its values, got 'detection'"),
         (
@@ -62,7 +69,7 @@ SMALL = {"input_shape": [8, 8, 3], "classes": 4, "stages": [{"width": 4}]}
         ({"training": {"label_smoothing": 1}}, "training.label_smoothing must be under 1.0, got 1"),
         (
             {"training": {"mixup": 0.2}, "task": "segmentation"},
-            "training.mixup must be left out where the task is segmentation, got 0.2: a pixel",
+            "training.mixup must be left out where the task is segmentation, got 0.2: it mixes the classes",
         ),
         (
             {"training": {"contrast": 0.1}, "rescale": False},
@@ -135,6 +142,13 @@ def test_the_id_depends_on_the_network_and_not_on_the_description():
     assert (one.id, len(one.id)) == (other.id, 12)
     assert {one, other} == {one}
     assert one != Architecture.from_dict({**SMALL, "classes": 5})
+
+
+def test_the_ids_of_recorded_networks_stay() -> None:
+    """Ids identify networks in records of earlier versions."""
+    tasks = {"classification": "23218864eae7", "binary": "4f7b7ec86b8f", "segmentation": "a57715e68eaf"}
+    found = {task: Architecture.from_dict({**SMALL, "task": task, "classes": 2}).id for task in tasks}
+    assert found == tasks
 
 
 def test_an_architecture_survives_pickle():

@@ -122,6 +122,12 @@ def test_the_layers_of_heads():
     binary = built("binary", head={}, classes=2, **stage)[2:]
     assert kinds(binary) == ["global_average", "dense", "sigmoid"]
     assert binary[-1].shape == (1,)
+    labels = built("multi_label", head={}, classes=2, **stage)[2:]
+    assert kinds(labels) == ["global_average", "dense", "sigmoid"]
+    assert labels[-1].shape == (2,)
+    numbers = built("regression", head={}, classes=1, **stage)[2:]
+    assert kinds(numbers) == ["global_average", "dense"]
+    assert numbers[-1].shape == (1,)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3), (9, 13, 3), (1, 5, 3), (2, 30, 1)])

@@ -147,6 +147,15 @@ DIFFERENT = {
         {"task": "binary", "classes": 2, "stages": [CONV]},
         {"classes": 2, "stages": [CONV]},
     ),
+    "classes, or several labels": ({"stages": [CONV]}, {"task": "multi_label", "stages": [CONV]}),
+    "numbers, or a map of features": (
+        {"task": "regression", "classes": 8, "stages": [CONV]},
+        {"task": "regression", "head": None, "stages": [CONV]},
+    ),
+    "one number or two": (
+        {"task": "regression", "classes": 1, "stages": [CONV]},
+        {"task": "regression", "classes": 2, "stages": [CONV]},
+    ),
     "one block of four convolutions, or two blocks of two": (
         {"stem": CONV, "stages": [{"width": 8, "convs": 4, "residual": "identity"}]},
         {"stem": CONV, "stages": [{"width": 8, "convs": 2, "blocks": 2, "residual": "identity"}]},

@@ -113,7 +113,7 @@ def profiled_flops(model, shape):
 
 
 @pytest.mark.trains
-@pytest.mark.parametrize("task", ["classification", "binary", "segmentation"])
+@pytest.mark.parametrize("task", ["classification", "binary", "segmentation", "multi_label", "regression"])
 def test_flops_equal_tensorflows_profiler(task):
     rng = np.random.default_rng(5)
     for _ in range(4):

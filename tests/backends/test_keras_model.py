@@ -21,13 +21,15 @@ def network(**values):
 
 def test_a_model_has_the_outputs_of_its_task_and_the_names_of_its_layers():
     rng = np.random.default_rng(2)
-    for task in ("classification", "binary", "segmentation"):
+    for task in ("classification", "binary", "segmentation", "multi_label", "regression"):
         for _ in range(3):
             architecture = random_architecture(rng, task)
             model = build_model(architecture)
             shape = {
                 "classification": (architecture.classes,),
                 "binary": (1,),
+                "multi_label": (architecture.classes,),
+                "regression": (architecture.classes,),
                 "segmentation": (*architecture.input_shape[:-1], architecture.classes),
             }[task]
             assert model.output_shape[1:] == shape
@@ -35,8 +37,8 @@ def test_a_model_has_the_outputs_of_its_task_and_the_names_of_its_layers():
             names = [layer.name for layer in model.layers]
             assert sorted(names) == sorted({layer.name for layer in architecture.layers})
             outputs = model(rng.random((2, *architecture.input_shape), dtype=np.float32)).numpy()
-            assert np.all((outputs >= 0) & (outputs <= 1))
-            if task != "binary":
+            assert np.all((outputs >= 0) & (outputs <= 1)) or task == "regression"
+            if task in ("classification", "segmentation"):
                 np.testing.assert_allclose(outputs.sum(-1), 1, rtol=1e-4)
 
 
@@ -112,8 +114,10 @@ def test_a_file_of_a_model_keeps_augmentation_and_label_smoothing(tmp_path):
         ({"stages": [{"width": 4, "groups": 2, "squeeze_excitation": 0.5}], "stem": {"width": 4}}, (8,)),
         ({"task": "binary", "classes": 2, "input_shape": [16, 2]}, (8,)),
         ({"task": "segmentation", "stages": [{"width": 4, "shrink": "strided"}]}, (8, 8, 8)),
+        ({"task": "multi_label", "classes": 2}, (8, 2)),
+        ({"task": "regression", "classes": 2, "rescale": True}, (8, 2)),
     ],
-    ids=["grouped convolution", "signals", "segmentation"],
+    ids=["grouped convolution", "signals", "segmentation", "several labels", "numbers"],
 )
 def test_a_compiled_model_trains(values, labels):
     architecture = network(**values)

@@ -17,7 +17,7 @@ from nas.tensorflow_imports import import_tensorflow
 
 pytestmark = pytest.mark.trains
 
-TASKS = ("classification", "segmentation", "binary")
+TASKS = ("classification", "segmentation", "binary", "multi_label", "regression")
 
 
 def traits(architecture):
@@ -54,7 +54,7 @@ def covering_networks(count, seed):
 def small_network_without_dropout(rng, number):
     """Draw a network of 10 to 30 layers; the number selects the task, and images or signals."""
     while True:
-        data = random_file(rng, TASKS[number % 3], length=16 if number % 6 == 0 else 0)
+        data = random_file(rng, TASKS[number % 5], length=16 if number % 10 == 0 else 0)
         for part in ("head", "decoder"):
             if part in data:
                 data[part]["dropout"] = 0.0
@@ -81,9 +81,11 @@ def tensors(specs, values):
     }
 
 
-def probabilities(architecture, logits):
+def outputs_of(architecture, logits):
     tf = import_tensorflow()
-    return tf.sigmoid(logits) if architecture.task == "binary" else tf.nn.softmax(logits)
+    if architecture.task == "regression":
+        return logits
+    return tf.nn.softmax(logits) if architecture.task in TASKS[:2] else tf.sigmoid(logits)
 
 
 def test_networks_compute_the_same_as_their_keras_models():
@@ -105,7 +107,7 @@ def test_networks_compute_the_same_as_their_keras_models():
             architecture.layers, tensors(specs, values), x, ForwardMode(batch_statistics=False)
         )
         np.testing.assert_allclose(
-            probabilities(architecture, logits),
+            outputs_of(architecture, logits),
             model(x, training=False),
             rtol=1e-3,
             atol=1e-4,
@@ -118,7 +120,7 @@ def test_networks_compute_the_same_as_their_keras_models():
 def test_gradients_and_moving_statistics_equal_those_of_keras():
     tf = import_tensorflow()
     rng = np.random.default_rng(1)
-    for number in range(12):
+    for number in range(15):
         architecture = small_network_without_dropout(rng, number)
         model = build_model(architecture)
         specs = weight_specs(architecture.layers)
@@ -134,7 +136,7 @@ def test_gradients_and_moving_statistics_equal_those_of_keras():
         with tf.GradientTape() as tape:
             tape.watch(named)
             logits, statistics = forward(architecture.layers, named, x, ForwardMode(batch_statistics=True))
-            loss = tf.reduce_sum(probabilities(architecture, logits) * factors)
+            loss = tf.reduce_sum(outputs_of(architecture, logits) * factors)
         gradients = tape.gradient(loss, named)
         largest = max(float(np.abs(gradient).max()) for gradient in expected)
         for weight, gradient in zip(model.trainable_weights, expected, strict=True):

@@ -91,7 +91,7 @@ def test_an_exported_network_has_figures_by_class_of_the_validation_split(run):
     found = nas.find("two")
     (trial,) = [trial for trial in found.trials if trial.number == 0]
     shown = run("export", "two", "--pick", "0", "--out", "best")
-    validation = load_dataset("two.npz", found.plan.data_options).validation
+    validation = load_dataset("two.npz", found.plan).validation
     predicted = found.model(trial).predict(validation.x, verbose=0).argmax(axis=-1)
     head, *matrix = csv.reader(Path("best/confusion.csv").read_text().splitlines())
     assert head[1:] == ["3", "7"]

@@ -35,6 +35,14 @@ def test_each_example_is_validated_in_one_fold(folds: int) -> None:
         assert len(fold.test) == 2
 
 
+def test_a_rare_label_is_in_each_fold() -> None:
+    y = (np.random.default_rng(0).random((100, 3)) < [0.5, 0.5, 0.0]).astype(np.int32)
+    y[:4, 2] = 1
+    for fold in split_folds(dataset(y, "multi_label"), 4):
+        assert fold.validation.y[:, 2].sum() == 1
+        assert len(fold.validation) == 25
+
+
 def test_folds_depend_on_the_seed_alone() -> None:
     data = dataset(np.arange(60) % 3)
     first, again, other = (split_folds(data, 3, seed)[0].validation.x for seed in (1, 1, 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from data_files import examples, save_npz, shared_data, some_labels, some_pixels
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from nas.data import DataOptions, load_dataset
 from nas.data.source import Examples, Source
 from nas.data.splits import split_examples
+from nas.errors import DataError
 
 
 @settings(max_examples=60, deadline=None)
@@ -38,6 +40,37 @@ def test_every_split_has_every_class_and_splits_share_no_example(
         assert len(parts["train"]) <= max(limit, len(counts))
         available = len(y) - len(parts["test"]) - len(parts["validation"])
         assert len(parts["train"]) == min(limit, available)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1000), split_seed=st.integers(0, 5), classes=st.integers(2, 6))
+def test_every_split_has_the_rarest_of_several_labels_and_splits_share_no_example(
+    seed: int, split_seed: int, classes: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    y = (rng.random((60, classes)) < rng.uniform(0.05, 0.9, classes)).astype(np.int32)
+    y[:3] = 1
+    train = Examples(len(y), y, lambda indices: iter([(indices, None)]))
+    source = Source("multi_label", tuple(map(str, range(classes))), {"train": train}, (), y.dtype)
+    parts = {name: indices for name, (_, indices) in split_examples(source, 0.2, split_seed, None).items()}
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(len(y)))
+    rarest = y.sum(axis=0).argmin()
+    for indices in parts.values():
+        assert y[indices, rarest].any()
+
+
+def test_labels_are_as_frequent_in_each_split(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shares = np.array([0.5, 0.1, 0.02])
+    y = (rng.random((1000, 3)) < shares).astype(int)
+    data = load_dataset(save_npz(tmp_path, x_train=some_pixels(1000, 2, 2), y_train=y))
+    assert data.test is not None
+    for split in (data.train, data.validation, data.test):
+        np.testing.assert_allclose(split.y.mean(axis=0)[1:], y.mean(axis=0)[1:], rtol=0.25)
+    y[:, 2] = 0
+    y[:2, 2] = 1
+    with pytest.raises(DataError, match=r"at least 3 examples of each class.*got 2 of class '2'"):
+        load_dataset(save_npz(tmp_path, x_train=some_pixels(1000, 2, 2), y_train=y))
 
 
 def test_train_limit_is_exact_and_validation_keeps_its_share() -> None:

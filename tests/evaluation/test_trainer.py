@@ -13,7 +13,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from nas.architecture import Design
 from nas.backends import build_compiled_model, build_model, predict
 from nas.data import Dataset, Split
-from nas.errors import EvaluationError
 from nas.evaluation import load_weights, read_state
 from nas.evaluation.augmentation import augment
 from nas.tensorflow_imports import import_keras
@@ -156,8 +155,8 @@ def test_the_qualities_of_two_classes_are_those_of_keras_outputs(evaluator, tmp_
     assert values["accuracy_se"] == pytest.approx(np.sqrt(share * (1 - share) / 200))
     assert 0 < values["auc_se"] < 0.1
     assert evaluation.curve[-1]["val_macro_f1"] == values["macro_f1"]
-    confusion = evaluator.confusion(design, evaluation.checkpoint, dataset, dataset.validation)
-    assert np.array_equal(confusion, metrics.confusion_matrix(y, predicted))
+    answers = evaluator.answer_split(design, evaluation.checkpoint, dataset, dataset.validation)
+    assert np.array_equal(answers.predicted, predicted)
 
 
 def two_classes(folder):
@@ -300,8 +299,6 @@ def test_segmentation_leaves_out_ignored_pixels_and_its_mean_iou_equals_keras(
     assert evaluation.values["val_loss"] == pytest.approx(float(losses.mean()), rel=1e-3)
     assert evaluation.curve[-1]["loss"] < evaluation.curve[0]["loss"]
     assert 0 < evaluation.values["mean_iou_se"] < 0.2
-    with pytest.raises(EvaluationError, match="a confusion matrix must be of classified examples"):
-        evaluator.confusion(design, evaluation.checkpoint, dataset, split)
     scores = evaluator.score_test_split(design, evaluation.checkpoint, dataset)
     assert scores["test_mean_iou"] == pytest.approx(evaluation.values["mean_iou"])
 

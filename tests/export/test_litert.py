@@ -83,8 +83,8 @@ def test_litert_files_agree_with_keras_and_lower_precisions_are_smaller(
     assert sizes["float16"] > sizes["dynamic_int8"]
 
 
-def test_signal_and_segmentation_networks_are_exported(tmp_path: Path) -> None:
-    for name in ("signal, depthwise", "decoder, from pools"):
+def test_networks_of_other_inputs_and_tasks_are_exported(tmp_path: Path) -> None:
+    for name in ("signal, depthwise", "decoder, from pools", "multi_label", "regression of a signal"):
         one = design(GRAMMAR[name])
         model = build_model(one.architecture)
         weights = random_weights(model)
@@ -92,6 +92,29 @@ def test_signal_and_segmentation_networks_are_exported(tmp_path: Path) -> None:
         x = random_inputs(one.architecture)
         path = export_litert(one.architecture, weights, tmp_path / "model.tflite")
         np.testing.assert_allclose(run_litert(path, x), model(x, training=False), atol=1e-5)
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("task", ["multi_label", "regression"])
+def test_other_tasks_are_exported_at_every_precision(tmp_path: Path, task: str) -> None:
+    """Numbers far from 0, as the last layer predicts them, keep their precision in integers."""
+    one = design({**GRAMMAR[task], "classes": 2})
+    model = build_model(one.architecture)
+    weights = random_weights(model)
+    x = random_inputs(one.architecture, 64) * np.linspace(0, 1, 64, dtype=np.float32)[:, None, None, None]
+    if task == "regression":
+        model.set_weights(weights)
+        weights[-1] = weights[-1] + np.array([1000, -50], np.float32)
+        weights[-2] = weights[-2] * np.array([100, 1], np.float32) / model(x).numpy().std(axis=0)
+    model.set_weights(weights)
+    expected = model(x, training=False).numpy()
+    scale = expected.std(axis=0) if task == "regression" else 1.0
+    tolerances = {"float32": 1e-4, "float16": 0.02, "dynamic_int8": 0.2, "int8": 0.3}
+    for precision in PRECISIONS:
+        path = tmp_path / f"{precision}.tflite"
+        export_litert(one.architecture, weights, path, precision, x if precision == "int8" else None)
+        difference = np.abs(run_litert(path, x) - expected) / scale
+        assert np.quantile(difference, 0.9) < tolerances[precision], precision
 
 
 def test_a_network_that_the_converter_rejects_is_a_conversion_error(

@@ -16,7 +16,7 @@ from tests.exported_designs import GRAMMAR, design, random_inputs, random_weight
 
 def test_onnx_files_agree_with_keras(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    for name in ("groups", "flatten and dense", "decoder, from pools"):
+    for name in ("groups", "flatten and dense", "decoder, from pools", "multi_label", "regression"):
         one = design(GRAMMAR[name])
         model = build_model(one.architecture)
         weights = random_weights(model)

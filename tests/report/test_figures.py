@@ -6,13 +6,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from random_trials import ONE, THREE, TWO, random_trials, trial
 
 from nas.report import figure_html, hypervolume_figure, pareto_figure
-from nas.trials import Criteria, Trial, hypervolume_curve, pareto_front
+from nas.trials import Criteria, Trial, hypervolume_curve, pareto_front, parse_objectives
 
 
 @pytest.mark.parametrize("objectives", [ONE, TWO, THREE])
@@ -41,6 +42,14 @@ def test_a_trial_below_the_quality_floor_is_pale_and_not_on_the_front() -> None:
     assert points["front (1)"] == [0]
     assert points["below the quality floor (1)"] == [1]
     assert points["complete (0)"] == []
+
+
+def test_errors_of_numbers_are_drawn_in_their_unit() -> None:
+    mae, params = parse_objectives(["mae", "params"])
+    trials = [Trial(0, {}, "", "complete", {"mae": 250.0, "params": 10}, 3)]
+    figure = pareto_figure(trials, Criteria((replace(mae, scale=1000.0), params), guess=1.0))
+    front = next(trace for trace in figure.data if trace.name == "front (1)")
+    assert list(front.y) == [250.0]
 
 
 @pytest.mark.parametrize("trials", [[], [trial(0, 0.5, 100)], [trial(0, 0.5, 100, state="failed")]])

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from nas.data import Dataset
+from nas.data import Dataset, Split
 from nas.errors import InputError, LimitError, SpaceError
 from nas.searching import Plan, SearchOptions, prepare_search
 from nas.searching.planning import (
     bind_space,
     check_start,
     complete_options,
+    guessing,
     starting_settings,
 )
 from nas.searching.screening import Screen
 from nas.space import SearchSpace
-from nas.trials import EarlierSearch, Observation
+from nas.trials import EarlierSearch, Observation, parse_objectives
 
 
 class Data:
     """The properties of a data set that a plan depends on."""
 
-    name, shape, rescale = "photos", (8, 8, 1), True
+    name, shape, rescale, value_range = "photos", (8, 8, 1), True, (0.0, 255.0)
 
     def __init__(
         self, examples: int = 100, task: str = "classification", shares: Sequence[float] = (0.4, 0.3, 0.3)
@@ -33,7 +35,7 @@ class Data:
         self.train, self.task = np.zeros(examples), task
         self.classes, self.shares = tuple("abcdef"[: len(shares)]), np.array(shares)
 
-    is_imbalanced = Dataset.is_imbalanced
+    is_imbalanced, outputs = Dataset.is_imbalanced, Dataset.outputs
 
     def count_classes(self, split: np.ndarray) -> np.ndarray:
         return np.round(len(split) * self.shares).astype(int)
@@ -45,7 +47,15 @@ def test_the_default_length_depends_on_the_number_of_examples(examples, epochs):
     assert complete_options(SearchOptions(epochs=5), Data(examples)).epochs == 5
 
 
-@pytest.mark.parametrize(("task", "quality"), [("classification", "accuracy"), ("segmentation", "mean_iou")])
+@pytest.mark.parametrize(
+    ("task", "quality"),
+    [
+        ("classification", "accuracy"),
+        ("segmentation", "mean_iou"),
+        ("multi_label", "map"),
+        ("regression", "r2"),
+    ],
+)
 def test_the_default_objectives_depend_on_the_task(task, quality):
     assert complete_options(SearchOptions(), Data(task=task)).objectives == (quality, "params", "latency")
 
@@ -72,6 +82,11 @@ def test_qualities_that_fit_the_data_are_accepted():
         assert complete_options(SearchOptions(objectives=objectives), Data()).objectives == objectives
     two = Data(shares=(0.5, 0.5))
     assert complete_options(SearchOptions(objectives=("auc",)), two).objectives == ("auc",)
+    labels, numbers = Data(task="multi_label"), Data(task="regression")
+    assert complete_options(SearchOptions(objectives=("macro_f1",)), labels).objectives == ("macro_f1",)
+    assert complete_options(SearchOptions(objectives=("mae",)), numbers).objectives == ("mae",)
+    with pytest.raises(InputError, match="objective r2 does not fit multi_label data of 3 labels"):
+        complete_options(SearchOptions(objectives=("r2",)), labels)
     masks = Data(task="segmentation")
     assert complete_options(SearchOptions(objectives=("loss",)), masks).objectives == ("loss",)
     with pytest.raises(InputError, match="objective accuracy does not fit segmentation data"):
@@ -100,6 +115,10 @@ def test_very_different_class_sizes_make_balanced_accuracy_the_default():
         (
             {"objectives": ("loss", "params"), "min_quality": 0.9},
             "--min-accuracy is a share and does not fit the first quality, loss, got 0.9; omit it",
+        ),
+        (
+            {"objectives": ("mae", "params"), "min_quality": 0.9},
+            "--min-accuracy is a share and does not fit the first quality, mae, got 0.9; omit it",
         ),
         ({"objectves": ()}, "did you mean 'objectives'"),
         (
@@ -191,3 +210,16 @@ def test_a_search_does_not_drop_a_starting_network_over_a_limit(tmp_path, monkey
     with pytest.raises(LimitError, match="a network of --start-from must be within the limits, got 'mini_x"):
         prepare_search("xception_like", options, start_from=["mini_xception"])
     assert not list(tmp_path.glob("mlruns/spool/*/"))
+
+
+def test_the_guess_and_the_scale_of_numbers_are_those_of_the_constant_answer():
+    y = np.array([[1.0], [2.0], [3.0], [10.0]], np.float32)
+    split = Split(np.zeros((4, 4, 4, 1), np.uint8), y)
+    dataset = Dataset("n", "n", "regression", (4, 4, 1), ("age",), split, split, split)
+    found = guessing(parse_objectives(["mae", "rmse", "params"]), dataset)
+    assert found == {"guess": 1.0, "scales": {"mae": 2.5, "rmse": pytest.approx(y.std())}}
+    assert guessing(parse_objectives(["r2"]), dataset) == {"guess": 1.0, "scales": {}}
+    plan = Plan.parse({"space": {}, "objectives": ("mae", "params"), **found})
+    assert plan.criteria.qualities[0].error(5.0) == 2.0
+    labels = replace(dataset, task="multi_label", validation=Split(split.x, np.array([[1, 0], [1, 1]] * 2)))
+    assert guessing(parse_objectives(["map"]), labels)["guess"] == pytest.approx(1 - 0.75)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from nas.architecture import Architecture, Design, Training, network_cost
-from nas.backends import build_model, moving_layers, recoloring_layers, training_loss
+from nas.backends import METRICS, build_model, moving_layers, recoloring_layers, training_loss
 from nas.data import Signature
 from nas.export.keras_file import set_weights
 from nas.export.python.batches import batches_function, batches_name
@@ -117,7 +117,7 @@ def _class_names(signature: Signature) -> str:
 def _compile_model(architecture: Architecture, training: Training) -> str:
     cosine = training.schedule == "cosine"
     rate = "learning_rate" if cosine else repr(training.learning_rate)
-    loss = training_loss(architecture, training)
+    loss, metric = training_loss(architecture, training), METRICS.get(architecture.task, "accuracy")
     loss_text = f'"{loss}"'
     if not isinstance(loss, str):
         loss_text = call_text(Call(f"keras.losses.{loss[0]}", tuple(loss[1].items())))
@@ -134,7 +134,7 @@ def _compile_model(architecture: Architecture, training: Training) -> str:
             "    model.compile(",
             f"        optimizer=keras.optimizers.{_optimizer(training, rate)},",
             f"        loss={loss_text},",
-            '        metrics=["accuracy"],',
+            f'        metrics=["{metric}"],',
             "    )",
             "    return model",
         ]
@@ -185,7 +185,8 @@ def _module_docstring(design: Design, weights_file: str, signature: Signature | 
     values = "values from 0 to 255" if architecture.rescale else "values scaled as in training"
     values = values if signature is None else signature.input_text()
     output = ", ".join(map(str, architecture.layers[-1].shape))
-    kind = "features" if architecture.head is None else "probabilities"
+    kind = "numbers" if architecture.task == "regression" else "probabilities"
+    kind = "features" if architecture.head is None else kind
     paragraphs = [
         '"""' + _plain(summary),
         *([_plain(architecture.about)] if architecture.about else []),

@@ -114,7 +114,7 @@ def test_the_source_computes_the_same_output_as_the_model(name: str, one: Design
 
 @pytest.mark.trains
 def test_the_source_compiles_the_same_training_as_the_search() -> None:
-    for name in ("training", "special characters", "binary"):
+    for name in ("training", "special characters", "binary", "multi_label", "regression"):
         one = design(GRAMMAR[name])
         names = run_module(python_source(one))
         cosine = one.training.schedule == "cosine"
@@ -124,8 +124,10 @@ def test_the_source_compiles_the_same_training_as_the_search() -> None:
         assert model.optimizer.weight_decay == expected.optimizer.weight_decay
         assert model.loss == expected.loss
         assert float(model.optimizer.learning_rate) == pytest.approx(one.training.learning_rate)
-        x, y = random_inputs(one.architecture, 8), np.zeros(8, int)
-        model.fit(x, y, verbose=0)
+        several = one.architecture.task in ("multi_label", "regression")
+        x, y = random_inputs(one.architecture, 8), np.zeros((8, *expected.output_shape[1:] * several), int)
+        expected.fit(x, y, verbose=0)
+        assert model.fit(x, y, verbose=0).history.keys() == expected.history.history.keys()
         if cosine:
             model.optimizer.iterations.assign(8)
             assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)

@@ -1,0 +1,80 @@
+"""Qualities of regression and their standard errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.backends import TargetScale
+from nas.evaluation.metrics import mean_ratio, ratio_error
+
+__all__ = ["NumberAnswers", "constant_numbers"]
+
+
+@dataclass(frozen=True)
+class NumberAnswers:
+    """The answers to a split for regression, by example."""
+
+    truth: np.ndarray  # (n, numbers)
+    predicted: np.ndarray  # (n, numbers)
+    losses: np.ndarray  # (n,) means over the numbers of squared errors in standard deviations of the training
+
+    def select(self, number: int) -> NumberAnswers:
+        """Return the answers for one of the numbers."""
+        chosen = slice(number, number + 1)
+        return NumberAnswers(self.truth[:, chosen], self.predicted[:, chosen], self.losses)
+
+    def metrics(self) -> dict[str, float]:
+        """Return loss, r2, mae and rmse.
+
+        All but the loss are means over the numbers. `r2` is the share of the variance that is explained; a
+        number that does not vary is left out.
+        """
+        errors = self._errors()
+        return {
+            "loss": float(self.losses.mean(dtype=float)),
+            "r2": 1.0 - mean_ratio((errors**2).sum(axis=0), self._squares().sum(axis=0)),
+            "mae": float(np.abs(errors).mean()),
+            "rmse": float(np.sqrt((errors**2).mean(axis=0)).mean()),
+        }
+
+    def standard_errors(self) -> dict[str, float]:
+        """Return the standard error of each metric on this split.
+
+        Loss and mae are means; the others are linearized, from the influence of each example.
+        """
+        errors, examples = self._errors(), len(self.truth)
+        squares = errors**2
+        rmse = np.sqrt(squares.mean(axis=0))
+        scale = np.where(rmse > 0, rmse, 1.0)
+        means = {
+            "loss": self.losses,
+            "mae": np.abs(errors).mean(axis=1),
+            "rmse": (squares / (2 * scale)).mean(axis=1),
+        }
+        ddof = min(1, examples - 1)
+        found = {name: float(one.std(ddof=ddof, dtype=float) / examples**0.5) for name, one in means.items()}
+        return found | {"r2": ratio_error(squares, self._squares())}
+
+    def _errors(self) -> np.ndarray:
+        errors: np.ndarray = self.predicted.astype(float) - self.truth
+        return errors
+
+    def _squares(self) -> np.ndarray:
+        """Return the squared deviations of the truth from its mean: (n, numbers)."""
+        squares: np.ndarray = (self.truth - self.truth.mean(axis=0, dtype=float)) ** 2
+        return squares
+
+
+def constant_numbers(truth: np.ndarray, scale: TargetScale) -> dict[str, float]:
+    """Return the qualities of the best constant answer to numbers (n, numbers): their mean, for mae their
+    median.
+    """
+    deviations = truth.std(axis=0, dtype=float)
+    return {
+        "r2": 0.0,
+        "mae": float(np.abs(truth - np.median(truth, axis=0)).mean(dtype=float)),
+        "rmse": float(deviations.mean()),
+        "val_loss": float(np.mean((deviations / scale.deviations) ** 2)),
+    }
