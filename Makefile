@@ -25,10 +25,10 @@ lint: venv
 	$(BIN)/lint-imports
 
 check: lint  ## lint, types, import contract, and the tests that train nothing: under 3 minutes
-	$(BIN)/pytest -m "not trains"
+	$(BIN)/pytest -n auto -m "not trains"
 
-test: lint  ## everything: lint, types, import contract, all tests
-	$(BIN)/pytest
+test: check  ## everything: lint, types, import contract, all tests
+	$(BIN)/pytest -m trains  # one at a time: they start workers
 
 format: venv  ## put the code in the project's format
 	$(BIN)/ruff check --fix .
