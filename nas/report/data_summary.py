@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nas.data import Dataset, Split
+from nas.evaluation import constant_qualities
 
 __all__ = ["data_lines", "describe_data"]
 
@@ -26,7 +27,7 @@ SHOWN = 12
 TASKS = {
     "classification": "classification of {} classes",
     "multi_label": "{} labels, any number of them for an example",
-    "regression": "regression of {} numbers",
+    "regression": "regression, {} to predict for each example",
     "segmentation": "segmentation into {} labels",
 }
 
@@ -36,8 +37,8 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
 
     `counts` has for each split the number of examples of each class, of pixels for segmentation; `numbers`
     has for each split the least, mean and greatest value of each number (regression); `range` is that of at
-    most 2,000 training examples; `constant_answer` is the share of validation labels that the most frequent
-    class gets right. Every doubt is a sentence in `warnings`.
+    most 2,000 training examples; `constant_answer` has the qualities that an answer reaches on the validation
+    split without looking. Every doubt is a sentence in `warnings`.
     """
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     present = {name: split for name, split in splits.items() if split is not None}
@@ -61,9 +62,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
             name: dict(zip(dataset.classes, dataset.count_classes(split).tolist(), strict=True))
             for name, split in present.items()
         }
-    if dataset.task == "classification":
-        counts = dataset.count_classes(dataset.validation)
-        description["constant_answer"] = float(counts.max() / counts.sum())
+    description["constant_answer"] = constant_qualities(dataset)
     description["input"], description["output"] = (
         dataset.signature.input_text(),
         dataset.signature.output_text(),
@@ -80,7 +79,9 @@ def data_lines(dataset: Dataset) -> list[str]:
     low, high = description["range"]
     shape = "x".join(map(str, dataset.shape))
     sizes = ", ".join(f"{count:,} {name}" for name, count in description["examples"].items())
-    task = TASKS[dataset.task].format(len(dataset.classes))
+    count = len(dataset.classes)
+    numbers = "1 number" if count == 1 else f"{count} numbers"
+    task = TASKS[dataset.task].format(numbers if dataset.task == "regression" else count)
     lines = [
         f"Data {dataset.name}: {task}",
         f"  examples    {sizes}, each {shape} of {description['dtype']}, values {low:g} to {high:g}",

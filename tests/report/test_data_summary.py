@@ -39,7 +39,8 @@ def test_classes_are_described() -> None:
     assert (counts["no"], counts["yes"]) == ((data.train.y == 0).sum(), (data.train.y == 1).sum())
     assert (found["shape"], found["dtype"], found["range"]) == ([8, 12, 3], "uint8", [0.0, 255.0])
     validation = data.validation.y
-    assert found["constant_answer"] == pytest.approx(max(np.mean(validation == 0), np.mean(validation == 1)))
+    most = max(np.mean(validation == 0), np.mean(validation == 1))
+    assert found["constant_answer"]["accuracy"] == pytest.approx(most)
     assert found["warnings"] == []
     lines = data_lines(data)
     assert lines[0] == "Data some: classification of 2 classes"
@@ -78,6 +79,7 @@ def test_numbers_labels_and_masks_are_described() -> None:
     assert set(found["numbers"]["train"]) == {"age", "size"}
     assert -1 <= found["numbers"]["train"]["age"]["least"] < 0
     assert "counts" not in found
+    assert found["constant_answer"]["r2"] == pytest.approx(0, abs=0.02)
     assert data_lines(numbers)[2].startswith("  numbers     age -0.9")
     masks = np.zeros((600, 8, 12), np.uint8)
     masks[:, :2] = 1
