@@ -62,6 +62,7 @@ def train(
     out: str | Path | None = None,
     formats: Sequence[str] = ("keras", "python"),
     show: Callable[[TrainingProgress], None] = show_nothing,
+    progress: Callable[[str], None] | None = None,
 ) -> TrainingResult:
     """Train one network at full length and score it once on the test split, as `nas train` does.
 
@@ -80,6 +81,7 @@ def train(
     resumes.
     - formats: of "keras", "python", "litert", "onnx".
     - show: receives the progress after each epoch.
+    - progress: receives a line every few seconds while examples are read.
 
     Raises InputError and its subclasses, EvaluationError if the loss is not finite.
 
@@ -102,6 +104,7 @@ def train(
         fine_tune=fine_tune,
         out=Path(out) if out else None,
         formats=formats,
+        progress=progress,
     ).run(show)
 
 

@@ -95,7 +95,11 @@ def train(
 ) -> None:
     """Train one network."""
     from nas.cli.terminal import errors
+    from nas.report import data_lines
     from nas.training import DataOverrides, prepare_training
+
+    def report(line: str) -> None:
+        errors.print(line, soft_wrap=True, markup=False)
 
     prepared = prepare_training(
         network,
@@ -108,9 +112,12 @@ def train(
         fine_tune=fine_tune,
         out=out,
         formats=[word.strip() for word in formats.split(",") if word.strip()],
+        progress=report,
     )
+    for line in data_lines(prepared.network.dataset):
+        report(line)
     rate = prepared.design.training.learning_rate
-    errors.print(_introduction(prepared.network, rate, prepared.options.out), soft_wrap=True, markup=False)
+    report(_introduction(prepared.network, rate, prepared.options.out))
     view = _View()
     try:
         with view:
@@ -133,11 +140,10 @@ def _introduction(network: ResolvedNetwork, rate: float, out: Path) -> str:
     from nas.cli.terminal import number
 
     costs, data = network_cost(network.design.architecture), network.dataset
-    shape = "x".join(map(str, data.shape))
     return (
         f"Training {network.name} ({number('params', costs.params)} parameters, "
-        f"{number('flops', costs.flops)} FLOPs) on {data.name}: {len(data.train):,} examples of {shape}, "
-        f"{data.outputs}; learning rate {rate:g}; in {out}"
+        f"{number('flops', costs.flops)} FLOPs) on {data.name}; "
+        f"learning rate {rate:g}; in {out}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,22 +37,25 @@ class ResolvedNetwork:
     seed: int
 
 
-def find_network(network: str, data: DataOverrides) -> ResolvedNetwork:
+def find_network(
+    network: str, data: DataOverrides, progress: Callable[[str], None] | None = None
+) -> ResolvedNetwork:
     """Find a network and load its data.
 
     network: a shipped name (takes input and classes of the data), a YAML file (may omit them) or NAME:TRIAL.
+    progress: receives a line every few seconds while examples are read.
 
     Raises InputError and its subclasses: an unknown name, a file with open values, data that the network does
     not fit.
     """
     reference = parse_trial_reference(network)
     if reference is not None:
-        return _trial_network(*reference, data)
+        return _trial_network(*reference, data, progress)
     space = closed_space(
         network, "nas train", f"search it with nas search --space {network}, then train NAME:TRIAL"
     )
     seed = data.seed or 0
-    dataset = load_dataset(data.source or "digits", DataOptions.parse(data.options))
+    dataset = load_dataset(data.source or "digits", DataOptions.parse(data.options), progress)
     is_shipped = find_network_file(network) != network
     values = _without(space.data, _set_by_data(space.data, dataset)) if is_shipped else space.data
     design = _design_for(values, space, dataset)
@@ -72,13 +75,16 @@ def closed_space(network: str, command: str, fix: str) -> SearchSpace:
     return space
 
 
-def _trial_network(name: str | None, number: int, data: DataOverrides) -> ResolvedNetwork:
+def _trial_network(
+    name: str | None, number: int, data: DataOverrides, progress: Callable[[str], None] | None
+) -> ResolvedNetwork:
     record = SearchRecord.open(name)
     trial, plan = recorded_trial(record, number), Plan.parse(record.config)
     label = f"{record.name}-{number}"
     seed = plan.seed if data.seed is None else data.seed
     kept = {} if data.source else plan.model_dump(include=set(DataOptions.model_fields))
-    dataset = load_dataset(data.source or plan.data, DataOptions.parse({**kept, **data.options}))
+    options = DataOptions.parse({**kept, **data.options})
+    dataset = load_dataset(data.source or plan.data, options, progress)
     if data.source is None and "image_size" not in data.options:
         return ResolvedNetwork(label, trial.design, dataset, seed)
     values = trial.design.architecture.to_dict()

@@ -40,13 +40,14 @@ def prepare_training(
     fine_tune: bool = False,
     out: Path | None = None,
     formats: Sequence[str] = ("keras", "python"),
+    progress: Callable[[str], None] | None = None,
 ) -> PreparedTraining:
     """Find a network, load its data and set how it is trained; see `nas.train` for the parameters.
 
     Fine-tuning divides the network's learning rate by 10 unless one is given. Raises InputError.
     """
     exit_if_imported_by_worker()
-    resolved = find_network(network, data)
+    resolved = find_network(network, data, progress)
     changes: dict[str, Any] = {}
     if batch_size is not None:
         changes["batch_size"] = batch_size
