@@ -52,6 +52,14 @@ STEPS = rungs(EPOCHS, REDUCTION)
 ENGINES = {"random": ("optuna", "random"), "tpe": ("optuna", "tpe"), "cheap-aware": ("cheap-aware", "")}
 
 
+def copy_or_link(source: str, target: str) -> None:
+    """Copy a file of the record; link artifacts, which are not changed any more."""
+    if "artifacts" in Path(source).parts:
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
 class SimulatedExecutor:
     """An executor that computes results: the accuracy grows with the FLOPs and the epochs."""
 
@@ -224,7 +232,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                 print(f"{mark} trials: {filled[-1]}", file=sys.stderr)
                 for engine in args.engines.split(","):
                     copy = Path(scratch, f"{mark}-{engine}")
-                    shutil.copytree(main_folder, copy, ignore=shutil.ignore_patterns("artifacts", "scratch"))
+                    ignored = shutil.ignore_patterns("scratch")
+                    shutil.copytree(main_folder, copy, ignore=ignored, copy_function=copy_or_link)
                     more = [
                         "--continue-with",
                         engine,

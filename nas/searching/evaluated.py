@@ -56,7 +56,7 @@ def add_seed(trial: Trial, part: Evaluation) -> Trial:
     """
     seeds, values = trial.seeds, dict(trial.values)
     for name, value in part.values.items():
-        before = trial.values[name]
+        before = trial.values.get(name, value)  # 0.1.0 recorded fewer values
         values[name] = (seeds * before + value) / (seeds + 1)
         if not name.endswith("_se"):
             spread = seeds * trial.values.get(f"{name}_std", 0.0) ** 2

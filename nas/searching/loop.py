@@ -77,8 +77,8 @@ class Search:
         self._halving, self._log, self._training = halving, log, training
         self.status = status
         self._proposer = Proposer(screen, engine, status, log.over_limit, training.seed)
-        self._pending: dict[Future[Evaluation], int] = {}
-        self._parts: dict[int, list[Evaluation]] = {}  # ended evaluations of running trials
+        self._pending: dict[Future[Evaluation], tuple[int, int]] = {}  # number of the trial, part
+        self._parts: dict[int, dict[int, Evaluation]] = {}  # ended parts of running trials
         self._unmeasured: dict[int, Screened] = {}  # running trials whose file is not measured yet
         self._checkpoints: dict[int, list[Path]] = {}
         self._job_seconds: deque[float] = deque(maxlen=RECENT)
@@ -250,11 +250,11 @@ class Search:
 
     def _submit(self, trial: Trial, resume: Sequence[Path], parts: range | None = None) -> None:
         """Train a trial up to its next rung, once for each part; by default for each seed and fold."""
-        self._parts[trial.number] = []
+        self._parts[trial.number] = {}
         epochs = self._halving.next_rung(trial.epochs), self._halving.rungs[-1]
         for part in range(self._training.parts) if parts is None else parts:
             job = self._training.job(trial, part, epochs, resume[part] if resume else None)
-            self._pending[self._executor.submit(job)] = trial.number
+            self._pending[self._executor.submit(job)] = trial.number, part
         self.status.running[trial.number] = (replace(trial, state="running"), time.monotonic())
 
     def _measure(self, number: int) -> None:
@@ -274,39 +274,41 @@ class Search:
         ended, _ = wait(self._pending, timeout=timeout, return_when=FIRST_COMPLETED)
         done = [
             future
-            for future, number in self._pending.items()
+            for future, (number, _) in self._pending.items()
             if future in ended and number not in self._unmeasured
         ]
         for future in done:  # in the order of submission
-            number = self._pending.pop(future)
+            number, part = self._pending.pop(future)
             if number not in self.status.running:
-                continue  # another seed of this trial, or its file, has failed
+                continue  # another part of this trial, or its file, has failed
             trial, _ = self.status.running[number]
             try:
-                self._parts[number].append(future.result())
+                evaluation = self._parts[number][part] = future.result()
             except EvaluationError as error:
                 self._fail(trial, str(error))
                 continue
-            self._job_seconds.append(sum(self._parts[number][-1].seconds.values()))
+            self._job_seconds.append(sum(evaluation.seconds.values()))
             if self.status.starting is None:
                 self.status.starting = max(0.0, self.status.elapsed - self._job_seconds[-1])
             before = self.status.trials.get(number)
             if before is not None and before.state == "complete":
-                self._end(add_seed(before, self._parts[number][0]), {})
+                self._end(add_seed(before, evaluation), {})
             elif len(self._parts[number]) == self._training.parts:
-                # Jobs end in any order; the folder of a part is its number.
-                parts = sorted(self._parts[number], key=lambda part: int(part.checkpoint.parent.name))
-                folds = len(self._training.datasets)
-                trained = add_evaluations(trial, parts, self._halving.rungs[-1], folds)
-                checkpoints = [part.checkpoint for part in parts]
-                if trained.state == "stopped":
-                    self._checkpoints[number] = checkpoints
-                self._end(trained, {checkpoint_name(n): path for n, path in enumerate(checkpoints)})
+                self._end_parts(trial)
         if done:
             self.status.flatness = flatness = self._engine.flatness()
             flat = self.status.budget.flat
             is_flat = flat is not None and flatness is not None and flatness < flat
             self.status.flat_for = self.status.flat_for + 1 if is_flat else 0
+
+    def _end_parts(self, trial: Trial) -> None:
+        """End a trial whose parts have all ended, with their means."""
+        parts = [part for _, part in sorted(self._parts[trial.number].items())]
+        trained = add_evaluations(trial, parts, self._halving.rungs[-1], len(self._training.datasets))
+        checkpoints = [part.checkpoint for part in parts]
+        if trained.state == "stopped":
+            self._checkpoints[trial.number] = checkpoints
+        self._end(trained, {checkpoint_name(n): path for n, path in enumerate(checkpoints)})
 
     def _fail(self, trial: Trial, reason: str) -> None:
         """End a trial as failed; a complete one stays as it is, with a reason why it has no second seed."""
