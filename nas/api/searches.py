@@ -39,6 +39,11 @@ def data_source(data: Any) -> str:
     return str(data if isinstance(data, str | os.PathLike) else save_python_data(data, DATA_FOLDER))
 
 
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names that are given as a list, or as one text with commas."""
+    return tuple(filter(None, map(str.strip, names.split(",")))) if isinstance(names, str) else tuple(names)
+
+
 def _show_nothing(_: Status) -> None:
     """Do not display the status."""
 
@@ -161,7 +166,7 @@ def search(
             "strict": strict,
             "mask_colors": mask_colors,
             "background": background,
-            "objectives": tuple(objectives),
+            "objectives": _names(objectives),
             "limits": dict(limits or {}),
             "min_quality": min_quality,
             "trials": trials,
@@ -177,7 +182,7 @@ def search(
             "trial_seconds": trial_seconds,
             "engine": engine,
             "sampler": sampler,
-            "start_from_search": tuple(start_from_search),
+            "start_from_search": _names(start_from_search),
             "seed": seed,
             "precision": precision,
             "latency_threads": latency_threads,

@@ -131,7 +131,8 @@ def show(
             [f"{epoch['epoch']:.0f}", *(f"{epoch[key]:.4f}" if key in epoch else "-" for key in keys)]
             for epoch in trial.curve
         ]
-        output.print(table("\nCurve", ["epoch", *keys], rows))
+        of_first = " of the first training" if "confirm" in trial.seconds else ""
+        output.print(table(f"\nCurve{of_first}", ["epoch", *keys], rows))
     if found.plan.signature is not None:
         output.print()
         output.print(f"Input: {found.plan.signature.input_text()}.", soft_wrap=True, markup=False)
@@ -180,7 +181,11 @@ def export(
     chosen = [word.strip() for word in formats.split(",") if word.strip()]
     files = found.export(trial, out, formats=chosen, precision=precision, fresh=fresh)
     values = name_values(found.plan.parsed_objectives(), trial)
-    output.print(f"Trial {trial.number} of {found.name}: {values}", markup=False)
+    output.print(f"Trial {trial.number} of {found.name}: {values}", soft_wrap=True, markup=False)
+    if trial.trainings > 1:
+        output.print(
+            f"Qualities are means of {trial.trainings} trainings; the files have the weights of the first."
+        )
     print_files(files, trial.design)
     if figures := files.get("classes") or files.get("numbers"):
         output.print(class_table("\nOn the validation split", figures))

@@ -105,7 +105,7 @@ def print_result(result: Result, json: bool) -> None:
     errors.print(f"Ended after {duration(status.elapsed)}: {status.ended_by}.", soft_wrap=True)
     shares = ", ".join(f"{work} {share:.0%}" for work, share in result.worker_time.items())
     errors.print(f"The workers' time: {shares}.", soft_wrap=True)
-    if single := sum(trial.seeds < result.plan.front_seeds for trial in result.front):
+    if single := sum(trial.trainings < result.plan.front_seeds for trial in result.front):
         errors.print(
             f"{single} of {len(result.front)} front members are not trained with {result.plan.front_seeds} "
             f"seeds yet; nas search --resume {name} trains them.",

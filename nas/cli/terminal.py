@@ -155,7 +155,9 @@ class SearchView:
 
     def __init__(self, criteria: Criteria) -> None:
         self._criteria, self._objectives = criteria, criteria.objectives
-        self._shown: dict[int, tuple[int, int]] = {}  # epochs and seeds at which each trial was last shown
+        self._shown: dict[
+            int, tuple[int, int]
+        ] = {}  # epochs and trainings at which each trial was last shown
         self._notice = ""  # about MLflow, as last shown
         self._live: Live | None = None
 
@@ -177,7 +179,7 @@ class SearchView:
             self._live.update(self._screen(status))
             return
         for trial in status.trials.values():
-            reached = trial.epochs, trial.seeds
+            reached = trial.epochs, trial.trainings
             is_recorded = trial.number not in self._shown and trial.run_id != ""  # by an earlier session
             if self._shown.get(trial.number) != reached:
                 self._shown[trial.number] = reached
@@ -194,8 +196,8 @@ class SearchView:
         values = name_values(self._objectives, trial)
         state = "paused" if trial.state == "stopped" else trial.state
         epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
-        if trial.seeds > 1:
-            epochs += f", mean of {trial.seeds} seeds"
+        if trial.trainings > 1:
+            epochs += f", mean of {trial.trainings} trainings"
         return f"trial {trial.number} {state} at {epochs}: {values}"
 
     def _screen(self, status: Status) -> RenderableType:
@@ -257,7 +259,7 @@ class SearchView:
         for trial, since in list(status.running.values())[:8]:
             costs = name_values([objective for objective in self._objectives if not objective.trained], trial)
             is_complete = status.trials.get(trial.number, trial).state == "complete"
-            again = f"seed {trial.seeds + 1}" if is_complete else f"from epoch {trial.epochs}"
+            again = f"training {trial.trainings + 1}" if is_complete else f"from epoch {trial.epochs}"
             start = again if trial.epochs else "new"
             lines.append(Text(f"  trial {trial.number}, {start}, {duration(now - since)}: {costs}"))
         return lines

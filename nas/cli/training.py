@@ -265,6 +265,6 @@ def _print_result(network: ResolvedNetwork, result: TrainingResult, json: bool) 
         f"weights ({best}, validation {number(quality, result.values[quality])})"
     )
     print_files(result.files, network.design)
-    output.print(f"MLflow's run: {result.link}")
+    output.print(f"MLflow's run, with nas ui: {result.link}")
     if progress.problem:
         output.print(f"{progress.problem}; the same command writes the missing epochs")

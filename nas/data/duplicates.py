@@ -48,7 +48,7 @@ def find_duplicates(
             repeated.append(group)
         if len({(file.label, masks.get(file.mask)) for _, file in found}) > 1:
             conflicting.append(group)
-    ending = "the test split keeps them, else validation" if drop else "drop_duplicates keeps one of each"
+    ending = "the test split keeps them, else validation" if drop else "--drop-duplicates keeps one of each"
     warnings = [
         f"{_images(groups_found)} {what}, such as {tree.display_path(groups_found[0][0])} and "
         f"{tree.display_path(groups_found[0][1])}; {ending}."

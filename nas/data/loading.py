@@ -48,7 +48,7 @@ def load_dataset(
     if its disk is full.
     """
     path = None if source in CLASS_NAMES else _existing_path(source)
-    name = source if path is None else path.stem
+    name = source if path is None else path.resolve().stem
     key = content_key(path, source if path is None else path.name, options)
     with locked_entry(key) as folder:
         dataset = _open_entry(folder, name, source)

@@ -44,7 +44,7 @@ class Signature(Part):
 
     def output_text(self) -> str:
         """Return the names of the outputs, all of them if they are few, as the end of a sentence."""
-        names = [f"{index} {name}" for index, name in enumerate(self.classes)]
+        names = [f"{index}: {name}" for index, name in enumerate(self.classes)]
         shown = names if len(names) <= 20 else [*names[:10], "...", names[-1]]
         kinds = {
             "regression": "one number each",

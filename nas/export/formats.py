@@ -25,6 +25,8 @@ __all__ = ["FORMATS", "ExportOptions", "export_files"]
 FORMATS = {"keras": "model.keras", "python": "model.py", "litert": "model.tflite", "onnx": "model.onnx"}
 """Formats, and the names of their files."""
 
+WEIGHTS, LABELS = "model.weights.h5", "labels.txt"
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -45,19 +47,23 @@ def export_files(
     output in a line.
 
     `weights` have the order of `nas.backends.build_model`; None for initial weights. Existing files are
-    replaced. Raises InputError for an unknown format or if the folder can't be written, and ConversionError
-    if a runtime can't express the network.
+    replaced; if they are of another network, those of other formats are removed. Raises InputError for an
+    unknown format or if the folder can't be written, and ConversionError if a runtime can't express the
+    network.
     """
     for name in options.formats:
         if name not in FORMATS:
             raise InputError(f"unknown format '{name}'; {nearest(name, FORMATS)}")
     paths = {name: folder / FORMATS[name] for name in dict.fromkeys(options.formats)}
     paths["architecture"] = folder / "architecture.yaml"
+    text = design.architecture.to_yaml(design.training)
+    if paths["architecture"].exists() and paths["architecture"].read_text(encoding="utf-8") != text:
+        _remove_files(folder)
     with output_file(paths["architecture"]) as unfinished:
-        unfinished.write_text(design.architecture.to_yaml(design.training), encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8")
     signature = options.signature
     if signature is not None:
-        paths["labels"] = folder / "labels.txt"
+        paths["labels"] = folder / LABELS
         with output_file(paths["labels"]) as unfinished:
             unfinished.write_text("".join(f"{name}\n" for name in signature.classes), encoding="utf-8")
     if "keras" in paths:
@@ -65,7 +71,7 @@ def export_files(
     if "python" in paths:
         export_python(design, weights, paths["python"], signature)
         if weights is not None:
-            paths["weights"] = paths["python"].with_suffix(".weights.h5")
+            paths["weights"] = folder / WEIGHTS
     if "litert" in paths:
         export_litert(
             design.architecture, weights, paths["litert"], options.precision, options.calibration, signature
@@ -73,3 +79,9 @@ def export_files(
     if "onnx" in paths:
         export_onnx(design.architecture, weights, paths["onnx"], signature)
     return paths
+
+
+def _remove_files(folder: Path) -> None:
+    """Remove the files of an earlier export, which would pass for those of the network that is exported."""
+    for name in (*FORMATS.values(), WEIGHTS, LABELS):
+        (folder / name).unlink(missing_ok=True)

@@ -19,12 +19,10 @@ TEXT = 16
 
 GAP = 6
 COLUMNS = 8
-OVERLAY = 0.45
-"""Opacity of a mask over its image."""
 
 
 def draw_contact_sheet(dataset: Dataset, count: int = 48) -> bytes:
-    """Draw up to `count` training examples with their labels, masks as overlays; return a PNG.
+    """Draw up to `count` training examples with their labels, masks below their images; return a PNG.
 
     Classes take turns, so that each is shown if there are few. Values are shown as the network takes them:
     from 0 to 255, else from the least to the greatest value. Signals are drawn as curves.
@@ -45,7 +43,7 @@ def draw_contact_sheet(dataset: Dataset, count: int = 48) -> bytes:
         top = GAP + position // COLUMNS * (CELL + TEXT + GAP)
         picture = Image.fromarray(pixels)
         if dataset.task == "segmentation":
-            picture = Image.fromarray(_overlaid(dataset, pixels, np.asarray(dataset.train.y[index])))
+            picture = Image.fromarray(_with_mask(dataset, pixels, np.asarray(dataset.train.y[index])))
         scale = CELL / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR
@@ -97,14 +95,11 @@ def _curves(signal: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _overlaid(dataset: Dataset, pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return the pixels under the colours of their labels; ignored ones stay as they are."""
-    colours = class_colours(len(dataset.classes))
-    shown = pixels.copy()
-    known = mask < len(dataset.classes)
-    mixed: np.ndarray = (1 - OVERLAY) * pixels[known] + OVERLAY * colours[mask[known]]
-    shown[known] = mixed.astype(np.uint8)
-    return shown
+def _with_mask(dataset: Dataset, pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the pixels above the mask in the colours of its labels; ignored pixels are black."""
+    colours = np.vstack([class_colours(len(dataset.classes)), np.zeros((1, 3), np.uint8)])
+    shown = colours[np.minimum(mask, len(dataset.classes))]
+    return np.concatenate([pixels, shown], axis=0)
 
 
 def _label(dataset: Dataset, index: int) -> str:

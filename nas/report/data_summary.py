@@ -85,10 +85,14 @@ def data_lines(dataset: Dataset) -> list[str]:
     lines = [
         f"Data {dataset.name}: {task}",
         f"  examples    {sizes}, each {shape} of {description['dtype']}, values {low:g} to {high:g}",
-        f"  {'numbers ' if dataset.task == 'regression' else 'classes '}    {_classes(description)}",
+        f"  {_heading(dataset.task)}{_classes(description)}, in the training split",
     ]
     lines += [f"  inferred    {note}" for note in description["notes"]]
     return lines + [f"  warning     {warning}" for warning in description["warnings"]]
+
+
+def _heading(task: str) -> str:
+    return {"regression": "numbers     ", "segmentation": "labels      "}.get(task, "classes     ")
 
 
 def _numbers(dataset: Dataset, split: Split) -> dict[str, dict[str, float]]:
@@ -103,7 +107,7 @@ def _classes(description: Mapping[str, Any]) -> str:
     """Return the names with their number of training examples, of pixels as shares, or their ranges."""
     if description["task"] == "regression":
         parts = [
-            f"{name} {value['least']:.4g} to {value['greatest']:.4g}"
+            f"{name}: {value['least']:.4g} to {value['greatest']:.4g}"
             for name, value in description["numbers"]["train"].items()
         ]
     else:
@@ -111,7 +115,7 @@ def _classes(description: Mapping[str, Any]) -> str:
         whole = max(1, sum(counts.values()))
         is_share = description["task"] == "segmentation"
         parts = [
-            f"{name} {count / whole:.1%}" if is_share else f"{name} {count:,}"
+            f"{name}: {count / whole:.1%}" if is_share else f"{name}: {count:,}"
             for name, count in counts.items()
         ]
     return ", ".join(parts if len(parts) <= SHOWN else [*parts[: SHOWN - 2], "...", parts[-1]])
@@ -121,10 +125,15 @@ def _warnings(dataset: Dataset) -> list[str]:
     """Return what may mislead although it was understood."""
     found = []
     examples = len(dataset.validation)
-    if examples < FEW:
+    if examples < FEW and dataset.task == "classification":
         found.append(
             f"The validation split has {examples} examples: the standard error of an accuracy of 90% is "
-            f"{(0.09 / examples) ** 0.5:.1%}; --folds 5 validates each example once."
+            f"{(0.09 / examples) ** 0.5:.1%}; cross-validation (--folds) validates each example once."
+        )
+    elif examples < FEW:
+        found.append(
+            f"The validation split has {examples} examples, so that its figures are rough; cross-validation "
+            "(--folds) validates each example once."
         )
     if dataset.task != "classification":
         return found

@@ -30,7 +30,7 @@ def add_evaluations(trial: Trial, parts: Sequence[Evaluation], full_epochs: int,
     if len(parts) > 1:
         names = [name for name in values if not name.endswith("_se")]
         values |= {f"{name}_std": float(np.std([part.values[name] for part in parts])) for name in names}
-        values["seeds"] = float(len(parts))
+        values["trainings"] = float(len(parts))
     curve = [
         {key: float(np.mean([epoch[key] for epoch in epochs])) for key in epochs[0]}
         for epochs in zip(*(part.curve for part in parts), strict=True)
@@ -54,14 +54,14 @@ def add_seed(trial: Trial, part: Evaluation) -> Trial:
 
     The curve and the checkpoint stay those of the first seed.
     """
-    seeds, values = trial.seeds, dict(trial.values)
+    count, values = trial.trainings, dict(trial.values)
     for name, value in part.values.items():
         before = trial.values.get(name, value)  # 0.1.0 recorded fewer values
-        values[name] = (seeds * before + value) / (seeds + 1)
+        values[name] = (count * before + value) / (count + 1)
         if not name.endswith("_se"):
-            spread = seeds * trial.values.get(f"{name}_std", 0.0) ** 2
-            spread += seeds / (seeds + 1) * (value - before) ** 2
-            values[f"{name}_std"] = math.sqrt(spread / (seeds + 1))
-    values["seeds"] = float(seeds + 1)
+            spread = count * trial.values.get(f"{name}_std", 0.0) ** 2
+            spread += count / (count + 1) * (value - before) ** 2
+            values[f"{name}_std"] = math.sqrt(spread / (count + 1))
+    values["trainings"] = float(count + 1)
     spent = trial.seconds.get("confirm", 0.0) + sum(part.seconds.values())
     return replace(trial, values=values, seconds={**trial.seconds, "confirm": spent})

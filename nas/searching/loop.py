@@ -191,7 +191,7 @@ class Search:
         """Return the front members that have been trained with too few seeds, the best first."""
         criteria, excluded = self._halving.criteria, self._unconfirmable | self.status.running.keys()
         front = pareto_front(list(self.status.trials.values()), criteria)
-        members = [trial for trial in front if trial.seeds < self._training.front_seeds]
+        members = [trial for trial in front if trial.trainings < self._training.front_seeds]
         return sorted((trial for trial in members if trial.number not in excluded), key=criteria.error)
 
     def _confirm(self) -> bool:
@@ -205,7 +205,7 @@ class Search:
         members = [trial for trial in self._unconfirmed() if not trial.seconds_per_epoch * full > left]
         if not members or not left:
             return False
-        self._submit(members[0], [], range(members[0].seeds, members[0].seeds + 1))
+        self._submit(members[0], [], range(members[0].trainings, members[0].trainings + 1))
         return True
 
     def _begin(self) -> bool:

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from nas.data import Dataset, load_dataset, split_folds
 from nas.engines import create_engine
-from nas.errors import DataError, RunError
+from nas.errors import DataError, InputError, RunError
 from nas.evaluation import Evaluator
 from nas.executors import Executor, InProcess, LocalProcesses, exit_if_imported_by_worker
 from nas.record import SearchRecord
@@ -139,6 +139,7 @@ def resume_search(
         screen = Screen(space, plan.parsed_objectives(), plan.parsed_limits(), meter)
         executor.check()
         session = Session(record, plan, dataset, screen, executor, record.trials())
+        _check_total(changes, session.trials)
         if meter and meter.device != plan.device:
             session.measure_again(meter.device)
         record.amend(session.plan.model_dump(mode="json"))
@@ -148,6 +149,16 @@ def resume_search(
         record.close()
         raise
     return session
+
+
+def _check_total(changes: Mapping[str, Any], recorded: Sequence[Trial]) -> None:
+    """Raise InputError if the total number of trials that a user gives has been passed already."""
+    count = sum(trial.state != "over_limit" for trial in recorded)
+    if (trials := changes.get("trials")) is not None and trials < count:
+        raise InputError(
+            f"trials is the total number of a search and must be at least the {count} that it has, got "
+            f"{trials}; use for example {2 * count}"
+        )
 
 
 @dataclass

@@ -132,9 +132,9 @@ class Trial:
         return sum(spent for name, spent in self.seconds.items() if name not in ("train", "confirm"))
 
     @property
-    def seeds(self) -> int:
-        """Number of trainings with different seeds whose mean the qualities are."""
-        return int(self.values.get("seeds", 1))
+    def trainings(self) -> int:
+        """Number of trainings, with other seeds or on other folds, whose mean the qualities are."""
+        return int(self.values.get("trainings", 1))
 
     def seconds_to(self, epochs: int) -> float:
         """Return the predicted seconds to train on to `epochs` in total; nan if unknown."""

@@ -46,6 +46,19 @@ def test_a_folder_contains_each_format_and_a_file_that_is_a_search_space(
     assert SearchSpace(read_yaml(opened, "it")).settings_count() == 2
 
 
+def test_files_of_another_network_do_not_stay(
+    tmp_path: Path, exported: tuple[Design, list[np.ndarray]]
+) -> None:
+    one, weights = exported
+    export_files(one, weights, tmp_path, ExportOptions(["keras", "python", "litert"]))
+    export_files(one, weights, tmp_path, ExportOptions(["keras"]))  # of the same network: they stay
+    assert (tmp_path / "model.tflite").exists()
+    (tmp_path / "notes.txt").write_text("mine")
+    export_files(design({**IMAGE, **stages(1, 8)}), None, tmp_path, ExportOptions(["keras"]))
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["architecture.yaml", "model.keras", "notes.txt"]
+
+
 def bad_exports(one: Design, weights: list[np.ndarray]) -> list[tuple[ExportOptions, Any, str]]:
     images = np.zeros((3, 8, 8, 3), np.float32)
     return [

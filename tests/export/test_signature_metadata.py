@@ -42,10 +42,10 @@ def test_the_signature_in_words() -> None:
     assert SIGNATURE.text() == (
         "Input: an RGB image of 16x16x3, channels last, resized with bilinear interpolation and "
         "antialiasing, with values from 0 to 255, to which 0 to 4095 in the data are mapped. "
-        'Output: probabilities of the classes, in order: 0 9, 1 10, 2 Größe "L", 3 back\\slash.'
+        'Output: probabilities of the classes, in order: 0: 9, 1: 10, 2: Größe "L", 3: back\\slash.'
     )
     many = SIGNATURE.model_copy(update={"classes": tuple(map(str, range(1000)))})
-    assert many.output_text().endswith("9 9, ..., 999 999")
+    assert many.output_text().endswith("9: 9, ..., 999: 999")
     as_they_are = {"rescale": False, "value_range": (-1.5, 1.5)}
     values = Signature(task="classification", input_shape=(9, 2), classes=("a", "b"), feeding=as_they_are)
     assert values.input_text() == "an array of 9x2, channels last, with values as in the data, -1.5 to 1.5"

@@ -230,7 +230,7 @@ def test_folds_train_each_network_on_each_fold_and_the_mean_counts(tmp_path):
         assert trial.values["accuracy"] == pytest.approx(0.7)
         assert trial.values["accuracy_std"] == pytest.approx(np.std([0.6, 0.7, 0.8]))
         assert trial.values["accuracy_se"] == pytest.approx(0.03 / np.sqrt(3))
-        assert trial.seeds == 3
+        assert trial.trainings == 3
     # A promoted trial continues in each fold from the checkpoint of that fold; no front member needs more.
     for job in training.jobs:
         if job.resume is not None:
@@ -277,7 +277,7 @@ def test_front_members_are_trained_with_another_seed_until_the_front_is_confirme
     front = pareto_front(list(search.status.trials.values()), Criteria(OBJECTIVE))
     assert {trial.architecture.stages[0].width for trial in front} == {4, 8, 16}
     # With one seed the front is the lucky network alone; the others are on it once the mean counts.
-    assert all(trial.seeds == 2 for trial in front)
+    assert all(trial.trainings == 2 for trial in front)
     again = [job for job in training.jobs if job.seed]
     assert len(again) == 3
     assert all(job.resume is None and job.epochs == 2 for job in again)
@@ -298,7 +298,7 @@ def test_a_training_with_another_seed_that_fails_leaves_the_trial_complete(tmp_p
     training.diverges = True
     search.run(show)
     wide = by_width(search)[16]
-    assert (wide.state, wide.seeds, wide.values["accuracy"]) == ("complete", 1, 0.95)
+    assert (wide.state, wide.trainings, wide.values["accuracy"]) == ("complete", 1, 0.95)
     assert wide.reason == "training with another seed failed: the loss must stay finite"
     assert sum(job.number == wide.number for job in training.jobs) == 2
 
