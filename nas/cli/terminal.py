@@ -135,6 +135,8 @@ def print_files(files: Mapping[str, Path], design: Design) -> None:
             f"The Keras file trains without {', '.join(missing)}, which no layer can do; the Python source "
             "has batches for fit that do it."
         )
+    if "keras" in files and design.training.softens_labels and design.architecture.task == "classification":
+        output.print("fit of the Keras file takes one-hot labels, as of keras.utils.to_categorical.")
 
 
 def print_json(data: Any) -> None:

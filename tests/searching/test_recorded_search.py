@@ -15,6 +15,8 @@ import pytest
 
 from nas import cli
 from nas.api import find
+from nas.errors import InputError
+from nas.searching import resume_search
 
 pytestmark = pytest.mark.trains
 
@@ -71,6 +73,14 @@ def test_a_search_recorded_by_0_1_0_is_resumed(folder, capsys):
     keys = [trial.design.key for trial in after.values()]
     assert len(keys) == len(set(keys))  # known designs are not proposed again
     assert not list((folder / "mlruns" / "spool").glob("recorded/0*"))  # what waited is delivered
+
+
+def test_fewer_trials_than_are_recorded_are_refused(folder):
+    with pytest.raises(InputError, match="at least the 9 that it has, got 5; use for example 18"):
+        resume_search("recorded", {"trials": 5})
+    assert [(trial.number, trial.state) for trial in find("recorded").trials] == [
+        (number, state) for number, _, state, _ in TRIALS
+    ]
 
 
 def test_a_network_recorded_by_0_1_0_is_exported(folder):
