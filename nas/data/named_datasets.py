@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def read_digits(options: DataOptions) -> Source:
     images = np.rint(x * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     arrays, pairs = {"x_train": images, "y_train": y}, {"train": ("x_train", "y_train")}
     options = options.model_copy(update={"image_size": options.image_size or 16})
-    return source_from_arrays(arrays, pairs, CLASS_NAMES["digits"], options)
+    return _without_notes(source_from_arrays(arrays, pairs, CLASS_NAMES["digits"], options))
 
 
 def read_keras(name: str, options: DataOptions) -> Source:
@@ -78,4 +79,9 @@ def read_keras(name: str, options: DataOptions) -> Source:
         ) from error
     arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     pairs = {split: (f"x_{split}", f"y_{split}") for split in ("train", "test")}
-    return source_from_arrays(arrays, pairs, CLASS_NAMES[name], options)
+    return _without_notes(source_from_arrays(arrays, pairs, CLASS_NAMES[name], options))
+
+
+def _without_notes(source: Source) -> Source:
+    """Return a source without notes: the meaning of its arrays is known, not inferred."""
+    return replace(source, notes=())
