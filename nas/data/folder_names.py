@@ -19,13 +19,16 @@ WORDS_OF_SPLITS = {
 WORDS_OF_KINDS = {
     "images": "image images img imgs jpegimages input inputs photo photos picture pictures",
     "masks": "mask masks label labels annotation annotations annot annots trimap trimaps segmentationclass "
-    "segmentation segmentations segmap segmaps gt gts groundtruth groundtruths target targets",
+    "segmentation segmentations segmap segmaps gt gts groundtruth groundtruths target targets lbl lbls "
+    "anno annos",
 }
 OTHER_WORDS = "set sets data dataset datasets split splits seg folder files"  # beside those
 
+SHORT_SPLITS = {"tr": "train", "ts": "test", "va": "validation"}  # only beside a kind: imagesTr, labelsTr
+
 SPLIT_WORDS = {word: split for split, words in WORDS_OF_SPLITS.items() for word in words.split()}
 KIND_WORDS = {word: kind for kind, words in WORDS_OF_KINDS.items() for word in words.split()}
-VOCABULARY = frozenset({*SPLIT_WORDS, *KIND_WORDS, *OTHER_WORDS.split()})
+VOCABULARY = frozenset({*SPLIT_WORDS, *SHORT_SPLITS, *KIND_WORDS, *OTHER_WORDS.split()})
 LONGEST = max(map(len, VOCABULARY))
 MAX_LETTERS = 64  # of a name that is divided into words, which bounds the recursion
 
@@ -55,6 +58,10 @@ def role_of(name: str) -> Role | None:
     words = (_words(letters) if len(letters) <= MAX_LETTERS else None) or ()
     splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     kinds = {KIND_WORDS[word] for word in words if word in KIND_WORDS}
+    if kinds:
+        splits |= {SHORT_SPLITS[word] for word in words if word in SHORT_SPLITS}
+    elif any(word in SHORT_SPLITS for word in words):
+        return None
     if len(splits) > 1 or len(kinds) > 1 or not (splits or kinds):
         return None
     return Role(next(iter(splits), None), next(iter(kinds), None))

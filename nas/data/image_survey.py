@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from nas.data.image_files import map_ahead, open_image
 from nas.data.image_tree import ImageTree
 from nas.data.options import DataOptions
-from nas.data.pixels import Header, deep_values, palette_of, read_header
+from nas.data.pixels import Header, deep_values, read_header, used_colours
 from nas.errors import DataError
 
 __all__ = ["FULL_RANGE", "File", "ImageSurvey"]
@@ -19,6 +19,9 @@ DARK = 127  # the upper 8 bits of 16-bit colours are at most this if the values 
 
 File = tuple[str, str]
 """An image and its mask, or ''."""
+
+Palette = dict[int, tuple[int, int, int]]
+"""RGB colours by their index."""
 
 
 class ImageSurvey:
@@ -38,7 +41,7 @@ class ImageSurvey:
         self._more_bits: list[str] = []  # files of over 8 bits a channel
         self._cut_bits: list[str] = []  # files of which Pillow reads 8 of 16 bits
         self._several_pages: list[str] = []
-        self._palette = b""  # the longest one of masks
+        self._palette: Palette = {}  # of masks: the colours of the indices that pixels have
         self.size = (0, 0)  # width and height of the images, as a viewer shows them; of the first if resized
         files: list[File] = list(itertools.zip_longest(images, masks, fillvalue=""))
         for file, found in zip(files, map_ahead(self._headers, files), strict=True):
@@ -70,16 +73,19 @@ class ImageSurvey:
         counts = self._counts
         return bool(self._options.mask_colors or counts["colour masks"] or counts["other palettes"])
 
-    def _headers(self, file: File) -> tuple[Header, Header | None, bytes]:
-        """Return the headers of an image and its mask, and the palette of the mask."""
+    def _headers(self, file: File) -> tuple[Header, Header | None, Palette]:
+        """Return the headers of an image and its mask, and the colours of the mask's palette in use."""
         image_file, mask_file = file
         with open_image(self._tree, image_file, header=True) as image:
             header = read_header(image)
         if not mask_file:
-            return header, None, b""
+            return header, None, {}
         with open_image(self._tree, mask_file, header=True) as mask:
             mask_header = read_header(mask)
-            palette = palette_of(mask) if mask.mode in ("P", "PA") else b""
+        palette: Palette = {}
+        if mask_header.mode in ("P", "PA"):
+            with open_image(self._tree, mask_file) as mask:
+                palette = used_colours(mask)
         if mask_header.mode == "F" or mask_header.pages == "stack":
             what = "floating-point values" if mask_header.mode == "F" else "several pages"
             raise DataError(
@@ -88,7 +94,7 @@ class ImageSurvey:
             )
         return header, mask_header, palette
 
-    def _add(self, file: File, header: Header, mask: Header | None, mask_palette: bytes) -> None:
+    def _add(self, file: File, header: Header, mask: Header | None, mask_palette: Palette) -> None:
         if self.size == (0, 0):
             self.size = header.size
         if header.size != self.size and self._options.image_size is None:
@@ -112,18 +118,22 @@ class ImageSurvey:
         if mask is not None:
             self._add_mask(file, header, mask, mask_palette)
 
-    def _add_mask(self, file: File, header: Header, mask: Header, palette: bytes) -> None:
+    def _add_mask(self, file: File, header: Header, mask: Header, palette: Palette) -> None:
         if mask.size != header.size:
             raise self._size_error(file, header, mask)
         if header.orientation != 1 and header.size == header.stored_size:
             self._counts["ambiguous"] += 1
-        if mask.mode in ("P", "PA"):  # palettes that begin alike number colours alike
-            short, long = sorted((self._palette, palette), key=len)
-            self._counts["other palettes"] += not long.startswith(short)
-            self._palette = long
+        if mask.mode in ("P", "PA"):
+            known = self._palette
+            differ = any(known.get(index, colour) != colour for index, colour in palette.items())
+            differ = differ or len({*known.values(), *palette.values()}) < len({**known, **palette})
+            self._counts["other palettes"] += differ
+            self._palette = {**palette, **known}
+            self._counts["palettes"] += 1
         elif not mask.is_grey or mask.mode == "LA":
             self._counts["colour masks"] += 1
         self._counts["deep masks"] += mask.depth == "more"
+        self._counts["masks"] += 1
 
     def _size_error(self, file: File, header: Header, mask: Header) -> DataError:
         image_file, mask_file = file
@@ -140,6 +150,13 @@ class ImageSurvey:
         )
 
     def _check_masks(self) -> None:
+        greys = all(len(set(colour)) == 1 for colour in self._palette.values())
+        is_mixed = 0 < self._counts["palettes"] < self._counts["masks"]
+        if is_mixed and not (self.colour_masks or greys or self._palette.get(0) == (0, 0, 0)):
+            raise DataError(
+                f"masks must be all of colours or all of numbers, got both palettes and grey images in "
+                f"{self._tree.root}, and index 0 is not black; save them in one form, or give mask_colors"
+            )
         if self.colour_masks and self._counts["deep masks"]:
             raise DataError(
                 f"masks must be all of colours or all of numbers, got both in {self._tree.root}; save them "

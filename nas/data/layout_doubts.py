@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
+from nas.data.folder_names import loose_split
 from nas.data.image_tree import ImageTree, name_of
-from nas.data.pairing import files_by_stem, without_mask_word
+from nas.data.pairing import files_by_stem, short_image_names, without_mask_word
 from nas.data.text import printable
 from nas.errors import DataError
 
@@ -22,6 +23,7 @@ MIN_RANGE = 3  # running numbers with the same text around them
 MIN_DENSITY = 0.5  # share of the numbers in their range that names have, from which they are running numbers
 SAMPLES = 8  # pairs whose pixels are compared
 MASK_VALUES = 32  # different values of a mask at most
+JPEG_NOISE, NEAR_SHARE = 16, 0.9  # of values around those of a mask, and their share of the pixels
 MAX_PIXELS = 2**25  # of an image whose pixels are compared
 IMAGE_NAMES = ("image", "img")  # starts of names that classes do not have
 OVERRULE = "set labels to classes if these folders are the classes"
@@ -51,7 +53,14 @@ def refuse_doubtful_classes(tree: ImageTree, folder: str) -> None:
         _refuse_masks_beside_images(tree, child)
     if len(children) < 2 or len({name_of(child).casefold() for child in children}) < 2:
         return
+    _refuse_splits_of_classes(tree, children)
     stems = [set(_stems(tree, child)) for child in children]
+    if len(children) == 2 and (_are_paired(*stems) or _are_paired(*reversed(stems))):
+        raise DataError(
+            f"folders of classes must hold different files, got names of images and of their masks in "
+            f"{tree.display_path(children[0])} and {tree.display_path(children[1])}; rename the folders to "
+            f"images and masks, or {OVERRULE}"
+        )
     smallest, largest = min(stems, key=len), max(stems, key=len)
     common = set.intersection(*stems)
     if len(common) < max(MIN_RANGE, MIN_COMMON * len(smallest)) or len(smallest) < 0.5 * len(largest):
@@ -81,6 +90,31 @@ def _refuse_masks_beside_images(tree: ImageTree, folder: str) -> None:
             f"folders of classes must not hold masks, got {printable(masks[0])} beside the image of that "
             f"name in {tree.display_path(folder)}; move the masks away, or {OVERRULE}"
         )
+
+
+def _refuse_splits_of_classes(tree: ImageTree, children: Sequence[str]) -> None:
+    """Raise DataError for folders such as cats_train, cats_test, dogs_train, dogs_test."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for child in children:
+        if split := loose_split(name_of(child)):
+            words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name_of(child)).casefold()
+            rest = [word for word in re.findall(r"[^\W_]+", words) if loose_split(word) is None]
+            splits[" ".join(rest)].add(split)
+    if repeated := sorted(name for name, found in splits.items() if len(found) > 1):
+        raise DataError(
+            f"folders of classes must not be named after splits, got '{printable(repeated[0])}' for "
+            f"{' and '.join(sorted(splits[repeated[0]]))} in {tree.display_path('')}; move them below "
+            f"train/, val/ and test/, or {OVERRULE}"
+        )
+
+
+def _are_paired(images: Collection[str], masks: Collection[str]) -> bool:
+    """Check whether the names in two folders differ by a word such as `_mask`, or by `_0000`, alone."""
+    short_images, short_masks = set(short_image_names(images).values()), set(map(without_mask_word, masks))
+    if (short_images, short_masks) == (set(images), set(masks)) or set(images) & set(masks):
+        return False
+    common, least = short_images & short_masks, min(len(images), len(masks))
+    return len(common) >= max(MIN_RANGE, MIN_COMMON * least)
 
 
 def _stems(tree: ImageTree, folder: str) -> Iterable[str]:
@@ -125,6 +159,20 @@ def _describe(tree: ImageTree, file: str) -> tuple[tuple[int, int] | None, int]:
         with Image.open(io.BytesIO(tree.read(file))) as image:
             if image.width * image.height > MAX_PIXELS:
                 return None, 0
-            return image.size, len(np.unique(np.asarray(image)))
+            return image.size, _count_values(np.asarray(image))
     except Exception:  # reported by the reader, which opens every file
         return None, 0
+
+
+def _count_values(pixels: np.ndarray) -> int:
+    """Return the number of different values; 2 if nearly all are near two of them, as in a mask in JPEG."""
+    values, counts = np.unique(pixels, return_counts=True)
+    if len(values) <= MASK_VALUES:
+        return len(values)
+    first = int(values[counts.argmax()])
+    far = np.abs(values.astype(int) - first) > 2 * JPEG_NOISE
+    if not far.any():
+        return len(values)
+    second = int(values[far][counts[far].argmax()])
+    is_near = np.minimum(abs(values.astype(int) - first), abs(values.astype(int) - second)) <= JPEG_NOISE
+    return 2 if counts[is_near].sum() >= NEAR_SHARE * counts.sum() else len(values)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from pathlib import PurePosixPath
 
 from nas.data.file_formats import MASK_FORMATS
 from nas.data.image_tree import ImageTree
 from nas.errors import DataError
 
-__all__ = ["common_stems", "files_by_stem", "pair_files", "without_mask_word"]
+__all__ = ["common_stems", "files_by_stem", "pair_files", "short_image_names", "without_mask_word"]
 
 AFFIX = "mask|masks|label|labels|labelids|gt|seg|segmentation|annotation|annotations|trimap|groundtruth|l"
 IMAGE_AFFIX = "image|img|sat|leftimg8bit|rgb"
@@ -67,10 +68,21 @@ def _matched(images: dict[str, str], masks: dict[str, str]) -> tuple[dict[str, s
     """Return both by names without words such as `_mask` if no names are equal as they are."""
     if set(images) & set(masks):
         return images, masks
-    short_images = {_without(IMAGE_AFFIX, stem): file for stem, file in images.items()}
+    names = short_image_names(images)
+    short_images = {names[stem]: file for stem, file in images.items()}
     short_masks = {without_mask_word(stem): file for stem, file in masks.items()}
     is_unique = len(short_images) == len(images) and len(short_masks) == len(masks)
     return (short_images, short_masks) if is_unique else (images, masks)
+
+
+def short_image_names(stems: Collection[str]) -> dict[str, str]:
+    """Return names without a word such as `_image`, or the channel `_0000` of medical images, by name.
+
+    The channel is kept where several names differ by it.
+    """
+    short = {stem: _without(IMAGE_AFFIX, stem) for stem in stems}
+    shorter = {stem: re.sub(r"_[0-9]{4}$", "", name) for stem, name in short.items()}
+    return shorter if len(set(shorter.values())) == len(stems) else short
 
 
 def without_mask_word(stem: str) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["Header", "colours_of", "deep_values", "eight_bits", "palette_of", "read_header", "turn_upright"]
+__all__ = ["Header", "colours_of", "deep_values", "eight_bits", "read_header", "turn_upright", "used_colours"]
 
 GREY_MODES = frozenset({"1", "L", "LA"})
 ANIMATED = frozenset({"AVIF", "GIF", "PNG", "WEBP"})
@@ -128,12 +128,16 @@ def eight_bits(image: Image, value_range: tuple[float, float], background: tuple
     return image.convert("L" if is_grey else "RGB")
 
 
-def palette_of(image: Image) -> bytes:
-    """Return the palette as RGB bytes, without black at its end; loads an image that is no PNG."""
-    palette = image.palette
-    if palette is None or palette.rawmode != "RGB":
-        return bytes(image.getpalette() or ()).rstrip(b"\0")
-    return bytes(palette.palette).rstrip(b"\0")
+def used_colours(image: Image) -> dict[int, tuple[int, int, int]]:
+    """Return the colour of each palette index that a pixel of an image has; loads the image."""
+    used = np.unique(np.asarray(image if image.mode == "P" else image.getchannel("P")))
+    palette = np.zeros((256, 3), np.uint8)
+    content = np.frombuffer(bytes(image.getpalette() or ()), np.uint8).reshape(-1, 3)
+    palette[: len(content)] = content
+    return {
+        int(index): (int(red), int(green), int(blue))
+        for index, (red, green, blue) in zip(used, palette[used], strict=True)
+    }
 
 
 def colours_of(image: Image) -> Array:

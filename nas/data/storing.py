@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,8 +62,12 @@ def store_source(
         for split, (part, indices) in parts.items():
             _write_labelled(raw, raw.splits[part], indices, folder, split, counter)
     splits = {split: open_arrays(folder, split) for split in parts}
-    if raw.feeding.channels != "other":
+    feeding = raw.feeding
+    if feeding.channels != "other":
         warnings += _contrast_warnings(splits["train"].x)
+        if feeding.rescale and raw.dtype == np.uint8 and _is_binary(split.x for split in splits.values()):
+            feeding = feeding.model_copy(update={"rescale": False, "value_range": (0.0, 1.0)})
+            notes.append("Values 0 and 1 are fed as they are, not divided by 255.")
     Dataset(
         name=name,
         source=source,
@@ -74,7 +78,7 @@ def store_source(
         validation=splits["validation"],
         test=splits["test"],
         ignore_label=ignored,
-        feeding=raw.feeding,
+        feeding=feeding,
         notes=tuple(notes),
         warnings=tuple(warnings),
     ).write_record(folder)
@@ -191,6 +195,12 @@ def _number_masks(folder: Path, split: str, written: Written, numbering: Numberi
     path.unlink()
 
 
+def _is_binary(arrays: Iterable[Array]) -> bool:
+    """Check whether no value is over 1; stops at the first chunk with one that is."""
+    chunks = (x[start : start + SAMPLE] for x in arrays for start in range(0, len(x), SAMPLE))
+    return not any((chunk > 1).any() for chunk in chunks)
+
+
 def _contrast_warnings(x: Array) -> list[str]:
     """Return a warning if nearly all of a sample of training images are one plain colour, or all are dark."""
     indices = range(0, len(x), -(-len(x) // SAMPLE))
@@ -205,7 +215,7 @@ def _contrast_warnings(x: Array) -> list[str]:
             f"{flat.mean():.0%} of {len(indices)} sampled images have almost no contrast (each is nearly one "
             "colour): are they read right?"
         ]
-    if x.dtype == np.uint8 and 1 < high - low < 32:
+    if x.dtype == np.uint8 and 1 < high - low < 64:
         return [
             f"{len(indices)} sampled images have values of {low:.0f} to {high:.0f} only, of 0 to 255: are "
             "they read right?"
