@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,40 @@ def test_splits_of_different_ranges_are_refused_or_warned_of(tmp_path: Path) -> 
         assert_refused(source, "one range, got .* in x_train and .* in x_test; scale both")
     data = loaded(tmp_path, (x - 128) / 64, x / 255)
     assert any("ranges of splits differ" in warning for warning in data.warnings)
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype"), [(16, np.uint16), (4, np.uint16), (0.25, np.float32), (4, np.float32)]
+)
+def test_splits_of_other_depths_or_types_are_refused(tmp_path: Path, scale: float, dtype: type) -> None:
+    x, y = some_pixels(20, 8, 8), some_labels(20)
+    source = save_npz(tmp_path, x_train=x, y_train=y, x_test=(x * np.float64(scale)).astype(dtype), y_test=y)
+    assert_refused(source, "one range, got .* in x_train and .* in x_test; scale both")
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.5])
+def test_splits_of_one_type_and_different_ranges_are_warned_of(tmp_path: Path, scale: float) -> None:
+    x = some_pixels(20, 8, 8).astype(np.float32)
+    assert any("ranges of splits differ" in warning for warning in loaded(tmp_path, x, x * scale).warnings)
+    assert not any("differ" in warning for warning in loaded(tmp_path, x, x * 0.6).warnings)
+    signed = x - 128
+    assert any("ranges of splits differ" in text for text in loaded(tmp_path, signed, signed * 4).warnings)
+
+
+def test_images_of_two_scales_in_one_split_are_warned_of(tmp_path: Path) -> None:
+    x = some_pixels(20, 8, 8).astype(np.float32)
+    half, most, few = x.copy(), x.copy(), x.copy()
+    half[:10] /= 255
+    most[1:] /= 255
+    few[:] *= np.linspace(0.1, 1, 20)[:, None, None]
+    few[3] = 0
+    for mixed, counts in ((half, "10 have values up to 1 and 10 up to 2"), (most, "19 have .* and 1 up to 2")):
+        warnings = " ".join(loaded(tmp_path, mixed).warnings)
+        assert re.search(f"images of x_train have different scales: {counts}", warnings)
+    bits = x.astype(np.uint16)
+    bits[::2] *= 257
+    assert any("10 have values up to 25" in warning for warning in loaded(tmp_path, bits).warnings)
+    assert not any("scales" in warning for warning in loaded(tmp_path, few).warnings), "dark images"
 
 
 def test_one_split_may_hold_integers_and_another_floating_point_numbers(tmp_path: Path) -> None:
