@@ -61,6 +61,11 @@ def source_from_arrays(
                 f"{x_key} and {y_key} must be of one length, got {len(arrays[x_key])} and "
                 f"{len(arrays[y_key])}; add or remove examples so that each has one label"
             )
+    if options.mask_colors:
+        raise DataError(
+            f"mask_colors must be for masks in image files, got {', '.join(options.mask_colors)} for arrays; "
+            "omit it, and save masks as the numbers of their classes (n, height, width)"
+        )
     labels = {y_key: arrays[y_key] for _, y_key in pairs.values()}
     targets = find_targets(labels, options.labels, class_names)
     has_masks = targets.task == "segmentation"
@@ -115,6 +120,7 @@ def source_from_arrays(
             channels="other" if kind == "signals" else _CHANNELS.get(shape[-1], "other"),
             resize="" if options.image_size is None else "bilinear",
         ),
+        may_be_numbers=targets.may_be_numbers,
         notes=(*(note for note in [layouts[0].note] if note), scaling.note, *targets.notes, *repeats),
         warnings=(*scaling.warnings, *targets.warnings, *doubts),
     )
