@@ -20,7 +20,7 @@ from nas.data.source import Array, Source
 from nas.data.text import printable
 from nas.errors import DataError, nearest
 
-__all__ = ["choose_columns", "read_table_file", "read_table_of"]
+__all__ = ["choose_columns", "read_table_file", "read_table_of", "table_names_files"]
 
 FILE_COLUMNS = (
     "file",
@@ -58,6 +58,16 @@ def read_table_file(path: Path, images: Path, options: DataOptions) -> Source:
     """Read a table and the images in a folder; raises DataError."""
     with path.open("rb") as file:
         return _read_table(file.read(MAX_BYTES + 1), str(path), tree_from_folder(images), "", options)
+
+
+def table_names_files(tree: ImageTree, table: str) -> bool:
+    """Whether a table among the files of a tree has a column of files: one named so, or that names images."""
+    with tree.open_file(tree.entries[table].name) as file:
+        columns = _parse(file.read(MAX_BYTES + 1), tree.display_path(table)).columns
+    resolve = _resolver(tree, table.rpartition("/")[0])
+    return any(
+        column.lower() in FILE_COLUMNS or any(map(resolve, cells[:SAMPLE])) for column, cells in columns.items()
+    )
 
 
 def read_table_of(tree: ImageTree, table: str, options: DataOptions) -> Source:

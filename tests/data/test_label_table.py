@@ -270,6 +270,27 @@ def test_a_folder_of_classes_is_still_one(tmp_path: Path) -> None:
     assert load_dataset(str(save_class_folders(tmp_path / "pets"))).classes == ("cat", "dog")
 
 
+def test_a_table_that_names_no_files_leaves_folders_of_classes_alone(tmp_path: Path) -> None:
+    pets = save_class_folders(tmp_path / "pets")
+    save_table(pets / "metadata.csv", "author,licence", ["me,free"])
+    for source in (str(pets), save_zip(pets, tmp_path / "pets.zip")):
+        data = load_dataset(source)
+        assert data.classes == ("cat", "dog")
+        assert any("metadata.csv has no column of files and is not used" in text for text in data.warnings)
+    for header in ("file,label", "author,label"):
+        save_table(pets / "metadata.csv", header, ["x.png,a", "cat/0.png,b"])
+        assert_refused(str(pets), "every file of a table must exist")
+
+
+def test_archives_in_a_data_set_are_refused(tmp_path: Path) -> None:
+    pets = save_class_folders(tmp_path / "pets")
+    inner = tmp_path / "outer" / "inner.zip"
+    inner.parent.mkdir()
+    save_zip(pets, inner)
+    for source in (str(inner.parent), save_zip(inner.parent, tmp_path / "outer.zip")):
+        assert_refused(source, "only archives in .*outer.*, such as inner.zip; unpack them")
+
+
 CONTENT = b"file,label,split\n000.png,cat,train\n001.png,dog,train\n" + b"".join(
     f"{number:03}.png,{animals(number)},train\n".encode() for number in range(2, 8)
 )
