@@ -97,7 +97,11 @@ def find_equal_rows(
     rows = {split: np.arange(len(array.x)) for split, array in splits.items()}
     size = sum(array.x.nbytes for array in splits.values())
     if not drop and (size > MAX_BYTES or sum(map(len, rows.values())) > MAX_ROWS):
-        return rows, ["Equal examples are not looked for in arrays of this size without --drop-duplicates."], []
+        return (
+            rows,
+            ["Equal examples are not looked for in arrays of this size without --drop-duplicates."],
+            [],
+        )
     hashes = np.concatenate([_hash_rows(array.x, convert) for array in splits.values()])
     starts = dict(zip(splits, np.cumsum([0, *map(len, rows.values())]).tolist(), strict=False))
     groups: list[list[_Place]] = []

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 
@@ -56,25 +57,40 @@ class _Table:
 
 def read_table_file(path: Path, images: Path, options: DataOptions) -> Source:
     """Read a table and the images in a folder; raises DataError."""
-    with path.open("rb") as file:
-        return _read_table(file.read(MAX_BYTES + 1), str(path), tree_from_folder(images), "", options)
+    content = _read_content(lambda: path.open("rb"), str(path))
+    return _read_table(content, str(path), tree_from_folder(images), "", options)
 
 
 def table_names_files(tree: ImageTree, table: str) -> bool:
     """Whether a table among the files of a tree has a column of files: one named so, or that names images."""
-    with tree.open_file(tree.entries[table].name) as file:
-        columns = _parse(file.read(MAX_BYTES + 1), tree.display_path(table)).columns
+    name = tree.display_path(table)
+    columns = _parse(_read_content(lambda: tree.open(table), name), name).columns
     resolve = _resolver(tree, table.rpartition("/")[0])
     return any(
-        column.lower() in FILE_COLUMNS or any(map(resolve, cells[:SAMPLE])) for column, cells in columns.items()
+        column.lower() in FILE_COLUMNS or any(map(resolve, cells[:SAMPLE]))
+        for column, cells in columns.items()
     )
 
 
 def read_table_of(tree: ImageTree, table: str, options: DataOptions) -> Source:
     """Read a table among the files of a tree, and the images; raises DataError."""
-    with tree.open_file(tree.entries[table].name) as file:
-        content = file.read(MAX_BYTES + 1)
+    content = _read_content(lambda: tree.open(table), tree.display_path(table))
     return _read_table(content, tree.display_path(table), tree, table.rpartition("/")[0], options)
+
+
+def _read_content(open_table: Callable[[], IO[bytes]], name: str) -> bytes:
+    """Return the content of a table; raises DataError if it cannot be read or is too large."""
+    try:
+        with open_table() as file:
+            content = file.read(MAX_BYTES + 1)
+    except Exception as error:  # of zlib, lzma, zipfile or the file system
+        reason = printable(str(error)) or type(error).__name__
+        raise DataError(
+            f"a table must be readable, got {name}, which is not ({reason}); write it again"
+        ) from error
+    if len(content) > MAX_BYTES:
+        raise DataError(f"a table must have at most {MAX_BYTES >> 20} MiB, got {name}; split it")
+    return content
 
 
 def _read_table(content: bytes, name: str, tree: ImageTree, folder: str, options: DataOptions) -> Source:
@@ -82,8 +98,6 @@ def _read_table(content: bytes, name: str, tree: ImageTree, folder: str, options
 
     Files are given by their path from the table's folder, or by their name alone, with or without suffix.
     """
-    if len(content) > MAX_BYTES:
-        raise DataError(f"a table must have at most {MAX_BYTES >> 20} MiB, got {name}; split it")
     table = _parse(content, name)
     resolve = _resolver(tree, folder)
     _check_header(table, resolve)
@@ -155,7 +169,9 @@ def _check_header(table: _Table, resolve: Callable[[str], str | None]) -> None:
     if any(column.lower() in FILE_COLUMNS for column in table.columns):
         return
     for column, cells in table.columns.items():
-        if resolve(column) and any(map(resolve, cells[:SAMPLE])):  # a name such as cat may be that of an image
+        if resolve(column) and any(
+            map(resolve, cells[:SAMPLE])
+        ):  # a name such as cat may be that of an image
             raise DataError(
                 f"a table must have a header, got the image '{column[:80]}' in row 1 of {table.name}; write "
                 "a row such as file,label above it"

@@ -17,8 +17,8 @@ from nas.data.options import DataOptions
 from nas.data.parquet import read_parquet
 from nas.data.shards import find_shards
 from nas.data.source import Source
-from nas.data.tfrecord import TFRECORD_SUFFIXES, read_tfrecord
 from nas.data.text import printable
+from nas.data.tfrecord import TFRECORD_SUFFIXES, read_tfrecord
 from nas.errors import DataError
 
 __all__ = ["read_path"]
@@ -99,7 +99,9 @@ def _read_table(
     if options.label_column or not is_beside_folders or table_names_files(tree, table):
         return read_table_of(tree, table, options)
     source = read_folders(path, options)
-    warning = f"{tree.display_path(table)} has no column of files and is not used: labels are read from folders."
+    warning = (
+        f"{tree.display_path(table)} has no column of files and is not used: labels are read from folders."
+    )
     return replace(source, warnings=(*source.warnings, warning))
 
 

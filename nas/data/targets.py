@@ -229,8 +229,8 @@ def _number_targets(labels: Labels, kind: LabelKind, names: Sequence[str], colum
     is_thin = len(classes) >= SOME_CLASSES and len(first) < FEW_EXAMPLES * len(classes)
     if may_be_numbers and (len(classes) > MANY_CLASSES or is_thin):
         warnings = (
-            f"The labels are {len(classes)} different integers for {len(first):,} examples, which are read as "
-            "classes: --labels numbers reads them as numbers.",
+            f"The labels are {len(classes)} different integers for {len(first):,} examples, which are read "
+            "as classes: --labels numbers reads them as numbers.",
         )
     return Targets("classification", classes, numbered, (), warnings, may_be_numbers)
 

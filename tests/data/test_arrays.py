@@ -218,7 +218,7 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
 def test_integers_of_few_examples_each_may_be_numbers(tmp_path: Path) -> None:
     ages = 20 + np.arange(40) // 2
     source = save_npz(tmp_path, x=some_pixels(40, 4, 6), y=ages)
-    with pytest.raises(DataError, match="got 2 of class '20'; .*--labels numbers"):
+    with pytest.raises(DataError, match=r"got 2 of class '20'; .*--labels numbers"):
         load_dataset(source)
     assert load_dataset(source, DataOptions(labels="numbers")).task == "regression"
     with pytest.raises(DataError, match="at least 3 examples") as caught:

@@ -1,4 +1,4 @@
-"""Byte-equal images, and equal rows of arrays, in several splits or classes are reported, and dropped on request."""
+"""Equal images, and rows of arrays, in several splits or classes are reported, and dropped on request."""
 
 from __future__ import annotations
 
@@ -121,9 +121,7 @@ def test_repeated_rows_are_a_warning_where_a_split_is_taken_from_them(tmp_path: 
             np.testing.assert_array_equal(mask, mask_of.get(image.tobytes(), mask))
 
 
-def test_large_arrays_are_compared_only_on_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_arrays_are_compared_only_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.data.duplicates.MAX_ROWS", 19)
     x = some_pixels(20, 8, 8)
     x[7] = x[3]

@@ -148,8 +148,8 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "Windows": ("write only the last part of each path, as '000.png', which names an image", "file,label", [
         r"C:\\data\\000.png,a", r"C:\\data\\001.png,b"]),
     "other root": ("only the last part", "file,label", ["/data/000.png,a", "/data/001.png,b"]),
-    "comma": ("a decimal point, got the comma of '0,05' for label in row 3 of .*write 0.05, or pass", "file;label",
-        ["000.png;1", "001.png;0,05", "002.png;3,5"]),
+    "comma": ("a decimal point, got the comma of '0,05' for label in row 3 .*write 0.05, or",
+        "file;label", ["000.png;1", "001.png;0,05", "002.png;3,5"]),
     "no split": ("must hold train, val or test, got '3' in row 2", "file,label,split", ["000.png,a,3"]),
     "no training": ("must name training examples", "file,label,split", ["000.png,a,test"]),
     "text in columns": ("several columns .* got 'x' for b", "file,a,b", ["000.png,1,x", "001.png,0,y"]),
@@ -210,6 +210,16 @@ def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
     save_images(tmp_path, 2)
     (tmp_path / "labels.csv").write_bytes("file,label\n000.png,Bär\n001.png,Uhu\n".encode("cp1252"))
     assert_refused(str(tmp_path), "CSV in UTF-8")
+
+
+def test_a_table_in_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    root = save_images(tmp_path / "pets")
+    save_table(root / "labels.csv", "file,label", [f"{n:03}.png,{animals(n)}" for n in range(12)])
+    path = Path(save_zip(root, tmp_path / "pets.zip"))
+    content = path.read_bytes().replace(b"003.png,cat", b"003.png,dog")
+    assert content != path.read_bytes()
+    path.write_bytes(content)
+    assert_refused(str(path), "a table must be readable, got .*labels.csv.*CRC")
 
 
 def test_images_without_a_row_are_counted(tmp_path: Path) -> None:

@@ -138,7 +138,10 @@ def test_images_of_two_scales_in_one_split_are_warned_of(tmp_path: Path) -> None
     most[1:] /= 255
     few[:] *= np.linspace(0.1, 1, 20)[:, None, None]
     few[3] = 0
-    for mixed, counts in ((half, "10 have values up to 1 and 10 up to 2"), (most, "19 have .* and 1 up to 2")):
+    for mixed, counts in (
+        (half, "10 have values up to 1 and 10 up to 2"),
+        (most, "19 have .* and 1 up to 2"),
+    ):
         warnings = " ".join(loaded(tmp_path, mixed).warnings)
         assert re.search(f"images of x_train have different scales: {counts}", warnings)
     bits = x.astype(np.uint16)
