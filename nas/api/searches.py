@@ -111,7 +111,7 @@ def search(
     - label_from: regular expression whose first group is the label in the path of an image.
     - axes: order of the axes of arrays; "auto": inferred from their shape.
     - ignore_label: segmentation: the label that neither the loss nor the score counts.
-    - drop_duplicates: keep one of byte-equal image files, in the test split if one is there.
+    - drop_duplicates: keep one of equal image files or rows of arrays, in the test split if one is there.
     - strict: stop at the first unreadable file; otherwise up to 1 % of the files are skipped.
     - mask_colors: segmentation: the colours of masks, as "#rrggbb" or names, in the order of their labels.
     - background: the colour below the transparent pixels of images.

@@ -33,7 +33,7 @@ DATA_OPTIONS: Mapping[str, tuple[type, str]] = MappingProxyType(
             "auto, channels_last or channels_first: the order in arrays.  [default: auto, inferred]",
         ),
         "ignore_label": (int, "Segmentation: the label that is not counted."),
-        "drop_duplicates": (bool, "Keep one of byte-equal image files, in the test split if one is there."),
+        "drop_duplicates": (bool, "Keep one of equal images or rows, in the test split if one is there."),
         "strict": (bool, "Stop at the first unreadable file.  [default: skip up to 1 % of the files]"),
         "mask_colors": (
             tuple,

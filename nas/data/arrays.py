@@ -12,6 +12,7 @@ import numpy as np
 from nas.architecture import Shape
 from nas.data.array_keys import CLASS_NAMES_KEY, find_keys, parse_key
 from nas.data.axes import Layout, find_layout
+from nas.data.duplicates import LabelledArray, find_equal_rows
 from nas.data.feeding import Feeding
 from nas.data.npz_file import read_npz_arrays
 from nas.data.options import Axes, DataOptions
@@ -60,6 +61,11 @@ def source_from_arrays(
                 f"{x_key} and {y_key} must be of one length, got {len(arrays[x_key])} and "
                 f"{len(arrays[y_key])}; add or remove examples so that each has one label"
             )
+    if options.mask_colors:
+        raise DataError(
+            f"mask_colors must be for masks in image files, got {', '.join(options.mask_colors)} for arrays; "
+            "omit it, and save masks as the numbers of their classes (n, height, width)"
+        )
     labels = {y_key: arrays[y_key] for _, y_key in pairs.values()}
     targets = find_targets(labels, options.labels, class_names)
     has_masks = targets.task == "segmentation"
@@ -78,22 +84,33 @@ def source_from_arrays(
         for x_key, y_key in pairs.values():
             _check_masks(x_key, inputs[x_key], y_key, targets.labels[y_key])
     scaling = find_scaling(inputs, options.image_size is not None)
+    rows, repeats, doubts = find_equal_rows(
+        {
+            split: LabelledArray(x_key, inputs[x_key], targets.labels[y_key])
+            for split, (x_key, y_key) in pairs.items()
+        },
+        scaling.apply,
+        options.drop_duplicates,
+    )
     readers = {
-        x_key: _Reader(
+        split: _Reader(
             inputs[x_key],
+            rows[split],
             targets.labels[y_key] if has_masks else None,
             scaling,
             shape[-1],
             options.image_size,
         )
-        for x_key, y_key in pairs.values()
+        for split, (x_key, y_key) in pairs.items()
     }
     return Source(
         task=targets.task,
         classes=targets.classes,
         splits={
-            split: Examples(len(inputs[x_key]), None if has_masks else targets.labels[y_key], readers[x_key])
-            for split, (x_key, y_key) in pairs.items()
+            split: Examples(
+                len(rows[split]), None if has_masks else targets.labels[y_key][rows[split]], readers[split]
+            )
+            for split, (_, y_key) in pairs.items()
         },
         shape=shape,
         dtype=np.dtype(scaling.dtype),
@@ -103,8 +120,9 @@ def source_from_arrays(
             channels="other" if kind == "signals" else _CHANNELS.get(shape[-1], "other"),
             resize="" if options.image_size is None else "bilinear",
         ),
-        notes=(*(note for note in [layouts[0].note] if note), scaling.note, *targets.notes),
-        warnings=(*scaling.warnings, *targets.warnings),
+        may_be_numbers=targets.may_be_numbers,
+        notes=(*(note for note in [layouts[0].note] if note), scaling.note, *targets.notes, *repeats),
+        warnings=(*scaling.warnings, *targets.warnings, *doubts),
     )
 
 
@@ -112,17 +130,23 @@ _CHANNELS: Mapping[int, Literal["grey", "RGB"]] = {1: "grey", 3: "RGB"}
 
 
 class _Reader:
-    """Reads examples of one split in chunks: scaled, resized, and with their masks."""
+    """Reads the rows that are the examples of one split in chunks: scaled, resized, with their masks."""
 
     def __init__(
-        self, x: Array, masks: Array | None, scaling: ValueScaling, channels: int, image_size: int | None
+        self,
+        x: Array,
+        rows: Array,
+        masks: Array | None,
+        scaling: ValueScaling,
+        channels: int,
+        image_size: int | None,
     ) -> None:
-        self._x, self._masks, self._scaling = x, masks, scaling
+        self._x, self._rows, self._masks, self._scaling = x, rows, masks, scaling
         self._channels, self._image_size = channels, image_size
 
     def __call__(self, indices: Array) -> Iterator[Chunk]:
         for start in range(0, len(indices), CHUNK):
-            some = indices[start : start + CHUNK]
+            some = self._rows[indices[start : start + CHUNK]]
             x = self._scaling.apply(self._x[some])
             if x.shape[-1] < self._channels:  # a grey split of a data set with colours
                 x = np.repeat(x, self._channels, axis=-1)

@@ -15,7 +15,7 @@ __all__ = ["Layout", "find_layout"]
 
 FEW_CHANNELS = 4  # grey, grey with alpha, RGB, RGBA
 LONG = 4  # a signal is at least this many times longer than it has channels
-VERY_LONG = 8  # from here on, even integers are a signal
+VERY_LONG = 8  # from here on, even integers that may be pixels are a signal, or doubtful
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,10 @@ def find_layout(x: Array, key: str, axes: Axes, mask_size: tuple[int, ...] | Non
     if mask_size is not None or first_axis == second_axis:
         return Layout("grey", note=f"{key} {x.shape} is read as grey images.")
     channels, length = sorted((first_axis, second_axis))
-    if x.dtype.kind in "iub":
-        is_signal = axes != "auto" or (channels <= FEW_CHANNELS and length >= VERY_LONG * channels)
-        if not is_signal:
-            return Layout("grey", note=f"{key} {x.shape} is read as grey images.")
-    elif axes == "auto" and channels > FEW_CHANNELS and length < LONG * channels:
+    may_be_pixels = x.dtype.kind in "ub" or (x.dtype.kind == "i" and x.min() >= 0)
+    if axes == "auto" and may_be_pixels and length < VERY_LONG * channels:
+        return Layout("grey", note=f"{key} {x.shape} is read as grey images.")
+    if axes == "auto" and channels > FEW_CHANNELS and (may_be_pixels or length < LONG * channels):
         raise DataError(
             f"{key} must be (n, length, channels) for signals, or (n, height, width, 1) for grey images, got "
             f"{x.shape}, which may be either; reshape images, or pass --axes channels_last for signals"

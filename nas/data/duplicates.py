@@ -1,19 +1,25 @@
-"""Find byte-equal images, and drop them."""
+"""Find equal examples - byte-equal image files, or equal rows of arrays - and drop them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from nas.data.image_tree import ImageTree
+import numpy as np
 
-__all__ = ["ImageFile", "find_duplicates"]
+from nas.data.image_tree import ImageTree
+from nas.data.source import Array
+from nas.errors import DataError
+
+__all__ = ["ImageFile", "LabelledArray", "find_duplicates", "find_equal_rows"]
 
 PRIORITY = ("test", "validation", "train")  # the split in which the copy of an image is kept
+CHUNK_BYTES = 1 << 24  # of arrays that are hashed at once
+MAX_BYTES, MAX_ROWS = 1 << 30, 1_000_000  # of arrays that are hashed unasked: about two seconds
 
 
 class ImageFile(NamedTuple):
@@ -22,6 +28,31 @@ class ImageFile(NamedTuple):
     image: str
     mask: str = ""
     label: int = 0
+
+
+class LabelledArray(NamedTuple):
+    """The examples of a split and their labels, with the name of the array of examples."""
+
+    key: str
+    x: Array
+    y: Array
+
+
+class _Place(NamedTuple):
+    """An example among equal ones. Its meaning is its label or mask."""
+
+    split: str
+    name: str  # in messages
+    meaning: object
+
+
+class _Words(NamedTuple):
+    """How messages call equal examples, and what may be different about them."""
+
+    copies: str
+    original: str
+    meaning: str
+    meanings: str
 
 
 Splits = Mapping[str, Sequence[ImageFile]]
@@ -39,45 +70,128 @@ def find_duplicates(
     places = {file.image: (split, file) for split, files in kept.items() for file in files}
     groups = _equal_files(tree, places)
     masks = _digests(tree, [places[image][1].mask for group in groups for image in group])
-    crossing, conflicting, repeated = [], [], []
-    for group in groups:
-        found = [places[image] for image in group]
-        if len({split for split, _ in found}) > 1:
-            crossing.append(group)
-        elif len({(file.label, masks.get(file.mask)) for _, file in found}) == 1:
-            repeated.append(group)
-        if len({(file.label, masks.get(file.mask)) for _, file in found}) > 1:
-            conflicting.append(group)
-    ending = "the test split keeps them, else validation" if drop else "--drop-duplicates keeps one of each"
-    warnings = [
-        f"{_images(groups_found)} {what}, such as {tree.display_path(groups_found[0][0])} and "
-        f"{tree.display_path(groups_found[0][1])}; {ending}."
-        for groups_found, what in (
-            (crossing, "in more than one split"),
-            (conflicting, "with different masks" if any(masks) else "with different classes"),
-        )
-        if groups_found
+    found = [
+        [
+            _Place(split, tree.display_path(image), (file.label, masks.get(file.mask)))
+            for image, (split, file) in ((image, places[image]) for image in group)
+        ]
+        for group in groups
     ]
-    notes: list[str] = []
-    if repeated:
-        more = sum(len(group) - 1 for group in repeated)
-        sentence = f"{more:,} images repeat another one of their split and class"
-        if drop or len(kept) == len(PRIORITY):
-            notes.append(f"{sentence}{' and are dropped' if drop else ''}.")
-        else:  # a split that is taken from the training examples shares them
-            warnings.append(f"{sentence}, such as {tree.display_path(repeated[0][1])}; {ending}.")
+    words = _Words("files", "image", "class", "masks" if any(masks) else "classes")
+    notes, warnings = _report(found, words, kept, drop)
     if drop:
-        dropped: set[str] = set()
-        for group in groups:
-            best = min(group, key=lambda image: PRIORITY.index(places[image][0]))
-            dropped.update(image for image in group if image != best)
+        pairs = zip(groups, found, strict=True)
+        dropped = {group[i] for group, some in pairs for i in _superfluous(some)}
         kept = {split: [file for file in files if file.image not in dropped] for split, files in kept.items()}
     return kept, notes, warnings
 
 
-def _images(groups: Sequence[Sequence[str]]) -> str:
-    count = sum(map(len, groups))
-    return f"{count:,} files hold {len(groups):,} {'image' if len(groups) == 1 else 'images'}"
+def find_equal_rows(
+    splits: Mapping[str, LabelledArray], convert: Callable[[Array], Array], drop: bool
+) -> tuple[dict[str, Array], list[str], list[str]]:
+    """Return the indices of the rows of each split to keep, notes, and warnings about equal rows.
+
+    convert: what becomes of rows before they are compared, so that splits of different types may be equal.
+    Without `drop`, only arrays up to 1 GiB are compared. Raises DataError if no row of a split is left.
+    """
+    rows = {split: np.arange(len(array.x)) for split, array in splits.items()}
+    size = sum(array.x.nbytes for array in splits.values())
+    if not drop and (size > MAX_BYTES or sum(map(len, rows.values())) > MAX_ROWS):
+        return (
+            rows,
+            ["Equal examples are not looked for in arrays of this size without --drop-duplicates."],
+            [],
+        )
+    hashes = np.concatenate([_hash_rows(array.x, convert) for array in splits.values()])
+    starts = dict(zip(splits, np.cumsum([0, *map(len, rows.values())]).tolist(), strict=False))
+    groups: list[list[_Place]] = []
+    members: list[list[tuple[str, int]]] = []
+    for group in _equal_values(hashes):
+        located = [next((s, i - starts[s]) for s in reversed(starts) if i >= starts[s]) for i in group]
+        members.append(located)
+        groups.append(
+            [
+                _Place(split, f"{splits[split].key}[{i}]", splits[split].y[i].astype(np.float64).tobytes())
+                for split, i in located
+            ]
+        )
+    is_mask = next(iter(splits.values())).y.ndim > 2
+    words = _Words("rows", "example", "mask" if is_mask else "label", "masks" if is_mask else "labels")
+    notes, warnings = _report(groups, words, splits, drop)
+    if drop:
+        pairs = zip(members, groups, strict=True)
+        dropped = {located[i] for located, places in pairs for i in _superfluous(places)}
+        for split in rows:
+            rows[split] = np.setdiff1d(rows[split], [i for other, i in dropped if other == split])
+            if not len(rows[split]):
+                raise DataError(
+                    f"every split must have examples of its own, got none in {splits[split].key} but "
+                    "duplicates; add some"
+                )
+    return rows, notes, warnings
+
+
+def _hash_rows(x: Array, convert: Callable[[Array], Array]) -> Array:
+    """Return a hash of 64 bits of each row, read in chunks: (n,)."""
+    step = max(1, CHUNK_BYTES // max(1, x[:1].nbytes))
+    digests = []
+    for start in range(0, len(x), step):
+        part = np.ascontiguousarray(convert(x[start : start + step]))
+        digests += [hashlib.blake2b(row.data, digest_size=8).digest() for row in part]
+    return np.frombuffer(b"".join(digests), np.uint64)
+
+
+def _equal_values(values: Array) -> list[list[int]]:
+    """Return the groups of indices of equal values, all in ascending order."""
+    order = np.argsort(values, kind="stable")
+    is_equal = np.concatenate([[False], values[order][1:] == values[order][:-1], [False]])
+    order = order[is_equal[1:] | is_equal[:-1]]  # without values that occur once
+    bounds = np.flatnonzero(np.diff(values[order])) + 1
+    return sorted(group.tolist() for group in np.split(order, bounds) if len(group))
+
+
+def _report(
+    groups: Sequence[Sequence[_Place]], words: _Words, splits: Collection[str], drop: bool
+) -> tuple[list[str], list[str]]:
+    """Return notes and warnings about groups of equal examples."""
+    crossing, conflicting, repeated = [], [], []
+    for group in groups:
+        is_conflict = len({place.meaning for place in group}) > 1
+        if len({place.split for place in group}) > 1:
+            crossing.append(group)
+        elif not is_conflict:
+            repeated.append(group)
+        if is_conflict:
+            conflicting.append(group)
+    ending = "the test split keeps them, else validation" if drop else "--drop-duplicates keeps one of each"
+    warnings = [
+        f"{_count(found, words)} {what}, such as {found[0][0].name} and {found[0][1].name}; {ending}."
+        for found, what in (
+            (crossing, "in more than one split"),
+            (conflicting, f"with different {words.meanings}"),
+        )
+        if found
+    ]
+    notes: list[str] = []
+    if repeated:
+        more = sum(len(group) - 1 for group in repeated)
+        sentence = f"{more:,} {words.original}s repeat another one of their split and {words.meaning}"
+        if drop or len(splits) == len(PRIORITY):
+            notes.append(f"{sentence}{' and are dropped' if drop else ''}.")
+        else:  # a split that is taken from the training examples shares them
+            warnings.append(f"{sentence}, such as {repeated[0][1].name}; {ending}.")
+    return notes, warnings
+
+
+def _superfluous(group: Sequence[_Place]) -> list[int]:
+    """Return the indices of equal examples without the one to keep."""
+    best = min(range(len(group)), key=lambda i: PRIORITY.index(group[i].split))
+    return [i for i in range(len(group)) if i != best]
+
+
+def _count(groups: Sequence[Sequence[_Place]], words: _Words) -> str:
+    plural = "" if len(groups) == 1 else "s"
+    return f"{sum(map(len, groups)):,} {words.copies} hold {len(groups):,} {words.original}{plural}"
 
 
 def _equal_files(tree: ImageTree, images: Iterable[str]) -> list[list[str]]:

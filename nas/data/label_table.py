@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from nas.data.source import Array, Source
 from nas.data.text import printable
 from nas.errors import DataError, nearest
 
-__all__ = ["choose_columns", "read_table_file", "read_table_of"]
+__all__ = ["choose_columns", "read_table_file", "read_table_of", "table_names_files"]
 
 FILE_COLUMNS = (
     "file",
@@ -38,6 +39,9 @@ SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 SAMPLE = 1000  # rows by which the column of files is recognized
 MAX_BYTES = 1 << 29
 WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
+UNNAMED = "(unnamed)"  # the first column, as pandas writes its index
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,40 @@ class _Table:
 
 def read_table_file(path: Path, images: Path, options: DataOptions) -> Source:
     """Read a table and the images in a folder; raises DataError."""
-    with path.open("rb") as file:
-        return _read_table(file.read(MAX_BYTES + 1), str(path), tree_from_folder(images), "", options)
+    content = _read_content(lambda: path.open("rb"), str(path))
+    return _read_table(content, str(path), tree_from_folder(images), "", options)
+
+
+def table_names_files(tree: ImageTree, table: str) -> bool:
+    """Whether a table among the files of a tree has a column of files: one named so, or that names images."""
+    name = tree.display_path(table)
+    columns = _parse(_read_content(lambda: tree.open(table), name), name).columns
+    resolve = _resolver(tree, table.rpartition("/")[0])
+    return any(
+        column.lower() in FILE_COLUMNS or any(map(resolve, cells[:SAMPLE]))
+        for column, cells in columns.items()
+    )
 
 
 def read_table_of(tree: ImageTree, table: str, options: DataOptions) -> Source:
     """Read a table among the files of a tree, and the images; raises DataError."""
-    with tree.open_file(tree.entries[table].name) as file:
-        content = file.read(MAX_BYTES + 1)
+    content = _read_content(lambda: tree.open(table), tree.display_path(table))
     return _read_table(content, tree.display_path(table), tree, table.rpartition("/")[0], options)
+
+
+def _read_content(open_table: Callable[[], IO[bytes]], name: str) -> bytes:
+    """Return the content of a table; raises DataError if it cannot be read or is too large."""
+    try:
+        with open_table() as file:
+            content = file.read(MAX_BYTES + 1)
+    except Exception as error:  # of zlib, lzma, zipfile or the file system
+        reason = printable(str(error)) or type(error).__name__
+        raise DataError(
+            f"a table must be readable, got {name}, which is not ({reason}); write it again"
+        ) from error
+    if len(content) > MAX_BYTES:
+        raise DataError(f"a table must have at most {MAX_BYTES >> 20} MiB, got {name}; split it")
+    return content
 
 
 def _read_table(content: bytes, name: str, tree: ImageTree, folder: str, options: DataOptions) -> Source:
@@ -69,15 +98,14 @@ def _read_table(content: bytes, name: str, tree: ImageTree, folder: str, options
 
     Files are given by their path from the table's folder, or by their name alone, with or without suffix.
     """
-    if len(content) > MAX_BYTES:
-        raise DataError(f"a table must have at most {MAX_BYTES >> 20} MiB, got {name}; split it")
     table = _parse(content, name)
     resolve = _resolver(tree, folder)
+    _check_header(table, resolve)
     file_column = _file_column(table, resolve, options)
     images = _resolve_files(table, file_column, resolve, tree)
     split_column = next((column for column in table.columns if column.lower() in SPLIT_COLUMNS), None)
     used = (file_column, *([split_column] if split_column else []))
-    others = [column for column in table.columns if column not in used]
+    others = [column for column in table.columns if column not in (*used, UNNAMED)]
     label_columns = choose_columns(others, options.label_column, name)
     labels = _parse_labels(table, label_columns, options)
     splits = _parse_splits(table, split_column)
@@ -101,6 +129,8 @@ def _read_table(content: bytes, name: str, tree: ImageTree, folder: str, options
 
 def _parse(content: bytes, name: str) -> _Table:
     """Return the columns of a table whose first row is a header; raises DataError."""
+    if content.startswith(UTF_16) or b"\0" in content[:2]:
+        raise DataError(f"a table must be CSV in UTF-8, got {name} in UTF-16; save it as UTF-8")
     try:
         text = content.decode("utf-8-sig")
         header = text.partition("\n")[0]
@@ -113,6 +143,8 @@ def _parse(content: bytes, name: str) -> _Table:
             f"a table must be CSV in UTF-8, got {name}, which is not ({error}); save it again"
         ) from error
     names = [printable(cell.strip()) for cell in rows[0]] if rows else []
+    if names and not names[0]:
+        names[0] = UNNAMED
     if len(rows) < 2 or len(names) < 2 or "" in names or len(set(names)) < len(names):
         raise DataError(
             "a table must have a header with a name for each column, and rows, got "
@@ -130,6 +162,20 @@ def _parse(content: bytes, name: str) -> _Table:
         name: [printable(cell.strip()) for cell in column] for name, column in zip(names, cells, strict=True)
     }
     return _Table(name, columns)
+
+
+def _check_header(table: _Table, resolve: Callable[[str], str | None]) -> None:
+    """Raise DataError if the first row names an image, which would be lost as a header."""
+    if any(column.lower() in FILE_COLUMNS for column in table.columns):
+        return
+    for column, cells in table.columns.items():
+        if resolve(column) and any(
+            map(resolve, cells[:SAMPLE])
+        ):  # a name such as cat may be that of an image
+            raise DataError(
+                f"a table must have a header, got the image '{column[:80]}' in row 1 of {table.name}; write "
+                "a row such as file,label above it"
+            )
 
 
 def _resolver(tree: ImageTree, folder: str) -> Callable[[str], str | None]:
@@ -160,7 +206,12 @@ def _resolver(tree: ImageTree, folder: str) -> Callable[[str], str | None]:
 
 def _file_column(table: _Table, resolve: Callable[[str], str | None], options: DataOptions) -> str:
     """Return the column that names most images; raises DataError if none does."""
-    candidates = [column for column in table.columns if column not in options.label_column]
+    others = (*options.label_column, UNNAMED)
+    candidates = [
+        column
+        for column in table.columns
+        if column not in others and column.lower() not in LABEL_COLUMNS + SPLIT_COLUMNS
+    ]
     named = [column for column in candidates if column.lower() in FILE_COLUMNS]
     found = {
         column: len({image for cell in table.columns[column][:SAMPLE] if (image := resolve(cell))})
@@ -169,12 +220,14 @@ def _file_column(table: _Table, resolve: Callable[[str], str | None], options: D
     if named:
         return max(named, key=lambda column: found[column])
     best = max(found, key=lambda column: found[column], default="")
-    if not best or not found[best]:
+    if best and found[best]:
+        return best
+    if not any(map(resolve, table.columns.get(UNNAMED, ())[:SAMPLE])):
         raise DataError(
             f"a table must have a column of files, got {', '.join(table.columns)} in {table.name}, none of "
             "which names images beside the table; name it file, with paths from the folder of the table"
         )
-    return best
+    return UNNAMED
 
 
 def _resolve_files(
@@ -184,10 +237,13 @@ def _resolve_files(
     found = [resolve(cell) for cell in cells]
     images = [image for image in found if image is not None]
     if missing := [i for i, image in enumerate(found) if image is None]:
+        fix = "correct the paths, which start at the folder of the table, or remove the rows"
+        last = cells[missing[0]].replace("\\", "/").rpartition("/")[2]
+        if last != cells[missing[0]] and resolve(last):
+            fix = f"write only the last part of each path, as '{last[:80]}', which names an image that exists"
         raise DataError(
             f"every file of a table must exist, got {len(missing):,} of {len(cells):,} that do not, first "
-            f"'{cells[missing[0]][:80]}' in {table.row(missing[0])}; correct the paths, which start at the "
-            "folder of the table, or remove the rows"
+            f"'{cells[missing[0]][:80]}' in {table.row(missing[0])}; {fix}"
         )
     image, count = Counter(images).most_common(1)[0]
     if count > 1:
@@ -225,6 +281,8 @@ def _parse_labels(table: _Table, columns: Sequence[str], options: DataOptions) -
                 f"every row must have a label, got an empty cell for {column} in {table.row(index)}; fill "
                 "it in or remove the row"
             )
+    for column in columns if options.labels in ("auto", "numbers") else ():
+        _check_commas(table, column)
     parsed = [_parse_column(table.columns[column]) for column in columns]
     if len(parsed) > 1:
         for column, array in zip(columns, parsed, strict=True):
@@ -236,6 +294,18 @@ def _parse_labels(table: _Table, columns: Sequence[str], options: DataOptions) -
         return np.stack(parsed, axis=1)
     is_text = options.labels in ("classes", "multi_label")
     return np.array(table.columns[columns[0]]) if is_text else parsed[0]
+
+
+def _check_commas(table: _Table, column: str) -> None:
+    """Raise DataError if the labels may be numbers with a decimal comma, or lists of at most two numbers."""
+    cells = table.columns[column]
+    index = next((i for i, cell in enumerate(cells) if "," in cell), None)
+    if index is not None and all(map(DECIMAL_COMMA.fullmatch, cells)):
+        raise DataError(
+            f"numbers must have a decimal point, got the comma of '{cells[index]}' for {column} in "
+            f"{table.row(index)}; write {cells[index].replace(',', '.')}, or pass --labels multi_label if "
+            "commas separate several labels, --labels classes if they are part of names"
+        )
 
 
 def _parse_column(cells: list[str]) -> Array:

@@ -53,6 +53,7 @@ def source_from_images(
         shape=shape,
         dtype=np.dtype(np.uint8),
         feeding=reader.feeding(shape),
+        may_be_numbers=targets.may_be_numbers,
         notes=(*tree.notes, *notes, *targets.notes, *repeats, *reader.notes),
         warnings=(*tree.warnings, *warnings, *targets.warnings, *doubts, *reader.warnings),
     )

@@ -54,7 +54,8 @@ class DataOptions(Part):
     ignore_label: int | None = None
     """Segmentation: the label that neither the loss nor the score counts."""
     drop_duplicates: bool = False
-    """Keep one of byte-equal image files: in the test split, else in the validation split."""
+    """Keep one of byte-equal image files, or of equal rows of arrays: in the test split, else in the
+    validation split."""
     strict: bool = False
     """Stop at the first file that cannot be read. Otherwise up to 1 % of the files are skipped."""
     mask_colors: tuple[str, ...] = ()

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nas.data.arrays import read_npz
 from nas.data.image_archive import tree_from_zip
 from nas.data.image_folders import read_folder, read_zip
-from nas.data.image_tree import TABLE_NAMES, tree_from_folder
-from nas.data.label_table import read_table_file, read_table_of
+from nas.data.image_tree import TABLE_NAMES, ImageTree, is_ignored, tree_from_folder
+from nas.data.label_table import read_table_file, read_table_of, table_names_files
 from nas.data.labelled_images import read_named_images
 from nas.data.options import DataOptions
 from nas.data.parquet import read_parquet
 from nas.data.shards import find_shards
 from nas.data.source import Source
+from nas.data.text import printable
 from nas.data.tfrecord import TFRECORD_SUFFIXES, read_tfrecord
 from nas.errors import DataError
 
 __all__ = ["read_path"]
+
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+"""Suffixes of files that hold others, which are not looked for in them."""
 
 
 def read_path(path: Path, options: DataOptions) -> Source:
@@ -56,9 +62,11 @@ def _read_folder(path: Path, options: DataOptions) -> Source:
     has_folders = any(entry.is_dir() for entry in path.iterdir())
     for name in TABLE_NAMES:
         if (path / name).is_file():
-            return read_table_file(path / name, path, options)
+            return _read_table(tree_from_folder(path), name, path, options, read_folder)
         if not has_folders and (path.absolute().parent / name).is_file():
             return read_table_file(path.absolute().parent / name, path, options)
+    files = [] if has_folders else [name for name in os.listdir(path) if not is_ignored(name)]
+    _refuse_archives(str(path), files)
     if find_shards(path, (".parquet",)):
         return read_parquet(path, options)
     if find_shards(path, TFRECORD_SUFFIXES):
@@ -71,8 +79,36 @@ def _read_zip(path: Path, options: DataOptions) -> Source:
     tree = tree_from_zip(path)
     if options.label_from:
         return read_named_images(tree, options)
+    _refuse_archives(str(path), list(tree.entries))
     for name in tree.entries:
         folder, _, file = name.rpartition("/")
         if file in TABLE_NAMES and "/" not in folder:  # at the top, or in a folder that wraps all
-            return read_table_of(tree, name, options)
+            return _read_table(tree, name, path, options, read_zip)
     return read_zip(path, options)
+
+
+def _read_table(
+    tree: ImageTree,
+    table: str,
+    path: Path,
+    options: DataOptions,
+    read_folders: Callable[[Path, DataOptions], Source],
+) -> Source:
+    """Read a table and its images, or the folders of images beside a table that names no files."""
+    is_beside_folders = len(tree.children(table.rpartition("/")[0])) > 1
+    if options.label_column or not is_beside_folders or table_names_files(tree, table):
+        return read_table_of(tree, table, options)
+    source = read_folders(path, options)
+    warning = (
+        f"{tree.display_path(table)} has no column of files and is not used: labels are read from folders."
+    )
+    return replace(source, warnings=(*source.warnings, warning))
+
+
+def _refuse_archives(where: str, files: Sequence[str]) -> None:
+    """Raise DataError if there is nothing but archives."""
+    if files and all(name.lower().endswith(ARCHIVES) for name in files):
+        raise DataError(
+            f"a data set must hold files that can be read, got only archives in {printable(where)}, such as "
+            f"{printable(min(files))}; unpack them, or pass one .zip"
+        )

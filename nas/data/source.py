@@ -44,6 +44,7 @@ class Source:
     shape: Shape  # of one example, channels last
     dtype: np.dtype[Any]  # of x
     feeding: Feeding = field(default_factory=Feeding)
+    may_be_numbers: bool = False  # whether classes are integers that may be meant as numbers to predict
     colour_masks: bool = False  # whether masks hold colours 0xRRGGBB
     notes: tuple[str, ...] = ()  # what was inferred, one sentence each
     warnings: tuple[str, ...] = ()  # what is doubtful, one sentence each

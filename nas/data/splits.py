@@ -57,7 +57,8 @@ def _strata(source: Source, minimum: int) -> Array:
     """
     train = source.splits["train"]
     if source.task == "classification" and train.labels is not None:
-        _check_counts(np.bincount(train.labels, minlength=len(source.classes)), source.classes, minimum)
+        counts = np.bincount(train.labels, minlength=len(source.classes))
+        _check_counts(counts, source.classes, minimum, source.may_be_numbers)
         return train.labels
     if source.task == "multi_label" and train.labels is not None:
         _check_counts(np.count_nonzero(train.labels, axis=0), source.classes, minimum)
@@ -81,7 +82,9 @@ def label_strata(labels: Array, minimum: int) -> Array:
     return found
 
 
-def _check_counts(counts: Array, classes: tuple[str, ...], minimum: int) -> None:
+def _check_counts(
+    counts: Array, classes: tuple[str, ...], minimum: int, may_be_numbers: bool = False
+) -> None:
     """Raise DataError unless there are two classes and each has `minimum` examples."""
     if len(classes) == 1:
         raise DataError(
@@ -90,9 +93,12 @@ def _check_counts(counts: Array, classes: tuple[str, ...], minimum: int) -> None
     rarest = int(counts.argmin())
     if counts[rarest] < minimum:
         kind = f" of class '{classes[rarest]}'" if classes else ""
+        fix = "add some or remove the class"
+        if may_be_numbers and len(classes) > 2:
+            fix += ", or pass --labels numbers if the integers are numbers to predict"
         raise DataError(
             f"training needs at least {minimum} examples of each class, one for each split that is taken "
-            f"from it, got {counts[rarest]}{kind}; add some or remove the class"
+            f"from it, got {counts[rarest]}{kind}; {fix}"
         )
 
 

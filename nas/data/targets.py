@@ -17,6 +17,7 @@ from nas.errors import DataError
 __all__ = ["Targets", "find_targets", "squeeze_labels"]
 
 MANY_CLASSES = 100  # of integer labels, from which on they may be numbers
+SOME_CLASSES, FEW_EXAMPLES = 10, 10  # so many classes of so few examples on average may be numbers too
 MAX_WHOLE = 2.0**53  # up to which floating-point numbers are exact integers
 MANY_VALUES = 500  # that are compared with each other
 SEPARATORS = re.compile(r"[;|]")
@@ -35,6 +36,7 @@ class Targets:
     labels: Labels  # (n,) classes, (n, classes) 0 or 1, (n, numbers) float32, or masks as they are
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    may_be_numbers: bool = False  # whether the classes are integers whose meaning was inferred
 
 
 def find_targets(
@@ -108,9 +110,14 @@ def _mask_targets(labels: Labels, kind: LabelKind) -> Targets:
     notes: tuple[str, ...] = ()
     if first.ndim == 4:
         if not all(_is_one_hot(y) for y in labels.values()):
+            fix = "save labels (n, height, width)"
+            if all(_is_one_hot(np.moveaxis(y, 1, -1)) for y in labels.values()):
+                fix = f"move the axis of classes last, with np.moveaxis({key}, 1, -1)"
+            elif first.shape[-1] in (3, 4):
+                fix = "number the colours, as colours are read from image files only"
             raise DataError(
                 f"masks must have one class per pixel, got {first.shape} for {key}, which is not a one-hot "
-                "encoding; save labels (n, height, width)"
+                f"encoding with the classes last; {fix}"
             )
         notes = (f"{key} {first.shape} is a one-hot encoding of masks; its axis of classes is last.",)
         labels = {key: y.argmax(axis=-1).astype(np.int32) for key, y in labels.items()}
@@ -163,9 +170,9 @@ def _column_targets(labels: Labels, kind: LabelKind, names: Sequence[str]) -> Ta
             f"labels (n, {columns}) must have one 1 in each row for one class each, got other rows in {key}; "
             "pass --labels multi_label for several classes each"
         )
-    note = f"{key} {first.shape} is a one-hot encoding of {columns} classes."
-    targets = _number_classes({k: y.argmax(axis=1) for k, y in labels.items()}, names)
-    return Targets("classification", *targets, (note,))
+    classes, numbered = _number_classes({k: y.argmax(axis=1) for k, y in labels.items()}, names)
+    note = f"{key} {first.shape} is a one-hot encoding of {len(classes)} classes."
+    return Targets("classification", classes, numbered, (note,), _missing_classes(classes, names, key))
 
 
 def _regression(labels: Labels, names: Sequence[str]) -> Targets:
@@ -217,13 +224,24 @@ def _number_targets(labels: Labels, kind: LabelKind, names: Sequence[str], colum
     if is_float:
         labels = {key: y.astype(np.int64) for key, y in labels.items()}
     classes, numbered = _number_classes(labels, names)
-    warnings: tuple[str, ...] = ()
-    if len(classes) > MANY_CLASSES and kind == "auto" and not names:
+    warnings = _missing_classes(classes, names, key)
+    may_be_numbers = kind == "auto" and not names
+    is_thin = len(classes) >= SOME_CLASSES and len(first) < FEW_EXAMPLES * len(classes)
+    if may_be_numbers and (len(classes) > MANY_CLASSES or is_thin):
         warnings = (
-            f"The labels are {len(classes)} different integers, which are read as classes: --labels numbers "
-            "reads them as numbers.",
+            f"The labels are {len(classes)} different integers for {len(first):,} examples, which are read "
+            "as classes: --labels numbers reads them as numbers.",
         )
-    return Targets("classification", classes, numbered, warnings=warnings)
+    return Targets("classification", classes, numbered, (), warnings, may_be_numbers)
+
+
+def _missing_classes(classes: Sequence[str], names: Sequence[str], key: str) -> tuple[str, ...]:
+    """Return a warning about names of classes that no training example has."""
+    missing = [name for name in names if name not in set(classes)]
+    if not missing:
+        return ()
+    listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    return (f"Classes without an example in {key} are left out: {listed}.",)
 
 
 def _text_targets(labels: Labels, kind: LabelKind) -> Targets:

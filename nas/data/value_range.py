@@ -18,6 +18,10 @@ BYTE = 255.0
 FEW_LEVELS = 31.0  # greatest value up to which values are fed as they are
 STANDARDIZED = 30.0  # greatest magnitude of values with a sign that are fed as they are
 SAME_SCALE = 20.0  # greatest ratio of the magnitudes of two splits
+OTHER_TYPE_SCALE = 4.0  # from here on, splits of different types or bit depths are refused
+OTHER_SCALE = 2.0  # from here on, splits are doubtful
+MIXED_SCALE = 16.0  # ratio of the magnitudes of two groups of images: 12 bits and 8 bits
+MIXED_SHARE = 0.05  # of images, from which on those of the smaller scale are no mere dark images
 
 Range = tuple[float, float]
 
@@ -48,8 +52,13 @@ def find_scaling(inputs: Mapping[str, Array], is_resized: bool) -> ValueScaling:
     network; others are mapped linearly to 0..255 first, as float32, so that nothing is lost. Raises DataError
     for values that are no finite numbers, and for splits with different ranges.
     """
-    ranges = {key: _find_range(x, key) for key, x in inputs.items()}
-    warnings = _compare_ranges(ranges)
+    ranges, warnings = {}, []
+    for key, x in inputs.items():
+        ranges[key], maxima = _find_range(x, key)
+        if ranges[key][0] >= 0 and x.ndim == 4:
+            warnings += _find_mixture(maxima, key)
+    types = {key: "floating-point" if x.dtype.kind == "f" else x.dtype.name for key, x in inputs.items()}
+    warnings += _compare_ranges(ranges, types)
     low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
     is_integer = all(x.dtype.kind in "iub" for x in inputs.values())
     shown = f"{low:.6g}..{high:.6g}"
@@ -86,12 +95,17 @@ def find_scaling(inputs: Mapping[str, Array], is_resized: bool) -> ValueScaling:
     return ValueScaling(np.dtype(np.float32), True, (low, high), note, tuple(warnings))
 
 
-def _find_range(x: Array, key: str) -> Range:
-    """Return the least and greatest value; raises DataError unless all are finite in float32."""
+def _find_range(x: Array, key: str) -> tuple[Range, Array]:
+    """Return the least and greatest value, and the greatest of each example (n,).
+
+    Raises DataError unless all are finite in float32.
+    """
     low, high, done = np.inf, -np.inf, 0
+    maxima = []
     greatest = float(np.finfo(np.float32).max)
     for part in _parts(x):
-        least, most = float(part.min()), float(part.max())
+        maxima.append(part.max(axis=tuple(range(1, part.ndim))))
+        least, most = float(part.min()), float(maxima[-1].max())
         if not (-greatest <= least and most <= greatest):  # also false for NaN
             with np.errstate(invalid="ignore"):
                 finite = (np.abs(part.astype(np.float64)) <= greatest).reshape(len(part), -1).all(axis=1)
@@ -100,7 +114,26 @@ def _find_range(x: Array, key: str) -> Range:
                 f"{done + int(np.argmin(finite))}; replace such values with np.nan_to_num(x)"
             )
         low, high, done = min(low, least), max(high, most), done + len(part)
-    return low, high
+    return (low, high), np.concatenate(maxima).astype(np.float64)
+
+
+def _find_mixture(maxima: Array, key: str) -> list[str]:
+    """Return a doubt about images of one split that are in 0..1, or 8 bits, among others of a larger scale.
+
+    maxima: the greatest value of each image (n,).
+    """
+    maxima = maxima[maxima > 0]  # black images are of any scale
+    for limit in (1.0, BYTE):
+        is_small = maxima <= limit
+        if is_small.all() or is_small.mean() < MIXED_SHARE:
+            continue
+        small, large = maxima[is_small], maxima[~is_small]
+        if np.median(large) >= MIXED_SCALE * np.median(small):
+            return [
+                f"The images of {key} have different scales: {len(small):,} have values up to "
+                f"{small.max():g} and {len(large):,} up to {large.max():g}; scale all in the same way."
+            ]
+    return []
 
 
 def _parts(x: Array) -> Iterator[Array]:
@@ -108,18 +141,22 @@ def _parts(x: Array) -> Iterator[Array]:
     return (x[start : start + step] for start in range(0, len(x), step))
 
 
-def _compare_ranges(ranges: Mapping[str, Range]) -> list[str]:
+def _compare_ranges(ranges: Mapping[str, Range], types: Mapping[str, str]) -> list[str]:
     """Return doubts about splits with different ranges; raises DataError if one scale cannot fit them."""
     doubts: list[str] = []
     first, (first_low, first_high) = next(iter(ranges.items()))
     for key, (low, high) in ranges.items():
-        magnitudes = sorted((max(-first_low, first_high), max(-low, high)))
-        if magnitudes[1] > SAME_SCALE * magnitudes[0]:
+        smaller, larger = sorted((max(-first_low, first_high), max(-low, high)))
+        is_other_type = types[first] != types[key]
+        if min(first_low, low) >= 0:  # 255 has no meaning for values with a sign
+            is_other_type |= smaller <= BYTE < larger
+        if larger > SAME_SCALE * smaller or (is_other_type and larger >= OTHER_TYPE_SCALE * smaller > 0):
             raise DataError(
                 f"all splits must have values of one range, got {first_low:g}..{first_high:g} in {first} and "
                 f"{low:g}..{high:g} in {key}; scale both in the same way"
             )
-        if (first_low < 0) != (low < 0) or (first_high <= 1) != (high <= 1):
+        is_other_scale = larger >= OTHER_SCALE * smaller > 0
+        if is_other_scale or (first_low < 0) != (low < 0) or (first_high <= 1) != (high <= 1):
             doubts.append(
                 f"The ranges of splits differ: {first_low:g}..{first_high:g} in {first} and "
                 f"{low:g}..{high:g} in {key}; scale both in the same way."

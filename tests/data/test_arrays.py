@@ -213,3 +213,21 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="readable"):
         load_dataset(str(tmp_path / "raw.npz"))
     assert not evidence.exists()
+
+
+def test_integers_of_few_examples_each_may_be_numbers(tmp_path: Path) -> None:
+    ages = 20 + np.arange(40) // 2
+    source = save_npz(tmp_path, x=some_pixels(40, 4, 6), y=ages)
+    with pytest.raises(DataError, match=r"got 2 of class '20'; .*--labels numbers"):
+        load_dataset(source)
+    assert load_dataset(source, DataOptions(labels="numbers")).task == "regression"
+    with pytest.raises(DataError, match="at least 3 examples") as caught:
+        load_dataset(source, DataOptions(labels="classes"))
+    assert "numbers" not in str(caught.value)
+
+
+def test_colours_of_masks_are_for_image_files(tmp_path: Path) -> None:
+    x, masks = some_pixels(20, 4, 6, 3), some_pixels(20, 4, 6) % 2
+    source = save_npz(tmp_path, x=x, y=masks)
+    with pytest.raises(DataError, match="mask_colors must be for masks in image files, got red, black for"):
+        load_dataset(source, DataOptions(mask_colors=("red", "black")))

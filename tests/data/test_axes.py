@@ -81,6 +81,24 @@ def test_three_axes_that_may_be_images_or_signals_are_refused(tmp_path: Path) ->
     assert loaded(tmp_path, x[..., None]).shape == (24, 32, 1)
 
 
+@pytest.mark.parametrize("shape", [(12, 1000), (6, 64), (3, 20)])
+def test_integers_with_a_sign_are_signals_as_floating_point_numbers_are(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    x = (np.random.default_rng(0).normal(size=(10, *shape)) * 1000).astype(np.int16)
+    assert loaded(tmp_path, x).shape == shape[::-1]
+    assert loaded(tmp_path, np.moveaxis(x, 1, -1)).shape == shape[::-1]
+
+
+def test_integers_of_very_different_axes_are_not_taken_for_images(tmp_path: Path) -> None:
+    x = some_pixels(10, 12, 1000).astype(np.uint16)
+    assert_refused(save_npz(tmp_path, x_train=x, y_train=some_labels(10)), "may be either.*--axes")
+    assert loaded(tmp_path, x, axes="channels_first").shape == (1000, 12)
+    signed = some_pixels(10, 24, 32).astype(np.int16) - 100
+    assert_refused(save_npz(tmp_path, x_train=signed, y_train=some_labels(10)), "may be either.*--axes")
+    assert loaded(tmp_path, some_pixels(10, 24, 32).astype(np.int64)).shape == (24, 32, 1)
+
+
 def test_masks_say_where_the_channels_are(tmp_path: Path) -> None:
     masks = some_pixels(10, 6, 3) % 2
     data = loaded(tmp_path, some_pixels(10, 3, 6, 3), masks)

@@ -1,4 +1,4 @@
-"""Byte-equal images in several splits or classes are reported, and dropped on request."""
+"""Equal images, and rows of arrays, in several splits or classes are reported, and dropped on request."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import examples, save_class_folders, save_images_and_masks, save_zip
+from data_files import (
+    examples,
+    save_class_folders,
+    save_images_and_masks,
+    save_npz,
+    save_zip,
+    some_labels,
+    some_pixels,
+)
 
 from nas.data import DataOptions, Dataset, load_dataset
+from nas.errors import DataError
 
 
 def load(folder: Path, kind: str, drop: bool) -> Dataset:
@@ -71,3 +80,54 @@ def test_images_of_equal_size_are_no_duplicates(tmp_path: Path) -> None:
             (tmp_path / label / f"{number}.pgm").write_bytes(b"P5 6 5 255\n" + values.tobytes())
     warnings = load_dataset(str(tmp_path), DataOptions(drop_duplicates=True)).warnings
     assert ["contrast" in warning for warning in warnings] == [True], "plain images, but no duplicates"
+
+
+def test_equal_rows_in_two_splits_are_reported_and_kept_in_the_test_split(tmp_path: Path) -> None:
+    x, y = some_pixels(20, 8, 8), some_labels(20)
+    x_test = np.concatenate([some_pixels(4, 8, 8, seed=1), x[[3, 5]]]).astype(np.float32)
+    y_test = np.array([0, 1, 0, 1, y[3], 1 - y[5]])
+    source = save_npz(tmp_path, x_train=x, y_train=y, x_test=x_test, y_test=y_test)
+    warnings = " ".join(load_dataset(source).warnings)
+    assert "4 rows hold 2 examples in more than one split, such as x_train[3] and x_test[4]" in warnings
+    assert "2 rows hold 1 example with different labels, such as x_train[5] and x_test[5]" in warnings
+    data = load_dataset(source, DataOptions(drop_duplicates=True))
+    assert data.test is not None
+    np.testing.assert_array_equal(data.test.x[..., 0], x_test)
+    np.testing.assert_array_equal(data.test.y, y_test)
+    assert len(data.train) + len(data.validation) == 18
+    assert not examples(data.test) & (examples(data.train) | examples(data.validation))
+    label_of = {image.astype(np.float32).tobytes(): label for image, label in zip(x, y, strict=True)}
+    for image, label in zip(data.train.x, data.train.y, strict=True):
+        assert label_of[image.tobytes()] == label
+    everything = save_npz(tmp_path, x_train=x, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(DataError, match="got none in x_train but duplicates; add some"):
+        load_dataset(everything, DataOptions(drop_duplicates=True))
+
+
+def test_repeated_rows_are_a_warning_where_a_split_is_taken_from_them(tmp_path: Path) -> None:
+    x, masks = some_pixels(16, 6, 7, 3), some_pixels(16, 6, 7, seed=1) % 2
+    x[10:12], masks[10] = x[:2], masks[0]
+    source = save_npz(tmp_path, x=x, y=masks)
+    warnings = " ".join(load_dataset(source).warnings)
+    assert "1 examples repeat another one of their split and mask, such as x[10]" in warnings
+    assert "2 rows hold 1 example with different masks, such as x[1] and x[11]" in warnings
+    data = load_dataset(source, DataOptions(drop_duplicates=True))
+    assert data.test is not None
+    splits = (data.train, data.validation, data.test)
+    assert sum(map(len, splits)) == 14
+    mask_of = {image.tobytes(): mask for image, mask in zip(x[:10], masks[:10], strict=True)}
+    for split in splits:
+        for image, mask in zip(split.x, split.y, strict=True):
+            np.testing.assert_array_equal(mask, mask_of.get(image.tobytes(), mask))
+
+
+def test_large_arrays_are_compared_only_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.data.duplicates.MAX_ROWS", 19)
+    x = some_pixels(20, 8, 8)
+    x[7] = x[3]
+    source = save_npz(tmp_path, x=x, y=some_labels(20))
+    data = load_dataset(source)
+    assert not any("repeat" in text for text in (*data.warnings, *data.notes))
+    assert any("without --drop-duplicates" in note for note in data.notes)
+    dropped = load_dataset(source, DataOptions(drop_duplicates=True))
+    assert "1 examples repeat another one of their split and label and are dropped." in dropped.notes

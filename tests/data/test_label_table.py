@@ -142,6 +142,14 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "ragged": ("3 cells as its header has, got 2 in row 3", "file,label,x", ["000.png,a,1", "001.png,b"]),
     "no rows": ("a header with a name for each column, and rows, got file, label and 0", "file,label", []),
     "twice a name": ("a header", "file,label,label", ["000.png,a,b"]),
+    "no header": ("must have a header, got the image '000.png' in row 1 of .*write a row such as file,label",
+        "000.png,a", ["001.png,a", "002.png,b"]),
+    "no header, no suffix": ("the image '000' in row 1", "000,a", ["001,a", "002,b"]),
+    "Windows": ("write only the last part of each path, as '000.png', which names an image", "file,label", [
+        r"C:\\data\\000.png,a", r"C:\\data\\001.png,b"]),
+    "other root": ("only the last part", "file,label", ["/data/000.png,a", "/data/001.png,b"]),
+    "comma": ("a decimal point, got the comma of '0,05' for label in row 3 .*write 0.05, or",
+        "file;label", ["000.png;1", "001.png;0,05", "002.png;3,5"]),
     "no split": ("must hold train, val or test, got '3' in row 2", "file,label,split", ["000.png,a,3"]),
     "no training": ("must name training examples", "file,label,split", ["000.png,a,test"]),
     "text in columns": ("several columns .* got 'x' for b", "file,a,b", ["000.png,1,x", "001.png,0,y"]),
@@ -161,10 +169,57 @@ def test_unsuitable_tables_are_refused_with_one_sentence(tmp_path: Path, name: s
         assert_refused(str(table), match)
 
 
+def test_commas_may_separate_labels_or_be_part_of_names(tmp_path: Path) -> None:
+    save_images(tmp_path)
+    rows = [f"{n:03}.png;{('1', '2', '1,2')[n % 3]}" for n in range(12)]
+    table = str(save_table(tmp_path / "labels.csv", "file;label", rows))
+    assert load_dataset(table, DataOptions(labels="multi_label")).classes == ("1", "2")
+    assert load_dataset(table, DataOptions(labels="classes")).classes == ("1", "1,2", "2")
+    rows = [f"{n:03}.png;{('red', 'big', 'red, big')[n % 3]}" for n in range(12)]
+    assert load_dataset(str(save_table(Path(table), "file;label", rows))).task == "multi_label"
+
+
+@pytest.mark.parametrize("header", [",file,label", ",picture,label", ",picture,kind"])
+def test_an_unnamed_first_column_is_no_label(tmp_path: Path, header: str) -> None:
+    save_images(tmp_path)
+    rows = [f"{11 - n:03},{n:03}.png,{animals(n)}" for n in range(12)]
+    save_table(tmp_path / "labels.csv", header, rows)
+    assert labels_of_images(load_dataset(str(tmp_path))) == {number: 1 - number % 2 for number in range(12)}
+    rows = [f"{n:03}.png,{animals(n)}" for n in range(12)]
+    save_table(tmp_path / "labels.csv", ",label", rows)
+    assert labels_of_images(load_dataset(str(tmp_path))) == {number: 1 - number % 2 for number in range(12)}
+
+
+def test_a_name_of_a_column_may_be_that_of_an_image(tmp_path: Path) -> None:
+    save_images(tmp_path)
+    (tmp_path / "000.png").rename(tmp_path / "cat.png")
+    rows = [f"{'cat' if n == 0 else f'{n:03}'}.png,{n % 2},{n % 3 % 2}" for n in range(12)]
+    save_table(tmp_path / "labels.csv", "id,cat,dog", rows)
+    data = load_dataset(str(tmp_path), DataOptions(label_column=("cat", "dog")))
+    assert data.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(tmp_path: Path, encoding: str) -> None:
+    save_images(tmp_path, 2)
+    (tmp_path / "labels.csv").write_bytes("file,label\n000.png,a\n001.png,b\n".encode(encoding))
+    assert_refused(str(tmp_path), "in UTF-16; save it as UTF-8")
+
+
 def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
     save_images(tmp_path, 2)
     (tmp_path / "labels.csv").write_bytes("file,label\n000.png,Bär\n001.png,Uhu\n".encode("cp1252"))
     assert_refused(str(tmp_path), "CSV in UTF-8")
+
+
+def test_a_table_in_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    root = save_images(tmp_path / "pets")
+    save_table(root / "labels.csv", "file,label", [f"{n:03}.png,{animals(n)}" for n in range(12)])
+    path = Path(save_zip(root, tmp_path / "pets.zip"))
+    content = path.read_bytes().replace(b"003.png,cat", b"003.png,dog")
+    assert content != path.read_bytes()
+    path.write_bytes(content)
+    assert_refused(str(path), "a table must be readable, got .*labels.csv.*CRC")
 
 
 def test_images_without_a_row_are_counted(tmp_path: Path) -> None:
@@ -223,6 +278,27 @@ def test_splits_of_named_images_are_folders(tmp_path: Path) -> None:
 def test_a_folder_of_classes_is_still_one(tmp_path: Path) -> None:
     save_table(tmp_path / "labels.csv", "file,label", ["x,y"])
     assert load_dataset(str(save_class_folders(tmp_path / "pets"))).classes == ("cat", "dog")
+
+
+def test_a_table_that_names_no_files_leaves_folders_of_classes_alone(tmp_path: Path) -> None:
+    pets = save_class_folders(tmp_path / "pets")
+    save_table(pets / "metadata.csv", "author,licence", ["me,free"])
+    for source in (str(pets), save_zip(pets, tmp_path / "pets.zip")):
+        data = load_dataset(source)
+        assert data.classes == ("cat", "dog")
+        assert any("metadata.csv has no column of files and is not used" in text for text in data.warnings)
+    for header in ("file,label", "author,label"):
+        save_table(pets / "metadata.csv", header, ["x.png,a", "cat/0.png,b"])
+        assert_refused(str(pets), "every file of a table must exist")
+
+
+def test_archives_in_a_data_set_are_refused(tmp_path: Path) -> None:
+    pets = save_class_folders(tmp_path / "pets")
+    inner = tmp_path / "outer" / "inner.zip"
+    inner.parent.mkdir()
+    save_zip(pets, inner)
+    for source in (str(inner.parent), save_zip(inner.parent, tmp_path / "outer.zip")):
+        assert_refused(source, "only archives in .*outer.*, such as inner.zip; unpack them")
 
 
 CONTENT = b"file,label,split\n000.png,cat,train\n001.png,dog,train\n" + b"".join(

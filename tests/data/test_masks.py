@@ -61,8 +61,8 @@ def blocks(labels: list[int], seed: int = 0, side: int = 4, count: int = 6) -> n
 
 
 def load_masks(folder: Path, masks: np.ndarray, options: DataOptions | None = None) -> Dataset:
-    x = some_pixels(*masks.shape, seed=1)
-    source = save_npz(folder, x_train=x, y_train=masks, x_test=x, y_test=masks)
+    x, x_test = (some_pixels(*masks.shape, seed=seed) for seed in (1, 2))
+    source = save_npz(folder, x_train=x, y_train=masks, x_test=x_test, y_test=masks)
     return load_dataset(source, options or DataOptions())
 
 

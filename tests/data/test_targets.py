@@ -85,6 +85,8 @@ def test_several_labels_in_one_text_are_separated(values: list[str]) -> None:
         (["a", "b"], "numbers", "must be numbers, got text such as 'a'"),
         ([0, 1], "masks", "masks must be"),
         (np.zeros((2, 3, 3, 4)), "auto", "one class per pixel"),
+        (np.moveaxis(np.eye(3)[np.ones((2, 4, 4), int)], -1, 1), "auto", "moveaxis.y_train, 1, -1"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "auto", "number the colours"),
         (np.zeros((2, 3, 3)), "auto", "must hold integers, got masks of float64"),
         (np.zeros((2, 3, 3), int), "numbers", "one or two axes"),
         (np.zeros((2, 3, 3, 3, 3)), "auto", "one label per example"),
@@ -105,6 +107,19 @@ def test_a_label_that_training_does_not_have_is_refused() -> None:
         find_targets({"y_train": np.array(["a;b", "b"]), "y_test": np.array(["a", "a;c"])})
 
 
+def test_classes_without_examples_are_told() -> None:
+    one_hot = targets(np.eye(3, dtype=int)[[1, 0, 1, 0]])
+    assert (one_hot.classes, encoded(one_hot)) == (("0", "1"), [1, 0, 1, 0])
+    assert "encoding of 2 classes" in one_hot.notes[0]
+    assert one_hot.warnings == ("Classes without an example in y_train are left out: 2.",)
+    named = targets([0, 2, 0, 2], names=("a", "b", "c"))
+    assert (named.classes, encoded(named)) == (("a", "c"), [0, 1, 0, 1])
+    assert named.warnings == ("Classes without an example in y_train are left out: b.",)
+    assert not targets([0, 1, 2], names=("a", "b", "c")).warnings
+
+
 def test_many_different_integers_are_doubtful() -> None:
+    assert "20 different integers for 60 examples" in targets(np.arange(60) % 20).warnings[0]
+    assert not targets(np.arange(60) % 4).warnings
     assert "--labels numbers" in targets(np.arange(200)).warnings[0]
     assert not targets(np.arange(200), "classes").warnings

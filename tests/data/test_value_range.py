@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,11 @@ def loaded(
     return load_dataset(save_npz(folder, **arrays), DataOptions(image_size=image_size))
 
 
+def doubts(data: Dataset) -> list[str]:
+    """Return the warnings without those about examples that the test split repeats."""
+    return [warning for warning in data.warnings if "drop-duplicates" not in warning]
+
+
 def test_floating_point_images_from_0_to_255_are_divided_by_255(tmp_path: Path) -> None:
     x = some_pixels(20, 8, 8).astype(np.float32)
     for data in (loaded(tmp_path, x), load_dataset(shared_case("npz_float_0_255"))):
@@ -32,7 +38,7 @@ def test_floating_point_images_from_0_to_255_are_divided_by_255(tmp_path: Path) 
         assert data.train.x.max() == 255
         assert data.feeding.value_range == (0, 255)
         assert any("divides by 255" in note for note in data.notes)
-        assert not data.warnings
+        assert not doubts(data)
 
 
 def test_uint8_images_of_0_and_1_are_not_divided(tmp_path: Path) -> None:
@@ -57,7 +63,7 @@ def test_scaled_values_are_fed_as_they_are(tmp_path: Path, scale: object, rescal
     assert data.rescale == rescale
     assert data.test is not None
     np.testing.assert_array_equal(data.test.x[..., 0], x.astype(np.float32))
-    assert not data.warnings
+    assert not doubts(data)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float64])
@@ -77,7 +83,7 @@ def test_other_ranges_are_mapped_to_0_to_255_without_loss(
     np.testing.assert_allclose(restored, x, atol=(high - low) * 1e-6)
     assert len(np.unique(data.test.x)) == len(np.unique(x))
     assert any(f"mapped from {low}..{high} to 0..255" in note for note in data.notes)
-    assert bool(data.warnings) == (low < 0)
+    assert bool(doubts(data)) == (low < 0)
 
 
 @pytest.mark.parametrize("high", [1.5, 16.0])
@@ -105,6 +111,43 @@ def test_splits_of_different_ranges_are_refused_or_warned_of(tmp_path: Path) -> 
         assert_refused(source, "one range, got .* in x_train and .* in x_test; scale both")
     data = loaded(tmp_path, (x - 128) / 64, x / 255)
     assert any("ranges of splits differ" in warning for warning in data.warnings)
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype"), [(16, np.uint16), (4, np.uint16), (0.25, np.float32), (4, np.float32)]
+)
+def test_splits_of_other_depths_or_types_are_refused(tmp_path: Path, scale: float, dtype: type) -> None:
+    x, y = some_pixels(20, 8, 8), some_labels(20)
+    source = save_npz(tmp_path, x_train=x, y_train=y, x_test=(x * np.float64(scale)).astype(dtype), y_test=y)
+    assert_refused(source, "one range, got .* in x_train and .* in x_test; scale both")
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.5])
+def test_splits_of_one_type_and_different_ranges_are_warned_of(tmp_path: Path, scale: float) -> None:
+    x = some_pixels(20, 8, 8).astype(np.float32)
+    assert any("ranges of splits differ" in warning for warning in loaded(tmp_path, x, x * scale).warnings)
+    assert not any("differ" in warning for warning in loaded(tmp_path, x, x * 0.6).warnings)
+    signed = x - 128
+    assert any("ranges of splits differ" in text for text in loaded(tmp_path, signed, signed * 4).warnings)
+
+
+def test_images_of_two_scales_in_one_split_are_warned_of(tmp_path: Path) -> None:
+    x = some_pixels(20, 8, 8).astype(np.float32)
+    half, most, few = x.copy(), x.copy(), x.copy()
+    half[:10] /= 255
+    most[1:] /= 255
+    few[:] *= np.linspace(0.1, 1, 20)[:, None, None]
+    few[3] = 0
+    for mixed, counts in (
+        (half, "10 have values up to 1 and 10 up to 2"),
+        (most, "19 have .* and 1 up to 2"),
+    ):
+        warnings = " ".join(loaded(tmp_path, mixed).warnings)
+        assert re.search(f"images of x_train have different scales: {counts}", warnings)
+    bits = x.astype(np.uint16)
+    bits[::2] *= 257
+    assert any("10 have values up to 25" in warning for warning in loaded(tmp_path, bits).warnings)
+    assert not any("scales" in warning for warning in loaded(tmp_path, few).warnings), "dark images"
 
 
 def test_one_split_may_hold_integers_and_another_floating_point_numbers(tmp_path: Path) -> None:
