@@ -19,7 +19,7 @@ from nas.files import TEMPORARY_PREFIX, lock_file
 
 __all__ = ["Cleaned", "cache_folder", "clean_cache", "content_key", "locked_entry", "new_entry"]
 
-FORMAT = 1  # of what is stored; another one makes all entries obsolete
+FORMAT = 2  # of what is stored; another one makes all entries obsolete
 SINGLE_FILES = frozenset({".npz", ".zip"})
 """Suffixes of files that hold all of the data; the content of others may be in files beside them."""
 TABLES_BESIDE = ("labels.csv", "labels.tsv", "metadata.csv")
