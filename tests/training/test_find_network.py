@@ -41,7 +41,7 @@ def test_a_trial_is_trained_on_the_data_of_its_search(
     assert start["accuracy"] == pytest.approx(trained.values["accuracy"])
 
     assert run_command("train", "found:0", "--epochs", "1", "--image-size", "12", "--out", "larger") == 0
-    assert "of 12x12x1" in capsys.readouterr().err
+    assert "each 12x12x1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
