@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 from functools import cache
 from types import MappingProxyType
+from typing import IO
+
+import numpy as np
 
 __all__ = [
     "EDGE_BYTES",
     "MASK_FORMATS",
     "SUFFIXES",
-    "decode_fully",
+    "check_content",
     "image_format",
     "may_be_cut",
     "reading_package",
@@ -96,7 +98,7 @@ def _iso_format(head: bytes) -> str | None:
 def may_be_cut(name: str, head: bytes, tail: bytes, size: int) -> bool:
     """Check by the start and the end of an image file whether its end may be missing.
 
-    That is certain only after `decode_fully`: some programs append to images, and some omit the end mark.
+    That is certain only after `check_content`: some programs append to images, and some omit the end mark.
     """
     if name in END_MARKS:
         return END_MARKS[name] not in tail
@@ -105,12 +107,23 @@ def may_be_cut(name: str, head: bytes, tail: bytes, size: int) -> bool:
     return name == "BMP" and int.from_bytes(head[2:6], "little") > size
 
 
-def decode_fully(content: bytes) -> None:
-    """Decode an image; raises an error of Pillow if that is not possible."""
+def check_content(name: str, stream: IO[bytes], is_cut: bool) -> None:
+    """Raise an error, mostly of Pillow, if an image is damaged.
+
+    The header of each image is read. The checksums of PNG are compared, and other formats than JPEG are
+    decoded; damaged JPEG decodes to something. `is_cut`: the end may be missing, so decode in any case.
+    """
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as image:
-        image.load()
+    if name == "HEIF" or reading_package(name):
+        return  # Pillow cannot open it, or not yet
+    with Image.open(stream) as image:
+        if name == "PNG" and not is_cut:
+            image.verify()
+        elif name != "JPEG" or is_cut:
+            image.load()
+            if image.mode == "F" and not np.isfinite(np.asarray(image)).all():
+                raise ValueError("it holds NaN or infinity")
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from bisect import bisect_left
@@ -15,7 +16,7 @@ from typing import IO
 from nas.data.file_formats import (
     EDGE_BYTES,
     SUFFIXES,
-    decode_fully,
+    check_content,
     image_format,
     may_be_cut,
     reading_package,
@@ -112,11 +113,14 @@ class ImageTree:
                     found = image_format(head, suffix)
                     if found:
                         file.seek(max(0, entry.size - EDGE_BYTES))
-                        if may_be_cut(found, head, file.read(EDGE_BYTES), entry.size):
-                            file.seek(0)
-                            decode_fully(file.read(MAX_FILE_BYTES))
-            except Exception as error:  # of zlib, lzma, zipfile or the file system, for damaged content
-                reason = str(error) or type(error).__name__
+                        is_cut = may_be_cut(found, head, file.read(EDGE_BYTES), entry.size)
+                        file.seek(0)
+                        # An archive's entries are read whole, so that their checksums are compared.
+                        content = io.BytesIO(file.read()) if entry.checksum else file
+                        check_content(found, content, is_cut)
+            except Exception as error:  # of Pillow, zlib, zipfile or the file system, for damaged content
+                is_unknown = type(error).__name__ == "UnidentifiedImageError"
+                reason = "unknown format" if is_unknown else str(error) or type(error).__name__
             else:
                 if found:
                     return found, ""
