@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from nas.data.image_files import map_ahead, open_image
 from nas.data.image_tree import ImageTree
 from nas.data.options import DataOptions
-from nas.data.pixels import Header, deep_values, read_header, used_colours
+from nas.data.pixels import Header, Palette, deep_values, palette_of, read_header
 from nas.errors import DataError
 
 __all__ = ["FULL_RANGE", "File", "ImageSurvey"]
@@ -19,9 +19,6 @@ DARK = 127  # the upper 8 bits of 16-bit colours are at most this if the values 
 
 File = tuple[str, str]
 """An image and its mask, or ''."""
-
-Palette = dict[int, tuple[int, int, int]]
-"""RGB colours by their index."""
 
 
 class ImageSurvey:
@@ -41,7 +38,7 @@ class ImageSurvey:
         self._more_bits: list[str] = []  # files of over 8 bits a channel
         self._cut_bits: list[str] = []  # files of which Pillow reads 8 of 16 bits
         self._several_pages: list[str] = []
-        self._palette: Palette = {}  # of masks: the colours of the indices that pixels have
+        self._palette: dict[int, tuple[int, int, int]] = {}  # of masks: the colours of the indices that pixels have
         self.size = (0, 0)  # width and height of the images, as a viewer shows them; of the first if resized
         files: list[File] = list(itertools.zip_longest(images, masks, fillvalue=""))
         for file, found in zip(files, map_ahead(self._headers, files), strict=True):
@@ -73,19 +70,19 @@ class ImageSurvey:
         counts = self._counts
         return bool(self._options.mask_colors or counts["colour masks"] or counts["other palettes"])
 
-    def _headers(self, file: File) -> tuple[Header, Header | None, Palette]:
-        """Return the headers of an image and its mask, and the colours of the mask's palette in use."""
+    def _headers(self, file: File) -> tuple[Header, Header | None, Palette | None]:
+        """Return the headers of an image and its mask, and the mask's palette."""
         image_file, mask_file = file
         with open_image(self._tree, image_file, header=True) as image:
             header = read_header(image)
         if not mask_file:
-            return header, None, {}
+            return header, None, None
         with open_image(self._tree, mask_file, header=True) as mask:
             mask_header = read_header(mask)
-        palette: Palette = {}
+        palette = None
         if mask_header.mode in ("P", "PA"):
             with open_image(self._tree, mask_file) as mask:
-                palette = used_colours(mask)
+                palette = palette_of(mask)
         if mask_header.mode == "F" or mask_header.pages == "stack":
             what = "floating-point values" if mask_header.mode == "F" else "several pages"
             raise DataError(
@@ -94,7 +91,7 @@ class ImageSurvey:
             )
         return header, mask_header, palette
 
-    def _add(self, file: File, header: Header, mask: Header | None, mask_palette: Palette) -> None:
+    def _add(self, file: File, header: Header, mask: Header | None, mask_palette: Palette | None) -> None:
         if self.size == (0, 0):
             self.size = header.size
         if header.size != self.size and self._options.image_size is None:
@@ -118,17 +115,21 @@ class ImageSurvey:
         if mask is not None:
             self._add_mask(file, header, mask, mask_palette)
 
-    def _add_mask(self, file: File, header: Header, mask: Header, palette: Palette) -> None:
+    def _add_mask(self, file: File, header: Header, mask: Header, palette: Palette | None) -> None:
         if mask.size != header.size:
             raise self._size_error(file, header, mask)
         if header.orientation != 1 and header.size == header.stored_size:
             self._counts["ambiguous"] += 1
-        if mask.mode in ("P", "PA"):
+        if palette is not None:
             known = self._palette
-            differ = any(known.get(index, colour) != colour for index, colour in palette.items())
-            differ = differ or len({*known.values(), *palette.values()}) < len({**known, **palette})
+            # Another colour of a number, or another number of a colour; one palette may repeat a colour.
+            differ = any(known.get(index, colour) != colour for index, colour in palette.used.items())
+            differ = differ or any(
+                known[index] in palette.used.values() and palette.colours.get(index) != known[index]
+                for index in known.keys() - palette.used.keys()
+            )
             self._counts["other palettes"] += differ
-            self._palette = {**palette, **known}
+            self._palette = {**palette.used, **known}
             self._counts["palettes"] += 1
         elif not mask.is_grey or mask.mode == "LA":
             self._counts["colour masks"] += 1

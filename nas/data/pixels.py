@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["Header", "colours_of", "deep_values", "eight_bits", "read_header", "turn_upright", "used_colours"]
+__all__ = ["Header", "Palette", "colours_of", "deep_values", "eight_bits", "palette_of", "read_header", "turn_upright"]
 
 GREY_MODES = frozenset({"1", "L", "LA"})
 ANIMATED = frozenset({"AVIF", "GIF", "PNG", "WEBP"})
@@ -21,6 +21,16 @@ ANIMATED = frozenset({"AVIF", "GIF", "PNG", "WEBP"})
 ORIENTATION = 0x0112  # EXIF tag
 TURNED = frozenset({5, 6, 7, 8})
 """Orientations of images that are stored turned by 90 degrees."""
+
+
+Colour = tuple[int, int, int]
+
+
+class Palette(NamedTuple):
+    """The RGB colours of a palette image by their index: all, and those that pixels have."""
+
+    colours: dict[int, Colour]
+    used: dict[int, Colour]
 
 
 @dataclass(frozen=True)
@@ -128,16 +138,12 @@ def eight_bits(image: Image, value_range: tuple[float, float], background: tuple
     return image.convert("L" if is_grey else "RGB")
 
 
-def used_colours(image: Image) -> dict[int, tuple[int, int, int]]:
-    """Return the colour of each palette index that a pixel of an image has; loads the image."""
-    used = np.unique(np.asarray(image if image.mode == "P" else image.getchannel("P")))
-    palette = np.zeros((256, 3), np.uint8)
-    content = np.frombuffer(bytes(image.getpalette() or ()), np.uint8).reshape(-1, 3)
-    palette[: len(content)] = content
-    return {
-        int(index): (int(red), int(green), int(blue))
-        for index, (red, green, blue) in zip(used, palette[used], strict=True)
-    }
+def palette_of(image: Image) -> Palette:
+    """Return the palette of an image, and what of it is used; loads the image. Missing colours are black."""
+    used = np.unique(np.asarray(image if image.mode == "P" else image.getchannel("P"))).tolist()
+    parts = iter(image.getpalette() or ())
+    colours = dict(enumerate(zip(parts, parts, parts, strict=False)))
+    return Palette(colours, {index: colours.get(index, (0, 0, 0)) for index in used})
 
 
 def colours_of(image: Image) -> Array:

@@ -105,6 +105,15 @@ def test_palettes_are_compared_by_the_colours_that_pixels_have(tmp_path: Path, m
 
 
 @pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("colours", [(BLACK, RED, RED, YELLOW), (BLACK, BLACK, BLACK)])
+def test_one_palette_that_repeats_a_colour_is_read_by_its_numbers(tmp_path: Path, colours) -> None:
+    for number in range(20):
+        mask = palette_mask(shape(number) * (1 + number % 2), *colours)
+        save_pair(tmp_path, number, f"images/{number}.png", mask, f"masks/{number}.png")
+    assert load_dataset(str(tmp_path)).classes == ("0", "1", "2")
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
 def test_palettes_mixed_with_numbers_are_refused_where_index_0_is_no_background(tmp_path: Path) -> None:
     for number in range(20):
         mask = palette_mask(1 - shape(number), RED, BLACK) if number % 2 else Image.fromarray(shape(number))
