@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
 
 from nas.data.image_files import map_ahead, open_image
 from nas.data.image_tree import ImageTree
@@ -15,6 +18,9 @@ from nas.errors import DataError
 __all__ = ["FULL_RANGE", "File", "ImageSurvey"]
 
 FULL_RANGE = (0.0, 255.0)
+OUTLIERS = 0.001  # share of the pixels of an image at either end whose values may be faults of a sensor
+OUTLIER_SCALE = 4  # times the range of the other pixels that faulty values reach
+MAX_FAULTY = 0.5  # of the images that may have such values; in more, the values may be the objects
 DARK = 127  # the upper 8 bits of 16-bit colours are at most this if the values do not need 16 bits
 
 File = tuple[str, str]
@@ -38,7 +44,7 @@ class ImageSurvey:
         self._more_bits: list[str] = []  # files of over 8 bits a channel
         self._cut_bits: list[str] = []  # files of which Pillow reads 8 of 16 bits
         self._several_pages: list[str] = []
-        self._palette: dict[int, tuple[int, int, int]] = {}  # of masks: the colours of the indices that pixels have
+        self._palette: dict[int, tuple[int, int, int]] = {}  # of masks, as far as used
         self.size = (0, 0)  # width and height of the images, as a viewer shows them; of the first if resized
         files: list[File] = list(itertools.zip_longest(images, masks, fillvalue=""))
         for file, found in zip(files, map_ahead(self._headers, files), strict=True):
@@ -47,6 +53,7 @@ class ImageSurvey:
             raise DataError(f"a data set must hold images, got none in {tree.root}; add some")
         self._check_masks()
         self._check_cut_values()
+        self._range_doubts: list[str] = []
         self.value_range = self._find_value_range() if self._more_bits else FULL_RANGE
 
     @property
@@ -182,14 +189,44 @@ class ImageSurvey:
         return max(int(high) for _, high in colours)  # type: ignore[misc]
 
     def _find_value_range(self) -> tuple[float, float]:
-        """Return the least and the greatest value of images with more than 8 bits."""
-        lows, highs = zip(*map_ahead(self._extremes, self._more_bits), strict=True)
-        return min(lows), max(highs)
+        """Return the least and the greatest value of images with more than 8 bits.
 
-    def _extremes(self, file: str) -> tuple[float, float]:
+        Values far outside the range of the other pixels are left out if at most half of the images have
+        any, because pixels of a sensor may be faulty.
+        """
+        found = np.array(list(map_ahead(self._quantiles, self._more_bits)))
+        low, high = found[:, 0].min(), found[:, 3].max()
+        least, most = found[:, 1].min(), found[:, 2].max()
+        typical = np.median(found[:, 3])
+        reach = OUTLIER_SCALE * (most - least)
+        has_outliers = (found[:, 3] - least > reach) | (most - found[:, 0] > reach)
+        shown = f"far outside {least:g}..{most:g}, up to {low:g}..{high:g}"
+        total = f"{has_outliers.sum():,} of {len(found):,} images"
+        if reach > 0 and 0 < has_outliers.mean() <= MAX_FAULTY:
+            self._range_doubts.append(
+                f"{total} have single pixels {shown}, which are cut to the range of the others."
+            )
+            low, high = (low if most - low <= reach else least), (high if high - least <= reach else most)
+        elif reach > 0 and has_outliers.any():
+            self._range_doubts.append(
+                f"{total} have a few pixels {shown}, so all others become nearly one colour: cut the values "
+                "if these pixels are faulty."
+            )
+        elif typical - low < (high - low) / OUTLIER_SCALE:
+            self._range_doubts.append(
+                f"Half of the images have values up to {typical:g} only, of {low:g}..{high:g}, "
+                "so they become dark: do all have the same scale?"
+            )
+        return float(low), float(high)
+
+    def _quantiles(self, file: str) -> tuple[float, float, float, float]:
+        """Return the least value of an image, those that OUTLIERS are below and above, and the greatest."""
         with open_image(self._tree, file) as image:
-            values = deep_values(image)
-            return float(values.min()), float(values.max())
+            values = deep_values(image).ravel()
+        count = min(math.ceil(OUTLIERS * len(values)), (len(values) - 1) // 2)
+        ends = [0, count, len(values) - 1 - count, len(values) - 1]
+        low, least, most, high = np.partition(values, ends)[ends].tolist()
+        return low, least, most, high
 
     def notes(self) -> list[str]:
         """Return what was inferred, one sentence each."""
@@ -216,7 +253,7 @@ class ImageSurvey:
     def warnings(self) -> list[str]:
         """Return what is doubtful, one sentence each."""
         counts, total = self._counts, f"{len(self._images):,}"
-        warnings = []
+        warnings = [*self._range_doubts]
         if counts["ambiguous"]:
             warnings.append(
                 f"{counts['ambiguous']:,} images are turned by their EXIF orientation to the same size, so "

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["Header", "Palette", "colours_of", "deep_values", "eight_bits", "palette_of", "read_header", "turn_upright"]
+__all__ = [
+    "Header",
+    "Palette",
+    "colours_of",
+    "deep_values",
+    "eight_bits",
+    "palette_of",
+    "read_header",
+    "turn_upright",
+]
 
 GREY_MODES = frozenset({"1", "L", "LA"})
 ANIMATED = frozenset({"AVIF", "GIF", "PNG", "WEBP"})

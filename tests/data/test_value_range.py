@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import assert_refused, save_npz, shared_case, some_labels, some_pixels
+from PIL import Image
 
 from nas.data import DataOptions, Dataset, load_dataset
 
@@ -156,3 +157,37 @@ def test_one_split_may_hold_integers_and_another_floating_point_numbers(tmp_path
     assert data.rescale
     assert data.test is not None
     np.testing.assert_array_equal(data.test.x[..., 0], x)
+
+
+def save_deep(folder: Path, hot: int = 0, brightness: int = 1) -> str:
+    """Save 20 images of 12 bits in two classes: the first ones have a pixel of 65535, one is brighter."""
+    for number in range(20):
+        values = some_pixels(20, 24, 24)[number].reshape(24, 24).astype(np.uint16) * 16
+        values *= brightness if number == 3 else 1
+        if number < hot:
+            values[0, 0] = 65535
+        path = folder / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values).save(path)
+    return str(folder)
+
+
+def test_single_faulty_pixels_do_not_make_all_images_dark(tmp_path: Path) -> None:
+    clean, data = (load_dataset(save_deep(tmp_path / str(hot), hot)) for hot in (0, 3))
+    assert not clean.warnings
+    assert data.feeding.value_range == pytest.approx(clean.feeding.value_range, rel=0.01)
+    (warning,) = data.warnings
+    assert "3 of 20 images have single pixels far outside" in warning
+    assert "up to 0..65535, which are cut to the range of the others" in warning
+    assert data.train.x.mean() == pytest.approx(clean.train.x.mean(), rel=0.02)
+
+
+def test_extreme_values_in_most_images_are_kept_with_a_warning(tmp_path: Path) -> None:
+    data = load_dataset(save_deep(tmp_path, hot=20))
+    assert data.feeding.value_range[1] == 65535
+    assert "20 of 20 images have a few pixels far outside" in data.warnings[0]
+
+
+def test_one_image_of_a_larger_scale_is_a_doubt(tmp_path: Path) -> None:
+    (warning,) = load_dataset(save_deep(tmp_path, brightness=16)).warnings
+    assert warning.startswith("Half of the images have values up to 4080 only, of 0..65280")
