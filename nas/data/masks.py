@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nas.data.options import LabelKind
 from nas.data.source import Array
 from nas.errors import DataError
 
@@ -22,6 +23,9 @@ LARGE_IGNORED_SHARE = 0.5  # of the pixels, from which on a warning is given
 EDGE_SHARE = 0.02  # greatest share of the pixels of a label that only occurs in edges
 EDGE_INNER_SHARE = 0.15  # greatest share of its pixels that continue to the right and below
 MIN_EDGE_LABELS = 3  # so many such labels mean interpolation; fewer may be thin objects
+MIN_GAP = 8  # between an interpolated label and those around it
+MIN_OBJECTS = 10  # so many labels may be the numbers of objects
+OBJECT_SHARE = 0.8  # of the labels, from which on those that occur in one mask are numbers of objects
 
 
 class MaskCounts:
@@ -29,11 +33,21 @@ class MaskCounts:
 
     def __init__(self) -> None:
         self.pixels: Counter[int] = Counter()
+        self.masks: Counter[int] = Counter()  # those that have the label
+        self.lengths: Counter[int] = Counter()  # masks whose labels are 0, 1, ..., by the number of labels
+        self.total = 0  # masks
         self.inner: Counter[int] = Counter()  # those whose neighbours to the right and below are equal
 
     def add(self, masks: Array) -> None:
         """Count the labels of masks (n, height, width); raises DataError if there are far too many."""
-        self.pixels.update(_count(masks))
+        self.total += len(masks)
+        for mask in masks:
+            pixels = _count(mask)
+            self.pixels.update(pixels)
+            self.masks.update(pixels.keys())
+            labels = pixels.keys() - {UNLABELLED}
+            if labels == set(range(len(labels))):
+                self.lengths[len(labels)] += 1
         here = masks[:, :-1, :-1]
         inner = (here == masks[:, 1:, :-1]) & (here == masks[:, :-1, 1:])
         self.inner.update(_count(here[inner]))
@@ -51,6 +65,15 @@ class MaskCounts:
             for label, count in sorted(self.pixels.items())
             if count <= EDGE_SHARE * total and self.inner[label] <= EDGE_INNER_SHARE * count
         ]
+
+    @property
+    def are_objects(self) -> bool:
+        """Whether labels look like the numbers of objects, over the data set or within each mask."""
+        single = sum(count == 1 for count in self.masks.values())
+        if single >= MIN_OBJECTS and single >= OBJECT_SHARE * (len(self.masks) - 1):
+            return self.total > 1
+        is_numbered = self.lengths.total() == self.total >= MIN_OBJECTS
+        return is_numbered and len(self.lengths) > 2 and len(self.masks) > MIN_OBJECTS
 
 
 def _count(labels: Array) -> dict[int, int]:
@@ -89,17 +112,22 @@ class Numbering:
 
 
 def number_labels(
-    counts: MaskCounts, ignore_label: int | None, colours: bool, mask_colors: Sequence[str] = ()
+    counts: MaskCounts,
+    ignore_label: int | None,
+    colours: bool,
+    mask_colors: Sequence[str] = (),
+    kind: LabelKind = "auto",
 ) -> Numbering:
     """Decide which labels are classes, and number these from 0 in ascending order.
 
     ignore_label: that the user gave; None: 255 is ignored if the other labels are 0, 1, ..., at least two.
     colours: whether labels are colours 0xRRGGBB; greys then are numbers 0..255, others are named #rrggbb.
-    mask_colors: names of the labels 0, 1, ... if the user gave a list of colours.
+    mask_colors: names of the labels 0, 1, ... if the user gave a list of colours. kind: of labels, by the
+    option; 'masks': labels that look like the numbers of objects are classes too.
 
     The ignored label keeps its value unless a class has that number; then it becomes 255, or the number of
-    classes if there are more. Raises DataError for labels that look interpolated, too many colours, fewer
-    than two classes, and negative labels.
+    classes if there are more. Raises DataError for labels that look interpolated or like the numbers of
+    objects, too many colours, fewer than two classes, and negative labels.
     """
     value = {label: label for label in counts.pixels}  # shown to the user, by the label in the arrays
     names: dict[int, str] = {}
@@ -116,13 +144,19 @@ def number_labels(
                 f"{ignore_label} without a list; list the colours with --mask-colors"
             )
     _refuse_interpolated(counts, value, names)
+    if counts.are_objects and kind != "masks" and not mask_colors:
+        raise DataError(
+            f"masks must hold the same classes, got {len(counts.pixels)} labels in {counts.total:,} masks, "
+            "which look like the numbers of objects; save the class of each pixel, such as 0 for the "
+            "background and 1 for all objects of a kind, or pass --labels masks if the labels are classes"
+        )
     if names and not mask_colors and len(names) > MAX_COLOURS:
         raise DataError(
             f"colour masks must have at most {MAX_COLOURS} colours, got {len(names)}; list the colours of "
             "the classes with --mask-colors, or save the masks as PNG without interpolation"
         )
     found = sorted(value.values())
-    warnings: list[str] = []
+    warnings = [] if names else _interpolation_doubts(counts, value)
     if ignore_label is None and UNLABELLED in found and not names:
         others = [label for label in found if label != UNLABELLED]
         if others == list(range(len(others))) and len(others) >= 2:
@@ -166,6 +200,22 @@ def _refuse_interpolated(counts: MaskCounts, value: Mapping[int, int], names: Ma
             f"{len(edges)} occur only in edges between others, such as {shown}, as in masks that were "
             "resized or saved as JPEG; save them as PNG without interpolation"
         )
+
+
+def _interpolation_doubts(counts: MaskCounts, value: Mapping[int, int]) -> list[str]:
+    """Return sentences about labels between two others that occur only in edges."""
+    found, total = sorted(value.values()), counts.pixels.total()
+    doubts = []
+    for label in counts.edge_labels():
+        place = found.index(value[label])
+        below, above = found[max(0, place - 1)], found[min(place + 1, len(found) - 1)]
+        if min(value[label] - below, above - value[label]) >= MIN_GAP:
+            doubts.append(
+                f"Label {value[label]} of the masks ({counts.pixels[label] / total:.1%} of the pixels) "
+                f"occurs only in edges, and may come from interpolation between {below} and {above}: is "
+                "it a class?"
+            )
+    return doubts
 
 
 def _describe_shares(

@@ -52,7 +52,7 @@ def store_source(
         counts, chunks = MaskCounts(), {}
         for split, (part, indices) in parts.items():
             chunks[split] = _write_masked(raw, raw.splits[part], indices, folder, split, counts, counter)
-        numbering = number_labels(counts, ignored, raw.colour_masks, options.mask_colors)
+        numbering = number_labels(counts, ignored, raw.colour_masks, options.mask_colors, options.labels)
         for split, written in chunks.items():
             _number_masks(folder, split, written, numbering)
         classes, ignored = numbering.classes, numbering.ignore_label

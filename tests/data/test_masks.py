@@ -202,3 +202,57 @@ def test_colours_and_more_than_8_bits_are_refused_together(tmp_path: Path) -> No
 def test_wrong_colours_are_refused_with_one_sentence(options: dict[str, object], match: str) -> None:
     with pytest.raises(InputError, match=match):
         DataOptions.parse(options)
+
+
+def squares(numbers: list[list[int]]) -> np.ndarray:
+    """Return masks (n, 24, 24) with a square of 5 pixels for each number."""
+    masks = np.zeros((len(numbers), 24, 24), np.uint16)
+    for mask, labels in zip(masks, numbers, strict=True):
+        for place, label in enumerate(labels):
+            row, column = 6 * (place // 4), 6 * (place % 4)
+            mask[row : row + 5, column : column + 5] = label
+    return masks
+
+
+def load_squares(folder: Path, y: np.ndarray, labels: str = "auto") -> Dataset:
+    x = some_pixels(len(y), 24, 24)
+    return load_dataset(save_npz(folder, x=x, y=y), DataOptions(labels=labels))
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [[number + 1] for number in range(40)],
+        [[number + 1, 100 + number, 255] for number in range(40)],
+        [list(range(1, 2 + number % 12)) for number in range(40)],
+        [[*range(1, 2 + number % 12), 255] for number in range(40)],
+    ],
+    ids=["over all masks", "several and void", "within each mask", "within each and void"],
+)
+def test_numbers_of_objects_are_refused(tmp_path: Path, numbers: list[list[int]]) -> None:
+    y = squares(numbers)
+    with pytest.raises(DataError, match=r"labels in 40 masks, which look like the numbers of objects"):
+        load_squares(tmp_path, y)
+    assert len(load_squares(tmp_path, y, "masks").classes) >= 13
+
+
+def test_many_classes_are_no_numbers_of_objects(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    some = squares([rng.choice(np.arange(1, 30), 3, replace=False).tolist() for _ in range(40)])
+    assert len(load_squares(tmp_path, some).classes) == 30
+    all_in_each = squares([list(range(1, 14 + number % 2)) for number in range(40)])
+    assert len(load_squares(tmp_path, all_in_each).classes) == 15
+
+
+@pytest.mark.parametrize(("labels", "doubts"), [((0, 128, 255), 1), ((0, 1, 2), 0), ((0, 255, 128), 0)])
+def test_one_label_between_two_others_in_edges_alone_is_a_doubt(
+    tmp_path: Path, labels: tuple[int, int, int], doubts: int
+) -> None:
+    """The second label is the upper edge of the third one's square."""
+    y = squares([[labels[2]]] * 20)
+    y[:, 0, :5] = labels[1]
+    y = np.where(y == 0, labels[0], y).astype(np.uint8)
+    found = [text for text in load_squares(tmp_path, y).warnings if "only in edges" in text]
+    assert len(found) == doubts
+    if found:
+        assert found[0].startswith("Label 128 of the masks (0.9% of the pixels) occurs only in edges")
