@@ -17,7 +17,15 @@ from nas.data.options import DataOptions
 from nas.errors import InputError, RunError
 from nas.files import TEMPORARY_PREFIX, lock_file
 
-__all__ = ["Cleaned", "cache_folder", "clean_cache", "content_key", "locked_entry", "new_entry"]
+__all__ = [
+    "Cleaned",
+    "cache_folder",
+    "clean_cache",
+    "content_key",
+    "locked_entry",
+    "new_entry",
+    "refuse_cache_within",
+]
 
 FORMAT = 2  # of what is stored; another one makes all entries obsolete
 SINGLE_FILES = frozenset({".npz", ".zip"})
@@ -31,6 +39,22 @@ def cache_folder() -> Path:
     if folder := os.environ.get("NAS_CACHE"):
         return Path(folder).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "nas"
+
+
+def refuse_cache_within(path: Path) -> None:
+    """Raise InputError if the cache is among the files of a data set, which it would change.
+
+    Hidden folders are no part of a data set.
+    """
+    if path.suffix.lower() in SINGLE_FILES and not path.is_dir():
+        return
+    root = os.path.realpath(path if path.is_dir() else path.absolute().parent)
+    parts = Path(os.path.relpath(os.path.realpath(cache_folder()), root)).parts
+    if not any(part.startswith(".") for part in parts):
+        raise InputError(
+            f"the cache folder must be outside the data, got {cache_folder()} in {root}; set NAS_CACHE to "
+            "another one"
+        )
 
 
 def content_key(path: Path | None, name: str, options: DataOptions) -> str:

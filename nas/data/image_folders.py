@@ -11,7 +11,7 @@ from nas.data.duplicates import ImageFile, find_duplicates
 from nas.data.folder_names import sorted_names
 from nas.data.image_archive import tree_from_zip
 from nas.data.image_reader import ImageReader
-from nas.data.image_tree import ImageTree, join_path, name_of, tree_from_folder
+from nas.data.image_tree import ImageTree, class_name, name_of, tree_from_folder
 from nas.data.layout import find_layout
 from nas.data.options import DataOptions
 from nas.data.pairing import pair_files
@@ -85,20 +85,20 @@ def _class_files(
 ) -> tuple[tuple[str, ...], dict[str, list[ImageFile]]]:
     """Return the classes, which are the sub-folders of the training split, and the images of each split."""
     train = folders["train"]
-    classes = tuple(sorted_names(name_of(child) for child in tree.subfolders[train]))
+    classes = tuple(sorted_names(_by_class(tree, train)))
     if not classes:
         raise DataError(
             f"a folder of images must hold one sub-folder per class, or images/ and masks/, got "
             f"{tree.display_path(train)} without any; sort the images into sub-folders"
         )
-    for name in classes:
-        _check_class_name(tree, join_path(train, name))
+    for folder in tree.subfolders[train]:
+        _check_class_name(tree, folder)
     splits: dict[str, list[ImageFile]] = {}
     for split, folder in folders.items():
-        names = sorted_names(name_of(child) for child in tree.subfolders[folder])
+        inner = _by_class(tree, folder)
         files: list[ImageFile] = []
-        for name in names:
-            class_folder = join_path(folder, name)
+        for class_folder in (path for name in sorted_names(inner) for path in inner[name]):
+            name = class_name(class_folder)
             if name not in classes:
                 raise DataError(
                     f"every class must occur in {tree.display_path(train)}, got "
@@ -118,6 +118,14 @@ def _class_files(
             )
         splits[split] = files
     return classes, splits
+
+
+def _by_class(tree: ImageTree, folder: str) -> dict[str, list[str]]:
+    """Return the sub-folders of a folder by the class that they are named after."""
+    folders: dict[str, list[str]] = {}
+    for child in sorted(tree.subfolders[folder]):
+        folders.setdefault(class_name(child), []).append(child)
+    return folders
 
 
 def _check_class_name(tree: ImageTree, folder: str) -> None:
@@ -150,9 +158,9 @@ def _class_warnings(
             warnings.append(
                 f"{len(missing):,} of {len(classes):,} classes have no images in {split}: {listed}."
             )
-    nested = [name for name in classes if len(tree.children(join_path(folders["train"], name))) > 1]
+    nested = [child for child in sorted(tree.subfolders[folders["train"]]) if len(tree.children(child)) > 1]
     if nested:
-        inner = tree.children(join_path(folders["train"], nested[0]))
+        inner = tree.children(nested[0])
         warnings.append(
             f"Classes are the folders in {tree.display_path(folders['train'])}; folders in them, such as "
             f"{tree.display_path(inner[0])}, are not classes of their own."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ __all__ = [
     "TABLE_NAMES",
     "Entry",
     "ImageTree",
+    "class_name",
     "is_ignored",
     "join_path",
     "name_of",
@@ -134,7 +136,8 @@ class ImageTree:
             if package := reading_package(name):
                 self.warnings = (
                     *self.warnings,
-                    f"{_count(len(files), f'{name} image')} of {len(self.formats)} are left out, for example "
+                    f"{_count(len(files), f'{name} image')} of {len(self.formats)} "
+                    f"{'is' if len(files) == 1 else 'are'} left out, for example "
                     f"{self.display_path(files[0])}; install {package} to read them.",
                 )
                 for path in files:
@@ -200,6 +203,14 @@ def join_path(*parts: str) -> str:
 def name_of(path: str) -> str:
     """Return the last part of a path."""
     return path.rpartition("/")[2]
+
+
+def class_name(folder: str) -> str:
+    """Return the name of the class of a folder: its last part, with letters and accents composed (NFC).
+
+    macOS writes them apart, so that equal names may differ in their characters.
+    """
+    return unicodedata.normalize("NFC", name_of(folder))
 
 
 def is_ignored(name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from nas.data.folder_names import Role, loose_split, role_of
-from nas.data.image_tree import ImageTree, name_of
+from nas.data.image_tree import ImageTree, class_name, name_of
 from nas.data.layout_doubts import find_repeated_names, refuse_doubtful_classes
 from nas.data.pairing import common_stems
 from nas.data.text import printable
@@ -178,17 +178,18 @@ def _class_folders(tree: ImageTree, top: str) -> dict[str, str]:
             return {"train": top}  # a class of that name
         raise DataError(
             f"a folder {name_of(train)}/ must hold one sub-folder per class, or images/ and masks/, got "
-            f"{tree.display_path(train)} without any; sort the images into sub-folders"
+            f"{tree.display_path(train)} without any; sort the images into sub-folders, or "
+            f"{_labels_elsewhere(tree, top)}"
         )
     others = [child for child in children if child not in roles]
     for other in others:
         _refuse_unknown_split(tree, train, other, has_held_out=len(by_split) > 1)
     folders = {"train": _unwrap(tree, train)}
-    classes = {name_of(child) for child in tree.subfolders[folders["train"]]}
+    classes = {class_name(child) for child in tree.subfolders[folders["train"]]}
     for split in ("validation", "test"):
         if split in by_split:
             folder = _only(tree, by_split[split])
-            while len(inner := tree.children(folder)) == 1 and name_of(inner[0]) not in classes:
+            while len(inner := tree.children(folder)) == 1 and class_name(inner[0]) not in classes:
                 if not tree.children(inner[0]):
                     break
                 folder = inner[0]
@@ -196,9 +197,22 @@ def _class_folders(tree: ImageTree, top: str) -> dict[str, str]:
     return folders
 
 
+def _labels_elsewhere(tree: ImageTree, top: str) -> str:
+    """Return advice where the labels of images in a folder may be: in a table beside it, or in names."""
+    tables = [
+        path
+        for path in sorted(tree.entries)
+        if path.lower().endswith((".csv", ".tsv")) and path.rpartition("/")[0] == top
+    ]
+    tables.sort(key=lambda path: "train" not in name_of(path).casefold())
+    if tables:
+        return f"pass the table of their labels in place of the folder, {tree.display_path(tables[0])}"
+    return "pass --label-from if the names of the files hold the labels"
+
+
 def _refuse_unknown_split(tree: ImageTree, train: str, other: str, has_held_out: bool) -> None:
     """Raise DataError if a folder beside train/ might be a split, or a class beside a class named train."""
-    names, others = ({name_of(child).casefold() for child in tree.children(f)} for f in (train, other))
+    names, others = ({class_name(child).casefold() for child in tree.children(f)} for f in (train, other))
     if names & others:
         raise DataError(
             f"a folder beside {tree.display_path(train)} must be named after its split, got "

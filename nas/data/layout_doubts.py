@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 
 from nas.data.folder_names import loose_split
-from nas.data.image_tree import ImageTree, name_of
+from nas.data.image_tree import ImageTree, class_name, name_of
 from nas.data.pairing import files_by_stem, short_image_names, without_mask_word
 from nas.data.text import printable
 from nas.errors import DataError
@@ -34,7 +34,7 @@ def find_repeated_names(tree: ImageTree, folder: str) -> list[str]:
     names = Counter(
         name
         for child in tree.children(folder)
-        for name in {name_of(grandchild).casefold() for grandchild in tree.children(child)}
+        for name in {class_name(grandchild).casefold() for grandchild in tree.children(child)}
     )
     repeated = sorted(name for name, count in names.items() if count > 1)
     return repeated if len(repeated) > 1 else []

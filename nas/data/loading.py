@@ -18,7 +18,7 @@ import difflib
 import os
 from pathlib import Path
 
-from nas.data.cache import content_key, locked_entry, new_entry
+from nas.data.cache import content_key, locked_entry, new_entry, refuse_cache_within
 from nas.data.dataset import Dataset
 from nas.data.named_datasets import CLASS_NAMES, read_digits, read_keras
 from nas.data.options import DataOptions
@@ -44,11 +44,13 @@ def load_dataset(
     `notes`, what is doubtful in `warnings`.
 
     progress: receives a line every few seconds while examples are read. The next load of the same content
-    with the same options reads nothing. Raises DataError, InputError if the cache cannot be written, RunError
-    if its disk is full.
+    with the same options reads nothing. Raises DataError, InputError if the cache cannot be written or is
+    among the data, RunError if its disk is full.
     """
     path = None if source in CLASS_NAMES else _existing_path(source)
     name = source if path is None else path.resolve().stem
+    if path is not None:
+        refuse_cache_within(path)
     key = content_key(path, source if path is None else path.name, options)
     with locked_entry(key) as folder:
         dataset = _open_entry(folder, name, source)

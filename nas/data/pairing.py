@@ -41,8 +41,9 @@ def common_stems(tree: ImageTree, images: str, masks: str) -> list[str]:
 def pair_files(tree: ImageTree, images: str, masks: str) -> list[tuple[str, str]]:
     """Return each image with its mask, sorted by name.
 
-    The names are equal except for the suffix, or but for a word such as in 12.jpg and 12_mask.png. Raises
-    DataError for an image without a mask, a mask without an image, and masks of a lossy format.
+    The names are equal except for the suffix, or but for a word such as in 12.jpg and 12_mask.png, or for
+    zeros before numbers. Raises DataError for an image without a mask, a mask without an image, and masks
+    of a lossy format.
     """
     image_files, mask_files = _matched(files_by_stem(tree, images), files_by_stem(tree, masks))
     if not image_files:
@@ -65,14 +66,28 @@ def pair_files(tree: ImageTree, images: str, masks: str) -> list[tuple[str, str]
 
 
 def _matched(images: dict[str, str], masks: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return both by names without words such as `_mask` if no names are equal as they are."""
-    if set(images) & set(masks):
-        return images, masks
+    """Return both by the names that pair all of them, or else some.
+
+    These are the names as they are, without words such as `_mask`, or also without zeros before numbers.
+    """
     names = short_image_names(images)
     short_images = {names[stem]: file for stem, file in images.items()}
     short_masks = {without_mask_word(stem): file for stem, file in masks.items()}
-    is_unique = len(short_images) == len(images) and len(short_masks) == len(masks)
-    return (short_images, short_masks) if is_unique else (images, masks)
+    candidates = [(images, masks), (short_images, short_masks)]
+    candidates += [(_without_zeros(some), _without_zeros(others)) for some, others in candidates]
+    unique = [
+        (some, others)
+        for some, others in candidates
+        if len(some) == len(images) and len(others) == len(masks)
+    ]
+    complete = [(some, others) for some, others in unique if some.keys() == others.keys()]
+    partial = [(some, others) for some, others in unique if some.keys() & others.keys()]
+    return (complete or partial or unique)[0]
+
+
+def _without_zeros(files: dict[str, str]) -> dict[str, str]:
+    """Return files by their names without zeros before numbers, such as 1 for 0001."""
+    return {re.sub("(?<![0-9])0+(?=[0-9])", "", stem): file for stem, file in files.items()}
 
 
 def short_image_names(stems: Collection[str]) -> dict[str, str]:

@@ -192,6 +192,19 @@ def test_a_cache_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: 
         load_dataset(source)
 
 
+def test_a_cache_among_the_data_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_class_folders(tmp_path / "pets")
+    for place in (folder / "some" / "cache", folder):
+        monkeypatch.setenv("NAS_CACHE", str(place))
+        with pytest.raises(InputError, match=r"must be outside the data, got .*; set NAS_CACHE to another"):
+            load_dataset(str(folder))
+    assert sorted(path.name for path in folder.iterdir()) == ["cat", "dog"]
+    monkeypatch.setenv("NAS_CACHE", str(folder / ".cache"))  # hidden folders are not read
+    assert len(load_dataset(str(folder)).classes) == 2
+
+
 def test_the_cache_is_in_the_folder_for_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NAS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))

@@ -60,6 +60,21 @@ def test_names_of_medical_images_are_paired(tmp_path: Path) -> None:
     assert (data.task, data.classes) == ("segmentation", ("0", "1"))
 
 
+def test_numbers_with_and_without_leading_zeros_are_paired(tmp_path: Path) -> None:
+    """Some names are equal as they are, such as 1000, but only all of them count."""
+    for number in range(985, 1005):
+        mask = Image.fromarray(shape(number))
+        save_pair(tmp_path, number, f"images/a_{number}.png", mask, f"masks/a_{number:04}_mask.png")
+    assert load_dataset(str(tmp_path)).task == "segmentation"
+    for file in (tmp_path / "masks").iterdir():
+        file.rename(file.with_name(file.name.replace("_mask", "")))
+    data = load_dataset(str(tmp_path))
+    assert len(data.train) + len(data.validation) + len(data.test) == 20  # type: ignore[arg-type]
+    save_pair(tmp_path, 5, "images/a_5.png", Image.fromarray(shape(5)), "masks/a_00005.png")
+    save_pair(tmp_path, 5, "images/a_5.png", Image.fromarray(shape(5)), "masks/a_005.png")
+    assert_refused(str(tmp_path), "every mask an image, got only .*/a_00005.png")
+
+
 def test_short_names_of_splits_count_beside_a_kind_only(tmp_path: Path) -> None:
     for name in ("va", "ts", "train_station"):
         for number in range(10):

@@ -88,6 +88,15 @@ def test_images_that_need_a_package_are_left_out_with_its_name(
     assert any("3 HEIF images of 13 are left out" in text and "pillow-heif" in text for text in data.warnings)
 
 
+def test_one_image_that_needs_a_package_is_left_out(tmp_path: Path) -> None:
+    head = b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic"
+    (tmp_path / "some.heic").write_bytes(head)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nas.data.image_tree.reading_package", lambda name: "pillow-heif")
+        (warning,) = tree_from_folder(tmp_path).warnings
+    assert warning.startswith("1 HEIF image of 1 is left out, for example ")
+
+
 def test_heic_photos_are_read_with_pillow_heif(tmp_path: Path) -> None:
     heif = pytest.importorskip("pillow_heif", reason="the extra `images` is not installed")
     save_class_folders(tmp_path, count=4)

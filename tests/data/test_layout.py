@@ -321,3 +321,25 @@ def test_labels_that_a_folder_cannot_have_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(Exception, match=match):
             load_dataset(source, DataOptions(labels=labels))  # type: ignore[arg-type]
+
+
+def test_images_without_sub_folders_of_classes_lead_to_a_table_or_names(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for number in range(10):
+            save_image(tmp_path / split / f"{split}{number}.png", seed=number)
+    assert_refused(str(tmp_path), "pass --label-from if the names of the files hold the labels")
+    rows = [f"train{number},{'ab'[number % 2]}" for number in range(10)]
+    for name in ("sample.csv", "train.csv"):
+        (tmp_path / name).write_text("\n".join(["id,label", *rows]))
+    assert_refused(str(tmp_path), "pass the table of their labels in place of the folder, .*/train.csv")
+    assert load_dataset(str(tmp_path / "train.csv")).classes == ("a", "b")
+
+
+def test_classes_are_equal_whether_accents_are_composed_or_not(tmp_path: Path) -> None:
+    composed, apart = "\u00e9t\u00e9", "e\u0301te\u0301"
+    for split, name in (("train", composed), ("test", apart)):
+        save_class_folders(tmp_path / split, (name, "autumn"), 6)
+    save_image(tmp_path / "train" / apart / "more.png", seed=99)
+    seasons = load_dataset(str(tmp_path))
+    assert seasons.classes == ("autumn", composed)
+    assert sum(counts(seasons)) == 25
