@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-__all__ = ["Role", "exact_split", "loose_split", "role_of", "sorted_names"]
+__all__ = ["SPLIT_WORDS", "Role", "exact_split", "loose_split", "role_of", "sorted_names"]
 
 WORDS_OF_SPLITS = {
     "train": "train training trn",

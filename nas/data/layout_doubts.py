@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from nas.data.folder_names import loose_split
+from nas.data.folder_names import SPLIT_WORDS, loose_split
 from nas.data.image_tree import ImageTree, class_name, name_of
-from nas.data.pairing import files_by_stem, short_image_names, without_mask_word
+from nas.data.pairing import files_by_stem, short_image_names, without_mask_word, without_zeros
 from nas.data.text import printable
 from nas.errors import DataError
 
@@ -25,6 +26,8 @@ SAMPLES = 8  # pairs whose pixels are compared
 MASK_VALUES = 32  # different values of a mask at most
 JPEG_NOISE, NEAR_SHARE = 16, 0.9  # of values around those of a mask, and their share of the pixels
 MAX_PIXELS = 2**25  # of an image whose pixels are compared
+SPLITS = "|".join(word for word in SPLIT_WORDS if len(word) > 3)
+ATTACHED_SPLIT = re.compile(rf"(?P<first>{SPLITS})(?P<after>.+)|(?P<before>.+?)(?P<last>{SPLITS})")
 IMAGE_NAMES = ("image", "img")  # starts of names that classes do not have
 OVERRULE = "set labels to classes if these folders are the classes"
 
@@ -61,22 +64,27 @@ def refuse_doubtful_classes(tree: ImageTree, folder: str) -> None:
             f"{tree.display_path(children[0])} and {tree.display_path(children[1])}; rename the folders to "
             f"images and masks, or {OVERRULE}"
         )
-    smallest, largest = min(stems, key=len), max(stems, key=len)
-    common = set.intersection(*stems)
-    if len(common) < max(MIN_RANGE, MIN_COMMON * len(smallest)) or len(smallest) < 0.5 * len(largest):
-        return
     pair = f"{tree.display_path(children[0])} and {tree.display_path(children[1])}"
     is_images = any(name_of(child).casefold().startswith(IMAGE_NAMES) for child in children)
-    if not _are_running_numbers(common) or (is_images and len(children) == 2):
+    common = set.intersection(*stems)
+    if _are_enough(common, stems) and (
+        not _are_running_numbers(common) or (is_images and len(children) == 2)
+    ):
         raise DataError(
             f"folders of classes must hold different files, got the same names in {pair}, as of images and "
             f"masks; rename the folders to images and masks, or {OVERRULE}"
         )
-    if len(children) == 2 and _are_images_and_masks(tree, children, sorted(common)):
+    if len(children) == 2 and _are_images_and_masks(tree, _matching_files(tree, children)):
         raise DataError(
             f"folders of classes must hold images, got what looks like images and masks of the same names "
             f"in {pair}; rename the folders to images and masks, or {OVERRULE}"
         )
+
+
+def _are_enough(common: Collection[str], names: Sequence[Collection[str]]) -> bool:
+    """Check whether nearly all names of folders with about as many files are common."""
+    sizes = list(map(len, names))
+    return len(common) >= max(MIN_RANGE, MIN_COMMON * min(sizes)) and min(sizes) >= 0.5 * max(sizes)
 
 
 def _refuse_masks_beside_images(tree: ImageTree, folder: str) -> None:
@@ -93,13 +101,16 @@ def _refuse_masks_beside_images(tree: ImageTree, folder: str) -> None:
 
 
 def _refuse_splits_of_classes(tree: ImageTree, children: Sequence[str]) -> None:
-    """Raise DataError for folders such as cats_train, cats_test, dogs_train, dogs_test."""
+    """Raise DataError for folders such as cats_train, cats_test, dogstrain, dogstest."""
     splits: dict[str, set[str]] = defaultdict(set)
     for child in children:
         if split := loose_split(name_of(child)):
             words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name_of(child)).casefold()
             rest = [word for word in re.findall(r"[^\W_]+", words) if loose_split(word) is None]
             splits[" ".join(rest)].add(split)
+        elif match := ATTACHED_SPLIT.fullmatch(name_of(child).casefold()):
+            word = match["first"] or match["last"]
+            splits[(match["after"] or match["before"])].add(SPLIT_WORDS[word])
     if repeated := sorted(name for name, found in splits.items() if len(found) > 1):
         raise DataError(
             f"folders of classes must not be named after splits, got '{printable(repeated[0])}' for "
@@ -136,12 +147,37 @@ def _are_running_numbers(stems: Collection[str]) -> bool:
     return len(stems) >= max(MIN_RANGE * len(ranges), MIN_DENSITY * length)
 
 
-def _are_images_and_masks(tree: ImageTree, folders: Sequence[str], stems: Sequence[str]) -> bool:
-    """Check by pixels whether one of two folders holds masks of the other's images."""
-    files_of = [files_by_stem(tree, folder) for folder in folders]
+def _matching_files(tree: ImageTree, folders: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the files of two folders whose names match; none unless nearly all do.
+
+    What all names of a folder begin or end with, such as `_ct` and `_lesion`, and zeros before numbers do not
+    count if the names as they are do not match.
+    """
+    try:
+        named = [files_by_stem(tree, folder) for folder in folders]
+    except DataError:  # two files of one name, as masks never have
+        return []
+    for first, second in (named, [_by_inner_name(files) for files in named]):
+        common = sorted(first.keys() & second.keys())
+        if _are_enough(common, (first, second)):
+            return [(first[name], second[name]) for name in common]
+    return []
+
+
+def _by_inner_name(files: dict[str, str]) -> dict[str, str]:
+    """Return files by the part of their names that is not the start or the end of all."""
+    start, end = (
+        len(os.path.commonprefix(names).rstrip("0123456789"))  # noqa: RUF071 - of characters
+        for names in (list(files), [name[::-1] for name in files])
+    )
+    return {without_zeros(name[start : max(start, len(name) - end)]): file for name, file in files.items()}
+
+
+def _are_images_and_masks(tree: ImageTree, pairs: Sequence[tuple[str, str]]) -> bool:
+    """Check by pixels whether one of each two files is a mask of the other, an image."""
     looks = set()
-    for stem in stems[:: max(1, len(stems) // SAMPLES)][:SAMPLES]:
-        described = [_describe(tree, files[stem]) for files in files_of]
+    for pair in pairs[:: max(1, len(pairs) // SAMPLES)][:SAMPLES]:
+        described = [_describe(tree, file) for file in pair]
         sizes = {size for size, _ in described}
         if len(sizes) != 1 or None in sizes:
             return False

@@ -11,7 +11,14 @@ from nas.data.file_formats import MASK_FORMATS
 from nas.data.image_tree import ImageTree
 from nas.errors import DataError
 
-__all__ = ["common_stems", "files_by_stem", "pair_files", "short_image_names", "without_mask_word"]
+__all__ = [
+    "common_stems",
+    "files_by_stem",
+    "pair_files",
+    "short_image_names",
+    "without_mask_word",
+    "without_zeros",
+]
 
 AFFIX = "mask|masks|label|labels|labelids|gt|seg|segmentation|annotation|annotations|trimap|groundtruth|l"
 IMAGE_AFFIX = "image|img|sat|leftimg8bit|rgb"
@@ -74,7 +81,13 @@ def _matched(images: dict[str, str], masks: dict[str, str]) -> tuple[dict[str, s
     short_images = {names[stem]: file for stem, file in images.items()}
     short_masks = {without_mask_word(stem): file for stem, file in masks.items()}
     candidates = [(images, masks), (short_images, short_masks)]
-    candidates += [(_without_zeros(some), _without_zeros(others)) for some, others in candidates]
+    candidates += [
+        (
+            {without_zeros(stem): file for stem, file in some.items()},
+            {without_zeros(stem): file for stem, file in others.items()},
+        )
+        for some, others in candidates
+    ]
     unique = [
         (some, others)
         for some, others in candidates
@@ -85,9 +98,9 @@ def _matched(images: dict[str, str], masks: dict[str, str]) -> tuple[dict[str, s
     return (complete or partial or unique)[0]
 
 
-def _without_zeros(files: dict[str, str]) -> dict[str, str]:
-    """Return files by their names without zeros before numbers, such as 1 for 0001."""
-    return {re.sub("(?<![0-9])0+(?=[0-9])", "", stem): file for stem, file in files.items()}
+def without_zeros(stem: str) -> str:
+    """Return a name without zeros before its numbers, such as 1 for 0001."""
+    return re.sub("(?<![0-9])0+(?=[0-9])", "", stem)
 
 
 def short_image_names(stems: Collection[str]) -> dict[str, str]:

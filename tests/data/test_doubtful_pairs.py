@@ -39,6 +39,9 @@ def save_pair(folder: Path, number: int, image: str, mask: Image.Image, mask_fil
         ("pics/{}.png", "anno/{}_gt.png"),
         ("low/{}.png", "high/{}_mask.png"),
         ("original/{}.jpg", "binary/{}.jpg"),
+        ("scans/{}.png", "Lung_Masks/{}_lung.png"),
+        ("ct/p{}_ct.png", "lesion/p{}_lesion.png"),
+        ("frames/{}.png", "mattes/m{:04}.png"),
     ],
 )
 def test_images_and_masks_in_folders_of_other_names_are_no_classes(
@@ -50,6 +53,15 @@ def test_images_and_masks_in_folders_of_other_names_are_no_classes(
     assert_refused(str(tmp_path), "rename the folders to images and masks, or set labels to classes")
     classes = load_dataset(str(tmp_path), DataOptions(labels="classes"))
     assert len(classes.classes) == 2
+
+
+def test_classes_with_equal_numbers_in_their_names_are_no_pairs(tmp_path: Path) -> None:
+    for number in range(40):
+        name = ("cat", "dog")[number % 2]
+        path = tmp_path / name / f"{name}_{number // 2}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        photo(number).save(path)
+    assert load_dataset(str(tmp_path)).classes == ("cat", "dog")
 
 
 def test_names_of_medical_images_are_paired(tmp_path: Path) -> None:
@@ -84,8 +96,16 @@ def test_short_names_of_splits_count_beside_a_kind_only(tmp_path: Path) -> None:
     assert load_dataset(str(tmp_path)).classes == ("train_station", "ts", "va")
 
 
-def test_classes_named_after_splits_are_refused(tmp_path: Path) -> None:
-    for name in ("cats_train", "cats_test", "dogs_train", "dogs_test"):
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cats_train", "cats_test", "dogs_train", "dogs_test"),
+        ("TrainCats", "TestCats", "TrainDogs", "TestDogs"),
+        ("catstrain", "catstest", "dogstrain", "dogstest"),
+    ],
+)
+def test_classes_named_after_splits_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
         for number in range(5):
             path = tmp_path / name / f"{number}.png"
             path.parent.mkdir(exist_ok=True)
