@@ -71,12 +71,12 @@ def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
                 )
         command(**values, data_options=given)
 
-    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # of functools
     return wrapped
 
 
 def _parameter(name: str) -> inspect.Parameter:
     kind, text = DATA_OPTIONS[name]
     option = typer.Option(help=text, rich_help_panel="Data", show_default=False)
-    annotation = Annotated[(str if kind is tuple else kind) | None, option]  # type: ignore[valid-type]
+    annotation = Annotated[(str if kind is tuple else kind) | None, option]  # type: ignore[valid-type]  # read at run time
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nas.data.image_files import errors_named
 from nas.data.image_tree import ImageTree
 from nas.data.source import Array
 from nas.errors import DataError
@@ -208,14 +209,11 @@ def _equal_files(tree: ImageTree, images: Iterable[str]) -> list[list[str]]:
 
 
 def _digests(tree: ImageTree, files: Sequence[str]) -> dict[str, bytes]:
-    """Return a hash of the content of each file; one that cannot be read has that of its path."""
+    """Return a hash of the content of each file; raises DataError for one that cannot be read."""
 
     def digest(file: str) -> bytes:
-        try:
-            content = tree.read(file)
-        except Exception:  # reported by the reader, which decodes every file
-            content = file.encode(errors="surrogateescape")
-        return hashlib.sha256(content).digest()
+        with errors_named(tree, file):
+            return hashlib.sha256(tree.read(file)).digest()
 
     existing = [file for file in files if file]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:

@@ -19,7 +19,7 @@ from nas.errors import DataError
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-__all__ = ["map_ahead", "open_image"]
+__all__ = ["errors_named", "map_ahead", "open_image"]
 
 DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile,
@@ -37,12 +37,21 @@ def open_image(tree: ImageTree, file: str, header: bool = False) -> Iterator[Ima
     header: without reading the whole file. Raises a DataError that names the file in place of the errors of a
     decoder.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
+    with errors_named(tree, file):
         stream = tree.open(file) if header else io.BytesIO(tree.read(file))
         with stream, Image.open(stream) as image:
             yield image
+
+
+@contextlib.contextmanager
+def errors_named(tree: ImageTree, file: str) -> Iterator[None]:
+    """Raise a DataError that names a file in place of the errors of reading or decoding it."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
     except DataError:
         raise
     except (*DECODE_ERRORS, Image.DecompressionBombError) as error:

@@ -186,7 +186,7 @@ class ImageSurvey:
         with open_image(self._tree, file) as image:
             bands = image.getextrema()
             colours = bands[:-1] if image.mode in ("RGBA", "LA") else bands
-        return max(int(high) for _, high in colours)  # type: ignore[misc]
+        return int(np.max(colours))
 
     def _find_value_range(self) -> tuple[float, float]:
         """Return the least and the greatest value of images with more than 8 bits.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections import Counter, defaultdict
@@ -11,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 
 from nas.data.folder_names import SPLIT_WORDS, loose_split
+from nas.data.image_files import open_image
 from nas.data.image_tree import ImageTree, class_name, name_of
 from nas.data.pairing import files_by_stem, short_image_names, without_mask_word, without_zeros
 from nas.data.text import printable
@@ -188,16 +188,13 @@ def _are_images_and_masks(tree: ImageTree, pairs: Sequence[tuple[str, str]]) -> 
 
 
 def _describe(tree: ImageTree, file: str) -> tuple[tuple[int, int] | None, int]:
-    """Return the size of an image and its number of different values; None if it cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(tree.read(file))) as image:
-            if image.width * image.height > MAX_PIXELS:
-                return None, 0
-            return image.size, _count_values(np.asarray(image))
-    except Exception:  # reported by the reader, which opens every file
+    """Return the size of an image and its number of different values; None if it is unreadable or large."""
+    if file in tree.unreadable:
         return None, 0
+    with open_image(tree, file) as image:
+        if image.width * image.height > MAX_PIXELS:
+            return None, 0
+        return image.size, _count_values(np.asarray(image))
 
 
 def _count_values(pixels: np.ndarray) -> int:

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import psutil
@@ -89,7 +89,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, ke
                 f"the header of an array must claim what the file holds, got {size:,} bytes of {key} in "
                 f"{path}, which holds {info.file_size - offset:,}; write it again"
             )
-        order = "F" if fortran else "C"
+        order: Literal["C", "F"] = "F" if fortran else "C"
         if size == 0:
             return np.empty(shape, dtype)
         if info.compress_type == zipfile.ZIP_STORED:
@@ -100,7 +100,8 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, ke
             done += len(part)
         if done < size:
             raise EOFError(f"{key} ends after {done:,} of {size:,} bytes")
-        return content.view(dtype).reshape(shape, order=order)  # type: ignore[call-overload,no-any-return]
+        array: Array = content.view(dtype).reshape(shape, order=order)
+        return array
 
 
 def _read_header(stream: IO[bytes], path: Path, key: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
@@ -132,7 +133,7 @@ def _map_member(
     offset: int,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    order: str,
+    order: Literal["C", "F"],
 ) -> Array:
     """Map an array that is stored without compression; raises ValueError if it is damaged."""
     with path.open("rb") as file:
@@ -146,5 +147,5 @@ def _map_member(
             checksum, left = zlib.crc32(part, checksum), left - len(part)
     if left or checksum != info.CRC:
         raise ValueError(f"the content of {info.filename} is damaged")
-    mapped = np.memmap(path, dtype, "r", start + offset, shape, order)  # type: ignore[call-overload]
+    mapped = np.memmap(path, dtype, "r", start + offset, shape, order)
     return np.asarray(mapped)
