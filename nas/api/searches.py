@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nas.api.keywords import refuse_unknown_keywords
 from nas.backends import Precision, build_compiled_model
-from nas.data import Dataset, load_dataset, save_python_data, split_folds
+from nas.data import Dataset, load_dataset, save_python_data, select_fold
 from nas.errors import DataError
 from nas.evaluation import Evaluator, read_state
 from nas.executors import worker_count
@@ -317,7 +317,7 @@ class Found:
         dataset = self._dataset()
         if dataset.fingerprint != self.plan.fingerprint:
             return {}
-        dataset = split_folds(dataset, self.plan.folds, self.plan.split_seed)[0]  # of the weights
+        dataset = select_fold(dataset, 0, self.plan.folds, self.plan.split_seed)  # that of the weights
         evaluator, checkpoint = Evaluator(dataset.task), self.record.file(trial)
         answers = evaluator.answer_split(trial.design, checkpoint, dataset, dataset.validation)
         return write_figures(answers, dataset.classes, folder)
@@ -327,5 +327,5 @@ class Found:
 
     def draw_predictions(self, trial: Trial) -> bytes:
         """Return a PNG of validation images, their masks and a segmentation network's predictions."""
-        first = split_folds(self._dataset(), self.plan.folds, self.plan.split_seed)[0]
+        first = select_fold(self._dataset(), 0, self.plan.folds, self.plan.split_seed)
         return draw_predictions(self.model(trial), first)

@@ -2,7 +2,7 @@
 
 from nas.data.cache import clean_cache
 from nas.data.dataset import RECORD_FILE, Dataset, Split
-from nas.data.folds import split_folds
+from nas.data.folds import check_folds, select_fold
 from nas.data.loading import load_dataset
 from nas.data.options import DataOptions
 from nas.data.python_data import save_python_data
@@ -14,8 +14,9 @@ __all__ = [
     "Dataset",
     "Signature",
     "Split",
+    "check_folds",
     "clean_cache",
     "load_dataset",
     "save_python_data",
-    "split_folds",
+    "select_fold",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -11,30 +12,37 @@ from nas.data.source import Array
 from nas.data.splits import label_strata
 from nas.errors import DataError
 
-__all__ = ["split_folds"]
+__all__ = ["check_folds", "select_fold"]
 
 
-def split_folds(dataset: Dataset, folds: int, seed: int = 0) -> list[Dataset]:
-    """Return a data set for each fold, whose validation split is one of `folds` parts of equal size.
+def select_fold(dataset: Dataset, fold: int, folds: int, seed: int = 0) -> Dataset:
+    """Return the data set of one fold, whose validation split is one of `folds` parts of equal size.
 
     The parts are those of the training and validation examples together, stratified by class; each example
-    is in the validation split of one fold. The test split stays. One fold is the data set itself. Raises
-    DataError if a class has fewer examples than there are folds.
+    is in the validation split of one fold. The test split stays. With one fold it is the data set itself.
+    Raises DataError if a class has fewer examples than there are folds.
     """
     if folds == 1:
-        return [dataset]
-    x, y = (
-        np.concatenate([np.asarray(getattr(split, axis)) for split in (dataset.train, dataset.validation)])
-        for axis in "xy"
-    )
+        return dataset
+    part = check_folds(dataset, folds, seed)
+    train, validation = np.flatnonzero(part != fold), np.flatnonzero(part == fold)
+    order = np.random.default_rng([seed, fold]).permutation(train)
+    x, y = _pooled(dataset, "x"), _pooled(dataset, "y")
+    return replace(dataset, train=Split(x[order], y[order]), validation=Split(x[validation], y[validation]))
+
+
+def check_folds(dataset: Dataset, folds: int, seed: int = 0) -> Array:
+    """Return the fold of each training and then each validation example.
+
+    Raises DataError if a class has fewer examples than there are folds.
+    """
     match dataset.task:
         case "classification":
-            strata = y
+            strata = _pooled(dataset, "y")
         case "multi_label":
-            strata = label_strata(y, folds)
+            strata = label_strata(_pooled(dataset, "y"), folds)
         case _:
-            strata = np.zeros(len(x), np.intp)
-    part = _parts(strata, folds, seed)
+            strata = np.zeros(len(dataset.train) + len(dataset.validation), np.intp)
     counts = np.bincount(strata)
     if (counts < folds).any():
         label = int(counts.argmin())
@@ -43,14 +51,12 @@ def split_folds(dataset: Dataset, folds: int, seed: int = 0) -> list[Dataset]:
             f"cross-validation needs an example of each class in each fold, got {counts[label]} of {name} "
             f"for {folds} folds; use fewer folds or add examples"
         )
-    found = []
-    for fold in range(folds):
-        train, validation = np.flatnonzero(part != fold), np.flatnonzero(part == fold)
-        order = np.random.default_rng([seed, fold]).permutation(train)
-        found.append(
-            replace(dataset, train=Split(x[order], y[order]), validation=Split(x[validation], y[validation]))
-        )
-    return found
+    return _parts(strata, folds, seed)
+
+
+def _pooled(dataset: Dataset, axis: Literal["x", "y"]) -> Array:
+    splits = (dataset.train, dataset.validation)
+    return np.concatenate([np.asarray(getattr(split, axis)) for split in splits])
 
 
 def _parts(strata: Array, folds: int, seed: int) -> Array:

@@ -114,11 +114,11 @@ class ImageTree:
                     head = file.read(EDGE_BYTES)
                     found = image_format(head, suffix)
                     if found:
-                        file.seek(max(0, entry.size - EDGE_BYTES))
-                        is_cut = may_be_cut(found, head, file.read(EDGE_BYTES), entry.size)
-                        file.seek(0)
-                        # An archive's entries are read whole, so that their checksums are compared.
-                        content = io.BytesIO(file.read()) if entry.checksum else file
+                        # An archive's entry is read whole: its checksum is compared, and seeking is slow.
+                        content = io.BytesIO(head + file.read()) if entry.checksum else file
+                        content.seek(max(0, entry.size - EDGE_BYTES))
+                        is_cut = may_be_cut(found, head, content.read(EDGE_BYTES), entry.size)
+                        content.seek(0)
                         check_content(found, content, is_cut)
             except Exception as error:  # of Pillow, zlib, zipfile or the file system, for damaged content
                 is_unknown = type(error).__name__ == "UnidentifiedImageError"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from threadpoolctl import threadpool_limits
 
-from nas.data import Dataset, load_dataset, split_folds
+from nas.data import Dataset, check_folds, load_dataset, select_fold
 from nas.engines import create_engine
 from nas.errors import DataError, InputError, RunError
 from nas.evaluation import Evaluator
@@ -80,7 +80,7 @@ def prepare_search(
     loaded = SearchSpace(space) if isinstance(space, Mapping) else SearchSpace.load(space)
     dataset = load_dataset(options.data, options, progress)
     options = complete_options(options, dataset)
-    split_folds(dataset, options.folds, options.split_seed)  # raises an error before anything is recorded
+    check_folds(dataset, options.folds)
     bound = bind_space(loaded, dataset)
     start = dict(zip(start_from, starting_settings(bound, start_from), strict=True))
     earlier = read_earlier_searches(options, bound, dataset.fingerprint)
@@ -209,6 +209,9 @@ class Session:
             return (plan.epochs,)
         return rungs(plan.epochs, plan.reduction, plan.min_epochs or plan.epochs // plan.reduction**2)
 
+    def _fold(self, number: int) -> Dataset:
+        return select_fold(self.dataset, number, self.plan.folds, self.plan.split_seed)
+
     def measure_again(self, device: str) -> None:
         """Measure the networks of all trials on this device: latencies of two devices are not comparable."""
         self.notes.append(
@@ -235,8 +238,7 @@ class Session:
         state: Literal["complete", "interrupted", "failed"] = "failed"
         worker_time: dict[str, float] = {}
         try:
-            folds = split_folds(self.dataset, plan.folds, plan.split_seed)
-            data = [fold.save(scratch / f"data{number}") for number, fold in enumerate(folds)]
+            data = [self._fold(number).save(scratch / f"data{number}") for number in range(plan.folds)]
             training = TrialTraining(data, scratch, plan.seed, plan.repeats, plan.front_seeds)
             halving = Halving(self._rungs(), plan.reduction, plan.criteria)
             engine = create_engine(
@@ -263,8 +265,7 @@ class Session:
             executor.close()
             try:
                 trials = writer.close()
-                dataset = split_folds(self.dataset, plan.folds, plan.split_seed)[0]  # of the first checkpoint
-                files = final_files(trials, plan, record, dataset)
+                files = final_files(trials, plan, record, self._fold(0))  # that of the recorded weights
                 record.attach(files | {"time.json": json.dumps(worker_time)})
             finally:
                 record.finish(state)
