@@ -64,11 +64,10 @@ def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
         given: dict[str, Any] = {}
         for name, (kind, _) in DATA_OPTIONS.items():
             value = values.pop(name)
+            if value is not None and kind is tuple:
+                value = tuple(word.strip() for word in value.split(",") if word.strip())
             if value is not None:
-                words = kind is tuple
-                given[name] = (
-                    tuple(word.strip() for word in value.split(",") if word.strip()) if words else value
-                )
+                given[name] = value
         command(**values, data_options=given)
 
     wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # of functools

@@ -8,11 +8,11 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.data.folder_listing import TABLE_NAMES, list_folder
 from nas.data.options import DataOptions
 from nas.errors import InputError, RunError
 from nas.files import TEMPORARY_PREFIX, lock_file
@@ -30,8 +30,6 @@ __all__ = [
 FORMAT = 2  # of what is stored; another one makes all entries obsolete
 SINGLE_FILES = frozenset({".npz", ".zip"})
 """Suffixes of files that hold all of the data; the content of others may be in files beside them."""
-TABLES_BESIDE = ("labels.csv", "labels.tsv", "metadata.csv")
-"""Tables of labels, which may stand beside a folder of images."""
 
 
 def cache_folder() -> Path:
@@ -75,53 +73,17 @@ def content_key(path: Path | None, name: str, options: DataOptions) -> str:
 
 
 def _files_of(path: Path) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Yield the files that may belong to a data set."""
+    """Yield the files that may belong to a data set, and folders without a status."""
+    if not path.is_dir() and (path.suffix.lower() in SINGLE_FILES or not path.is_file()):
+        yield path.name, path.stat()
+        return
+    found = list_folder(path if path.is_dir() else path.absolute().parent)
+    yield from found.files.items()
+    yield from ((f"{folder}/", None) for folder in found.folders)
     if path.is_dir():
-        yield from _list_files(path)
-        for table in (path.absolute().parent / name for name in TABLES_BESIDE):
+        for table in (path.absolute().parent / name for name in TABLE_NAMES):
             if table.is_file():
                 yield f"../{table.name}", table.stat()
-    elif path.suffix.lower() in SINGLE_FILES or not path.is_file():
-        yield path.name, path.stat()
-    else:
-        yield from _list_files(path.absolute().parent)
-
-
-def _list_files(root: Path) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Yield the visible files under a folder, and its folders without a status.
-
-    Links are followed as `tree_from_folder` does: each real folder once, and none above the root.
-    """
-    seen: set[tuple[int, int]] = set()
-    real_root = os.path.realpath(root)
-    waiting = [("", str(root))]
-    while waiting:
-        prefix, folder = waiting.pop()
-        try:
-            status = os.stat(folder)
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:  # the reader reports it
-            continue
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.name.startswith("."):
-                continue
-            try:
-                status = entry.stat()
-            except OSError:  # a link to nothing or to itself, which the reader reports
-                yield name, None
-                continue
-            if not stat.S_ISDIR(status.st_mode):
-                yield name, status
-                continue
-            yield f"{name}/", None
-            target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-            above = entry.is_symlink() and os.path.commonpath([target, real_root]) == target
-            if not above and not target.startswith(("/proc/", "/sys/")) and target not in ("/proc", "/sys"):
-                waiting.append((f"{name}/", entry.path))
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from nas.data.image_tree import Entry, ImageTree, is_ignored
+from nas.data.folder_listing import is_ignored
+from nas.data.image_tree import Entry, ImageTree
 from nas.errors import DataError
 
 __all__ = ["tree_from_zip"]

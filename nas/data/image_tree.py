@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
@@ -23,28 +22,20 @@ from nas.data.file_formats import (
     reading_package,
     register_heif,
 )
+from nas.data.folder_listing import TABLE_NAMES, join_path, list_folder
 from nas.data.text import printable
 from nas.errors import DataError
 
 __all__ = [
-    "TABLE_NAMES",
     "Entry",
     "ImageTree",
     "class_name",
-    "is_ignored",
-    "join_path",
     "name_of",
     "tree_from_folder",
 ]
 
 MAX_FILE_BYTES = 2**28
 """Greatest size of an image file, which bounds the memory of reading a damaged or malicious one."""
-IGNORED_NAMES = frozenset(
-    {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "lost+found", "$recycle.bin"}
-    | {"system volume information", "__macosx", "__pycache__"}
-)
-TABLE_NAMES = ("labels.csv", "metadata.csv", "labels.tsv")
-"""Tables of labels that are looked for beside images, in this order."""
 LEFT_OUT_SHARE = 0.1  # of all files; a larger share of files that are no images is a warning
 
 
@@ -195,11 +186,6 @@ class ImageTree:
         return printable(f"{self.root}/{path}" if path else self.root)
 
 
-def join_path(*parts: str) -> str:
-    """Join relative paths, without those that are empty."""
-    return "/".join(part for part in parts if part)
-
-
 def name_of(path: str) -> str:
     """Return the last part of a path."""
     return path.rpartition("/")[2]
@@ -213,11 +199,6 @@ def class_name(folder: str) -> str:
     return unicodedata.normalize("NFC", name_of(folder))
 
 
-def is_ignored(name: str) -> bool:
-    """Check whether a file or folder is hidden, or is one that operating systems add."""
-    return name.startswith(".") or name.casefold() in IGNORED_NAMES
-
-
 def _suffix(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
@@ -227,72 +208,26 @@ def _count(count: int, noun: str) -> str:
 
 
 def tree_from_folder(path: Path) -> ImageTree:
-    """List a folder; raises DataError if a sub-folder cannot be read.
-
-    Each folder is visited once: a link to a folder that has been listed, or to one above `path`, is left out.
-    Only regular files are opened.
-    """
-    root = str(path)
-    entries: dict[str, Entry] = {}
-    folders: list[str] = []
-    links: list[str] = []
-    special: list[str] = []
-    repeated: list[str] = []
-    outside: list[str] = []
-    real_root = os.path.realpath(path)
-    seen: set[tuple[int, int]] = set()
-    pending = [""]
-    while pending or links:  # links come last, so that a folder keeps its own name
-        is_link = not pending
-        folder = links.pop(0) if is_link else pending.pop()
-        location = os.path.join(root, folder)
-        try:
-            if is_link:
-                target = os.path.realpath(location)
-                if os.path.commonpath([target, real_root]) == target or target.startswith(("/proc", "/sys")):
-                    repeated.append(folder)
-                    continue
-            status = os.stat(location)
-            if (status.st_dev, status.st_ino) in seen:
-                repeated.append(folder)
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(location) as listing:
-                members = sorted(listing, key=lambda member: member.name)
-        except OSError as error:
-            raise DataError(
-                f"a data set's folders must be readable, got {printable(str(error.filename))}: "
-                f"{error.strerror}; change its permissions or remove it"
-            ) from error
-        if is_link and os.path.commonpath([target, real_root]) != real_root:
-            outside.append(folder)
-        folders += [folder] if folder else []
-        for member in members:
-            if is_ignored(member.name):
-                continue
-            child = join_path(folder, member.name)
-            try:
-                status = member.stat()
-            except OSError:  # a link to nothing or to itself, or no permission
-                entries[child] = Entry(child, -1)
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                (links if member.is_symlink() else pending).append(child)
-            elif stat.S_ISREG(status.st_mode):
-                entries[child] = Entry(child, status.st_size)
-            else:
-                special.append(child)
+    """List a folder; only regular files are opened. Raises DataError if a sub-folder cannot be read."""
+    root, found = str(path), list_folder(path)
+    for error in found.unreadable:
+        raise DataError(
+            f"a data set's folders must be readable, got {printable(str(error.filename))}: "
+            f"{error.strerror}; change its permissions or remove it"
+        ) from error
     warnings = []
     for paths, noun, what in (
-        (repeated, "link", "leads to a folder that is read already, or must not be, and is left out"),
-        (outside, "link", "leads out of the data set and is followed"),
-        (special, "entry", "is no regular file and is left out"),
+        (found.repeated, "link", "leads to a folder that is read already, or must not be, and is left out"),
+        (found.outside, "link", "leads out of the data set and is followed"),
+        (found.special, "entry", "is no regular file and is left out"),
     ):
         if paths:
             warnings.append(_about_paths(root, paths, noun, what))
-
+    entries = {
+        name: Entry(name, -1 if status is None else status.st_size) for name, status in found.files.items()
+    }
     return ImageTree(
-        root, entries, lambda name: open(os.path.join(root, name), "rb"), folders, warnings=warnings
+        root, entries, lambda name: open(os.path.join(root, name), "rb"), found.folders, warnings=warnings
     )
 
 

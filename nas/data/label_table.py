@@ -13,8 +13,9 @@ from typing import IO
 
 import numpy as np
 
+from nas.data.folder_listing import join_path
 from nas.data.folder_names import exact_split
-from nas.data.image_tree import ImageTree, join_path, tree_from_folder
+from nas.data.image_tree import ImageTree, tree_from_folder
 from nas.data.labelled_images import source_from_images
 from nas.data.options import DataOptions
 from nas.data.source import Array, Source

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.data.arrays import read_npz
+from nas.data.folder_listing import TABLE_NAMES, is_ignored
 from nas.data.image_archive import tree_from_zip
 from nas.data.image_folders import read_folder, read_zip
-from nas.data.image_tree import TABLE_NAMES, ImageTree, is_ignored, tree_from_folder
+from nas.data.image_tree import ImageTree, tree_from_folder
 from nas.data.label_table import read_table_file, read_table_of, table_names_files
 from nas.data.labelled_images import read_named_images
 from nas.data.options import DataOptions

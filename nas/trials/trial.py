@@ -113,9 +113,7 @@ class Trial:
     epochs: int = 0  # trained so far: the quality in `values` is that of the last epoch
     reason: str = ""  # why it failed, or which limit it is over
     curve: Sequence[Mapping[str, float]] = ()  # one mapping per epoch: loss, accuracy, val_loss, ...
-    seconds: Mapping[str, float] = field(
-        default_factory=dict
-    )  # where its time went: train, trace, ...; confirm: with another seed
+    seconds: Mapping[str, float] = field(default_factory=dict)  # by kind of work: train, trace, ..., confirm
     architecture: Architecture | None = None  # None only for a row of a table
     training: Training = field(default_factory=Training)
     run_id: str = ""  # MLflow's, once it is logged
