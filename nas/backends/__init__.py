@@ -1,5 +1,6 @@
 """Turn the layers of a network into a Keras model, TensorFlow operations or a LiteRT file."""
 
+from nas.backends.flatbuffer import pack_model, unpack_model
 from nas.backends.keras_model import (
     METRICS,
     build_compiled_model,
@@ -34,8 +35,10 @@ __all__ = [
     "lower_to_operators",
     "moving_layers",
     "operator_features",
+    "pack_model",
     "predict",
     "recoloring_layers",
     "training_loss",
+    "unpack_model",
     "weight_specs",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FlatBuffer"]
+__all__ = ["FlatBuffer", "pack_model", "unpack_model"]
 
 ALIGNMENT = 16
 """Alignment of constants in the file, in bytes."""
@@ -81,27 +81,8 @@ class FlatBuffer:
 
     def _fill(self, values: np.ndarray, kind: str) -> int:
         index = self.tensor(values.shape, kind)
-        self._buffers[self._graph.tensors[index].buffer] = self._aligned_buffer(values)
+        self._buffers[self._graph.tensors[index].buffer] = _aligned_buffer(values.tobytes())
         return index
-
-    def _aligned_buffer(self, values: np.ndarray) -> Any:
-        """Return a buffer of the schema that aligns its content when it is packed."""
-        schema = self._schema
-        base: Any = schema.BufferT
-        data = values.tobytes()
-
-        class AlignedBuffer(base):  # type: ignore[misc]  # the schema has no types
-            def Pack(self, builder: Any) -> int:  # noqa: N802  # the schema's name
-                builder.StartVector(1, len(data), ALIGNMENT)
-                builder.head -= len(data)
-                builder.Bytes[builder.head : builder.head + len(data)] = data
-                vector = builder.EndVector()
-                schema.BufferStart(builder)
-                schema.BufferAddData(builder, vector)
-                offset: int = schema.BufferEnd(builder)
-                return offset
-
-        return AlignedBuffer()
 
     def _quantize(self, values: np.ndarray, axis: int) -> int:
         """Add weights as symmetric int8 with one scale per channel."""
@@ -154,8 +135,6 @@ class FlatBuffer:
 
     def to_bytes(self, entry: int, result: int) -> bytes:
         """Return the content of the file, with one signature: input -> output."""
-        import flatbuffers
-
         schema, graph = self._schema, self._graph
         graph.inputs, graph.outputs = np.array([entry], np.int32), np.array([result], np.int32)
         graph.operators = self._widening + graph.operators
@@ -165,9 +144,7 @@ class FlatBuffer:
         model.subgraphs, model.buffers = [graph], self._buffers
         model.operatorCodes = [self._code(*code) for code in self._codes.items()]
         model.signatureDefs = [self._signature(entry, result)]
-        builder = flatbuffers.Builder(1 << 16)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
+        return pack_model(model)
 
     def _code(self, number: int, version: int) -> Any:
         code = self._schema.OperatorCodeT()
@@ -187,3 +164,43 @@ class FlatBuffer:
             tensor_map.name, tensor_map.tensorIndex = name, index
             maps.append(tensor_map)
         return signature
+
+
+def unpack_model(content: bytes) -> Any:
+    """Return the content of a LiteRT file as an object of the schema that can be changed."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+def pack_model(model: Any) -> bytes:
+    """Return the content of a LiteRT file; constants are aligned as the runtime requires."""
+    import flatbuffers
+
+    model.buffers = [
+        buffer if buffer.data is None else _aligned_buffer(np.asarray(buffer.data, np.uint8).tobytes())
+        for buffer in model.buffers
+    ]
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _aligned_buffer(data: bytes) -> Any:
+    """Return a buffer of the schema that aligns its content when it is packed."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    base: Any = schema.BufferT
+
+    class AlignedBuffer(base):  # type: ignore[misc]  # the schema has no types
+        def Pack(self, builder: Any) -> int:  # noqa: N802  # the schema's name
+            builder.StartVector(1, len(data), ALIGNMENT)
+            builder.head -= len(data)
+            builder.Bytes[builder.head : builder.head + len(data)] = data
+            vector = builder.EndVector()
+            schema.BufferStart(builder)
+            schema.BufferAddData(builder, vector)
+            offset: int = schema.BufferEnd(builder)
+            return offset
+
+    return AlignedBuffer()

@@ -17,6 +17,7 @@ from nas.architecture import (
     network_cost,
     peak_buffer_bytes,
 )
+from nas.backends import unpack_model
 from nas.device.arena import arena_bytes
 from nas.errors import ConversionError, InputError
 from nas.quiet import silence_stderr
@@ -110,7 +111,7 @@ def summarize_litert(content: bytes) -> ModelSummary:
 
     if content[4:8] != b"TFL3":
         raise InputError("a .tflite file must be a LiteRT FlatBuffer, got other content; export it again")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpack_model(content)
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     tensors = model.subgraphs[0].tensors
 

@@ -1,7 +1,7 @@
 """A network as a LiteRT file (`.tflite`), at one of four precisions.
 
 Files of all precisions except int8 are written by `nas.backends.litert_bytes`, as are the files whose latency
-`nas.device` measures: the exported file is the measured file.
+`nas.device` measures: the exported file is the measured file, with a signature in its metadata.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from nas.backends import (
     build_model,
     initial_weights,
     litert_bytes,
+    pack_model,
     predict,
+    unpack_model,
     weight_specs,
 )
 from nas.data import Signature
@@ -135,10 +137,9 @@ def _calibrated(
 
 def _scaled(content: bytes, scale: TargetScale) -> bytes:
     """Return a LiteRT file that multiplies and shifts the output of the given one, in float32."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpack_model(content)
     (graph,) = model.subgraphs
     (output,) = graph.outputs
     added = (("MUL", schema.MulOptionsT, scale.deviations), ("ADD", schema.AddOptionsT, scale.means))
@@ -163,9 +164,7 @@ def _scaled(content: bytes, scale: TargetScale) -> bytes:
     graph.outputs = [output]
     for signature in model.signatureDefs or []:
         signature.outputs[0].tensorIndex = output
-    builder = flatbuffers.Builder(len(content) + 4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return pack_model(model)
 
 
 def _reason(error: Exception) -> str:

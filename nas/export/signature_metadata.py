@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from nas.backends import pack_model, unpack_model
 from nas.data import Signature
 
 __all__ = ["KEY", "add_to_keras", "add_to_litert", "metadata", "read_from_keras"]
@@ -30,19 +31,16 @@ def metadata(signature: Signature) -> dict[str, str]:
 
 def add_to_litert(content: bytes, signature: Signature) -> bytes:
     """Return a LiteRT file with a description and an entry `nas` of JSON in its metadata."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpack_model(content)
     model.description = signature.text()
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = list(json.dumps(metadata(signature), ensure_ascii=False).encode())
     entry.name, entry.buffer = KEY, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
-    builder = flatbuffers.Builder(len(content) + 4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return pack_model(model)
 
 
 def add_to_keras(path: Path, signature: Signature) -> None:

@@ -10,9 +10,34 @@ import pytest
 
 from nas.architecture import Design
 from nas.backends import PRECISIONS, build_compiled_model, build_model
+from nas.data import Signature
 from nas.errors import ConversionError
 from nas.export import export_litert
 from tests.exported_designs import GRAMMAR, IMAGE, design, random_inputs, random_weights, stages
+
+
+def unaligned_constants(content: bytes) -> list[int]:
+    """Return the numbers of the buffers that do not start at a multiple of 16 bytes, as LiteRT requires."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    filled = [n for n in range(model.BuffersLength()) if model.Buffers(n).DataLength()]
+    assert filled
+    return [n for n in filled if model.Buffers(n)._tab.Vector(model.Buffers(n)._tab.Offset(4)) % 16]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_constants_are_aligned_after_metadata_or_a_scale_is_added(
+    tmp_path: Path, precision: str, task: str
+) -> None:
+    one = design({**IMAGE, **stages(1, 8), "task": task})
+    names = tuple(f"name {n}" for n in range(one.architecture.classes))
+    signature = Signature(task=task, input_shape=(16, 16, 3), classes=names, feeding={})
+    images = random_inputs(one.architecture, 8)
+    path = tmp_path / "model.tflite"
+    export_litert(one.architecture, None, path, precision, images, signature)
+    assert unaligned_constants(path.read_bytes()) == []
 
 
 @pytest.fixture(scope="module")
