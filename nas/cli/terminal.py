@@ -199,7 +199,7 @@ class SearchView:
         state = "paused" if trial.state == "stopped" else trial.state
         epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
         if trial.trainings > 1:
-            epochs += f", mean of {trial.trainings} trainings"
+            epochs += f", mean of {trial.trainings} training runs"
         return f"trial {trial.number} {state} at {epochs}: {values}"
 
     def _screen(self, status: Status) -> RenderableType:

@@ -13,7 +13,7 @@ from nas.evaluation import constant_qualities
 __all__ = ["data_lines", "describe_data"]
 
 FREQUENT = 0.9
-"""Share of the largest class from which on a warning states what a constant answer gets."""
+"""Share of the largest class from which on a warning states the accuracy of a constant prediction."""
 
 FEW = 50
 """Number of validation examples below which a warning states their standard error."""
@@ -143,10 +143,10 @@ def _warnings(dataset: Dataset) -> list[str]:
     if dataset.is_imbalanced:
         found.append(
             f"Class {dataset.classes[most]} has {counts[most]:,} training examples, class "
-            f"{dataset.classes[least]} only {counts[least]:,}: a constant answer is {share:.1%} accurate, so "
-            "that balanced_accuracy is the default quality; training: {class_weight: balanced} weighs the "
-            "classes."
+            f"{dataset.classes[least]} only {counts[least]:,}: a constant prediction is {share:.1%} accurate, "
+            "so balanced_accuracy is the default quality; training: {class_weight: balanced} weights the "
+            "classes in the loss."
         )
     elif share >= FREQUENT:
-        found.append(f"A constant answer is {share:.1%} accurate.")
+        found.append(f"A constant prediction is {share:.1%} accurate.")
     return found

@@ -50,7 +50,7 @@ def test_classes_are_described() -> None:
 def test_doubts_are_warnings() -> None:
     uneven = describe_data(of_two_classes(0.05))["warnings"]
     assert len(uneven) == 1
-    start = "Class no has 187 training examples, class yes only 13: a constant answer is 93.5% accurate"
+    start = "Class no has 187 training examples, class yes only 13: a constant prediction is 93.5% accurate"
     assert uneven[0].startswith(start)
     few = describe_data(of_two_classes(0.5, 90))["warnings"]
     assert few == [
