@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from nas.errors import DataError, NasError
 
 __all__ = [
     "assert_refused",
+    "collect_refusals",
     "examples",
     "refusal",
     "save_class_folders",
@@ -109,6 +112,27 @@ def refusal(source: str) -> str:
     except NasError as error:
         return str(error)
     return ""
+
+
+Refusals = dict[str, tuple[Callable[[Path], Any], str]]
+Decorator = Callable[[Callable[[Path], Any]], Callable[[Path], Any]]
+
+
+def collect_refusals() -> tuple[Refusals, Callable[[str], Decorator]]:
+    """Return an empty collection, and a decorator that adds functions to it.
+
+    Such a function saves data that are refused with a sentence that matches the decorator's argument.
+    """
+    found: Refusals = {}
+
+    def refused(match: str) -> Decorator:
+        def add(save: Callable[[Path], Any]) -> Callable[[Path], Any]:
+            found[save.__name__] = (save, match)
+            return save
+
+        return add
+
+    return found, refused
 
 
 def assert_refused(source: str, match: str) -> None:

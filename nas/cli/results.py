@@ -184,7 +184,9 @@ def export(
     output.print(f"Trial {trial.number} of {found.name}: {values}", soft_wrap=True, markup=False)
     if trial.trainings > 1:
         output.print(
-            f"Qualities are means of {trial.trainings} training runs; the files contain the weights of the first."
+            f"Qualities are means of {trial.trainings} training runs; the files contain the weights of the "
+            "first.",
+            soft_wrap=True,
         )
     print_files(files, trial.design)
     if figures := files.get("classes") or files.get("numbers"):

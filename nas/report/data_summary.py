@@ -143,9 +143,9 @@ def _warnings(dataset: Dataset) -> list[str]:
     if dataset.is_imbalanced:
         found.append(
             f"Class {dataset.classes[most]} has {counts[most]:,} training examples, class "
-            f"{dataset.classes[least]} only {counts[least]:,}: a constant prediction is {share:.1%} accurate, "
-            "so balanced_accuracy is the default quality; training: {class_weight: balanced} weights the "
-            "classes in the loss."
+            f"{dataset.classes[least]} only {counts[least]:,}: a constant prediction is {share:.1%} "
+            "accurate, so balanced_accuracy is the default quality; training: {class_weight: balanced} weights "
+            "the classes in the loss."
         )
     elif share >= FREQUENT:
         found.append(f"A constant prediction is {share:.1%} accurate.")

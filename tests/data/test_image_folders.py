@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_files import (
     assert_refused,
+    collect_refusals,
     save_class_folders,
     save_image,
     save_images_and_masks,
@@ -135,17 +135,7 @@ def test_palette_and_16_bit_masks_keep_their_labels(tmp_path: Path) -> None:
     assert (everything == np.tile([0, 1, 2], (5, 2))).all(axis=(1, 2)).sum() == 1
 
 
-REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {}
-
-
-def refused(match: str) -> Callable[[Callable[[Path], str]], Callable[[Path], str]]:
-    """Add a function that saves files which are refused with a matching error."""
-
-    def add(save: Callable[[Path], str]) -> Callable[[Path], str]:
-        REFUSED[save.__name__] = (save, match)
-        return save
-
-    return add
+REFUSED, refused = collect_refusals()
 
 
 @refused("must be readable, got .*some.zip")

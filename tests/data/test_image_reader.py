@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -10,19 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import assert_refused, some_pixels
+from data_files import assert_refused, shared_case, some_pixels
 from PIL import Image
 
 from nas.data import DataOptions, Dataset, load_dataset
-
-SHARED = Path(os.environ.get("NAS_SHARED", Path(__file__).parents[3] / "shared"))
-
-
-def shared_case(name: str) -> str:
-    path = SHARED / "cases" / name / "data"
-    if not path.exists():
-        pytest.skip(f"the case {path} is not here")
-    return str(path)
 
 
 def save_classes(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_files import (
     assert_refused,
+    collect_refusals,
     save_class_folders,
     save_image,
     save_images_and_masks,
@@ -194,17 +194,7 @@ def save_pictures(folder: Path, stems: list[str], values: int) -> None:
         Image.fromarray(pixels * (255 // values)).save(folder / f"{stem}.png")
 
 
-DOUBTFUL: dict[str, tuple[Callable[[Path], object], str]] = {}
-
-
-def doubtful(match: str) -> Callable[[Callable[[Path], object]], Callable[[Path], object]]:
-    """Add a function that saves a folder that is refused with a matching sentence."""
-
-    def add(save: Callable[[Path], object]) -> Callable[[Path], object]:
-        DOUBTFUL[save.__name__] = (save, match)
-        return save
-
-    return add
+DOUBTFUL, doubtful = collect_refusals()
 
 
 @doubtful(r"must not repeat the names of their sub-folders, got cat/ and dog/.*rename splits")
