@@ -144,8 +144,8 @@ def _warnings(dataset: Dataset) -> list[str]:
         found.append(
             f"Class {dataset.classes[most]} has {counts[most]:,} training examples, class "
             f"{dataset.classes[least]} only {counts[least]:,}: a constant prediction is {share:.1%} "
-            "accurate, so balanced_accuracy is the default quality; training: {class_weight: balanced} weights "
-            "the classes in the loss."
+            "accurate, so balanced_accuracy is the default quality; training: {class_weight: balanced} "
+            "weights the classes in the loss."
         )
     elif share >= FREQUENT:
         found.append(f"A constant prediction is {share:.1%} accurate.")
