@@ -184,9 +184,8 @@ def _readable_files(
 ) -> tuple[dict[str, list[ImageFile]], list[str]]:
     """Return the splits without examples whose image or mask is unreadable, and a warning about these."""
     everything = [file for files in splits.values() for file in files]
-    paths = [path for file in everything for path in (file.image, file.mask) if path in tree.unreadable]
-    reasons = {tree.display_path(path): tree.unreadable[path] for path in paths}
-    warnings = skip_unreadable(reasons, len(everything), strict)
+    paths = (path for file in everything for path in (file.image, file.mask))
+    warnings = skip_unreadable(tree, paths, len(everything), strict)
     return {
         split: [file for file in files if not {file.image, file.mask} & tree.unreadable.keys()]
         for split, files in splits.items()

@@ -67,10 +67,7 @@ def _choose_files(
     Returns files and labels by split, warnings and notes. Raises DataError if too many files are unreadable.
     """
     everything = [file for some in files.values() for file in some]
-    reasons = {
-        tree.display_path(file): tree.unreadable[file] for file in everything if file in tree.unreadable
-    }
-    warnings = skip_unreadable(reasons, len(everything), options.strict)
+    warnings = skip_unreadable(tree, everything, len(everything), options.strict)
     _, codes = np.unique(np.concatenate(list(labels.values())), axis=0, return_inverse=True)
     code_of = dict(zip(everything, codes.reshape(-1).tolist(), strict=True))
     splits = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
+from nas.data.image_tree import ImageTree
 from nas.errors import DataError
 
 __all__ = ["skip_unreadable"]
@@ -13,12 +14,13 @@ MINIMUM = 30  # files, from which on one may be unreadable
 LISTED = 20
 
 
-def skip_unreadable(files: Mapping[str, str], total: int, strict: bool) -> list[str]:
+def skip_unreadable(tree: ImageTree, paths: Iterable[str], total: int, strict: bool) -> list[str]:
     """Return a warning that lists unreadable files if they may be skipped, and nothing if there are none.
 
-    `files` has the reasons by the paths that are shown. Raises DataError if `strict`, or if more than 1 % of
-    the files (and more than one of 30) are unreadable.
+    paths: of the files in use. total: number of examples. Raises DataError if `strict`, or if more than 1 %
+    of the examples (and more than one of 30) are unreadable.
     """
+    files = {tree.display_path(path): tree.unreadable[path] for path in paths if path in tree.unreadable}
     if not files:
         return []
     path, reason = next(iter(files.items()))

@@ -308,6 +308,8 @@ class Search:
         checkpoints = [part.checkpoint for part in parts]
         if trained.state == "stopped":
             self._checkpoints[trial.number] = checkpoints
+        else:
+            checkpoints = checkpoints[:1]  # the others serve only to train further
         self._end(trained, {checkpoint_name(n): path for n, path in enumerate(checkpoints)})
 
     def _fail(self, trial: Trial, reason: str) -> None:
