@@ -8,7 +8,9 @@ NasError                 one sentence: the rule, the value, the fix
 │   └── ParameterError   a function has no such parameter; also a TypeError
 └── RunError             a failure at run time (exit code 1)
     ├── RecordError      MLflow's record cannot be read or written
-    ├── EvaluationError  a network could not be trained
+    ├── EvaluationError  a network could not be trained: its own fault
+    ├── WorkerError      no worker can train, whatever the network
+    ├── StorageError     a folder cannot be written at the moment
     └── ConversionError  a runtime cannot convert or run a network
 """
 
@@ -28,6 +30,8 @@ __all__ = [
     "RecordError",
     "RunError",
     "SpaceError",
+    "StorageError",
+    "WorkerError",
     "nearest",
 ]
 
@@ -70,6 +74,14 @@ class RecordError(RunError):
 
 class EvaluationError(RunError):
     """A network could not be trained."""
+
+
+class WorkerError(RunError):
+    """No worker can train, whatever the network."""
+
+
+class StorageError(RunError):
+    """A folder cannot be written at the moment: the disk is full, or permissions are missing."""
 
 
 class ConversionError(RunError):

@@ -161,6 +161,7 @@ class SearchView:
             int, tuple[int, int]
         ] = {}  # epochs and trainings at which each trial was last shown
         self._notice = ""  # about MLflow, as last shown
+        self._noticed = 0  # notices of the status that were shown
         self._live: Live | None = None
 
     def __enter__(self) -> SearchView:
@@ -177,6 +178,9 @@ class SearchView:
 
     def __call__(self, status: Status) -> None:
         """Display the status of the search."""
+        for notice in status.notices[self._noticed :]:
+            errors.print(notice, soft_wrap=True, markup=False)  # above the live display
+        self._noticed = len(status.notices)
         if self._live is not None:
             self._live.update(self._screen(status))
             return

@@ -39,6 +39,7 @@ class Status:
     ended_by: str = ""
     interrupted: bool = False  # by Ctrl-C
     starting: float | None = None  # seconds until the first worker began its first job
+    notices: list[str] = field(default_factory=list)  # sentences about what went wrong, as it happens
     record_problem: str = ""  # why MLflow does not take writes at the moment; '' if it does
     undelivered: int = 0  # trials that wait in the spool until MLflow takes them
 
