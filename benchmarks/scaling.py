@@ -126,7 +126,7 @@ class SegmentedSearch:
         started = time.process_time()
         trials = self.record.trials() if resumed else []
         self.status = Status(Budget(10**9))
-        self.writer = RecordWriter(self.record, self.plan, trials, self.status)
+        self.writer = RecordWriter(self.record, self.plan, trials)
         values, describe = self.screen.space.open_values, self.screen.describe
         proposer = create_engine(
             name, values, self.plan.criteria, (), describe, sampler=sampler, seed=self.plan.seed
@@ -155,7 +155,7 @@ class SegmentedSearch:
         wall, processor, loop = time.perf_counter(), time.process_time(), time.thread_time()
         self.search.run(show)
         loop = time.thread_time() - loop
-        self.writer.flush()  # MLflow has all of them
+        self.record.flush()  # MLflow has all of them
         processor, wall = time.process_time() - processor, time.perf_counter() - wall
         count = len(self.status.trials) - before
         if len(self.status.trials) < until:

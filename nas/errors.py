@@ -1,4 +1,4 @@
-"""The exceptions for errors that a user can cause or fix.
+"""The exceptions for errors that a user can cause or fix, and the warning of what is wrong but not fatal.
 
 NasError                 one sentence: the rule, the value, the fix
 ├── InputError           invalid input (exit code 2)
@@ -26,6 +26,7 @@ __all__ = [
     "InputError",
     "LimitError",
     "NasError",
+    "NasWarning",
     "ParameterError",
     "RecordError",
     "RunError",
@@ -86,6 +87,10 @@ class StorageError(RunError):
 
 class ConversionError(RunError):
     """A runtime cannot convert or run a network."""
+
+
+class NasWarning(UserWarning):
+    """Something is wrong that does not stop the call: one sentence, which the command line prints."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

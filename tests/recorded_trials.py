@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.architecture import Architecture, Training
+from nas.record import SearchRecord
 from nas.trials import Trial
 
 ARCHITECTURE = Architecture.from_dict(
@@ -54,6 +55,13 @@ def trial(number: int, epochs: int = 3, **changes: object) -> Trial:
         training=Training(optimizer="sgd", learning_rate=0.1 + 0.2),
     )
     return replace(created, **changes)
+
+
+def deliver(record: SearchRecord, each: Trial, files: dict[str, Path] | None = None) -> Trial:
+    """Write a trial, deliver it, and return it with the id of its run, '' if MLflow does not have it."""
+    record.log(each, files)
+    record.flush()
+    return replace(each, run_id=record.trial_run(each))
 
 
 def free_port() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nas.api.keywords import refuse_unknown_keywords
 from nas.backends import Precision, build_compiled_model
 from nas.data import Dataset, load_dataset, save_python_data, select_fold
-from nas.errors import DataError
+from nas.errors import DataError, NasWarning
 from nas.evaluation import Evaluator, read_state
 from nas.executors import worker_count
 from nas.export import ExportOptions, export_files
@@ -141,7 +142,8 @@ def search(
     - progress: receives lines about what was understood of the data, and one before each step of the
     preparation that takes long.
 
-    Raises NasError, whose message is one sentence with the rule, the value and the fix.
+    Raises NasError, whose message is one sentence with the rule, the value and the fix. Warns if trials
+    could not be delivered to MLflow; they are in `mlruns/spool`.
 
     Example:
 
@@ -192,7 +194,7 @@ def search(
     session = prepare_search(
         space, options, name, start_from, workers=worker_count(workers), progress=progress
     )
-    return session.run(show)
+    return _warned(session.run(show))
 
 
 @refuse_unknown_keywords
@@ -223,16 +225,26 @@ def resume(
         "trial_seconds": trial_seconds,
     }
     given = {key: value for key, value in changes.items() if value is not None}
-    return resume_search(name, given, workers=worker_count(workers)).run(show)
+    return _warned(resume_search(name, given, workers=worker_count(workers)).run(show))
+
+
+def _warned(result: Result) -> Result:
+    """Warn of trials that could not be delivered to MLflow."""
+    if notice := result.status.delivery_notice:
+        warnings.warn(f"{notice} `nas sync {result.name}` delivers them.", NasWarning, stacklevel=3)
+    return result
 
 
 def find(name: str | None = None) -> Found:
     """Open the record of a search to read it, the latest by default.
 
-    Raises InputError for an unknown name, RecordError if the record cannot be read.
+    Warns of trials that are damaged and left out. Raises InputError for an unknown name, RecordError if the
+    record cannot be read.
     """
     record = SearchRecord.open(name)
     trials = tuple(trial for trial in record.trials() if trial.state != "over_limit")
+    for notice in record.notices:
+        warnings.warn(notice, NasWarning, stacklevel=2)
     return Found(record, Plan.parse(record.config), trials)
 
 

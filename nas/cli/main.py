@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import typer
 
-from nas.cli import data, measuring, results, searching, spaces, training
-from nas.errors import NasError
+from nas.cli import data, measuring, recording, results, searching, spaces, training
+from nas.errors import NasError, NasWarning
 
 __all__ = ["app", "main"]
 
@@ -22,6 +26,7 @@ app = typer.Typer(
 )
 searching.add_to(app)
 results.add_to(app)
+recording.add_to(app)
 training.add_to(app)
 data.add_to(app)
 measuring.add_to(app)
@@ -31,12 +36,16 @@ spaces.add_to(app)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
-    A NasError ends it with its sentence and its exit code, a closed pipe with exit code 1 and no message.
+    A NasError ends it with its sentence and its exit code, a closed pipe with exit code 1 and no message. A
+    command that succeeds tries to deliver what earlier ones could not deliver to MLflow.
     """
     given = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the sampler: the cores are for the workers
     try:
-        app(_with_resume_value(given), prog_name="nas")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", NasWarning)
+            warnings.showwarning = _with_sentence(warnings.showwarning)
+            _run(_with_resume_value(given))
     except NasError as error:
         print(f"nas: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -48,6 +57,27 @@ def main(arguments: list[str] | None = None) -> None:
             f"nas: the file system refused{path}: {error.strerror}; fix that and try again", file=sys.stderr
         )
         sys.exit(1)
+
+
+def _run(arguments: list[str]) -> None:
+    try:
+        app(arguments, prog_name="nas")
+    except SystemExit as end:
+        if not end.code and not {"sync", "-h", "--help"} & set(arguments) and Path("mlruns/spool").is_dir():
+            recording.deliver_in_passing()
+        raise
+
+
+def _with_sentence(show: Callable[..., None]) -> Callable[..., None]:
+    """Return a `warnings.showwarning` that prints a NasWarning as one sentence, and others as before."""
+
+    def show_warning(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if issubclass(category, NasWarning):
+            print(f"nas: {message}", file=sys.stderr)
+        else:
+            show(message, category, *rest)
+
+    return show_warning
 
 
 def _with_resume_value(arguments: list[str]) -> list[str]:

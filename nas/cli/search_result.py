@@ -91,16 +91,13 @@ def summary(trial: Trial) -> str:
 
 def print_result(result: Result, json: bool) -> None:
     """Print what a search found, where it is recorded, and which commands may follow."""
-    from nas.cli.terminal import delivery_notice, duration, errors, output, print_json
+    from nas.cli.terminal import duration, errors, output, print_json
     from nas.record import tracking_uri
     from nas.trials import trial_rows
 
     status, name = result.status, result.name
-    notice = delivery_notice(status)
     if json:
         print_json(trial_rows(result.front, result.plan.parsed_objectives()))
-        if notice:
-            errors.print(f"{notice} The next nas search --resume {name} delivers them.", markup=False)
         return
     errors.print(f"Ended after {duration(status.elapsed)}: {status.ended_by}.", soft_wrap=True)
     shares = ", ".join(f"{work} {share:.0%}" for work, share in result.worker_time.items())
@@ -117,10 +114,6 @@ def print_result(result: Result, json: bool) -> None:
     print_floor(result.trials, result.plan.criteria)
     _print_picks(result)
     output.print(f"MLflow's data: {tracking_uri()}", markup=False)
-    if notice:
-        output.print(
-            f"{notice} The next nas search --resume {name} delivers them.", soft_wrap=True, markup=False
-        )
     output.print("Next:")
     output.print("  nas ui")
     if result.front:

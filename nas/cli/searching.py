@@ -25,9 +25,14 @@ Examples:
     nas search --resume photos --trials 100
 
 Stop it at any moment with Ctrl-C; `nas search --resume` resumes the latest search.
+
+Exit code 1: no network was trained to its full length. 3: trials wait to be delivered to MLflow (`nas sync`).
 """
 
 SECONDS_PER_UNIT = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+UNDELIVERED = 3
+"""Exit code of a search that has ended, with trials that could not be delivered to MLflow."""
 
 FLAT = 0.001
 """Share of hypervolume below which `--stop-when-flat` ends a search."""
@@ -288,6 +293,9 @@ def search(
     with SearchView(session.plan.criteria) as view:
         result = session.run(view)
     print_result(result, json)
+    if notice := result.status.delivery_notice:
+        report(f"{notice} `nas sync {result.name}` delivers them, and the next command of `nas` tries to.")
+        raise typer.Exit(UNDELIVERED)
 
 
 def add_to(app: typer.Typer) -> None:

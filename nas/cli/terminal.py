@@ -27,7 +27,6 @@ from nas.trials import OBJECTIVES, Criteria, Objective, Trial, pareto_front
 __all__ = [
     "SearchView",
     "class_table",
-    "delivery_notice",
     "duration",
     "errors",
     "label",
@@ -144,14 +143,6 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2))
 
 
-def delivery_notice(status: Status) -> str:
-    """Return a sentence about trials that MLflow does not take at the moment, '' if it takes them."""
-    if not status.record_problem:
-        return ""
-    waiting = "1 trial waits" if status.undelivered == 1 else f"{status.undelivered} trials wait"
-    return f"{status.record_problem}; {waiting} in mlruns/spool."
-
-
 class SearchView:
     """Displays a running search: live in a terminal, else one line per ended trial."""
 
@@ -193,7 +184,12 @@ class SearchView:
                     errors.print(self._line(trial), soft_wrap=True, markup=False)
         if status.record_problem != self._notice:
             self._notice = status.record_problem
-            text = delivery_notice(status) or "MLflow takes trials again; none waits."
+            waiting = "What waits is delivered as soon as MLflow takes it."
+            text = (
+                f"{status.delivery_notice} {waiting}"
+                if status.record_problem
+                else "MLflow takes trials again."
+            )
             errors.print(text, soft_wrap=True, markup=False)
 
     def _line(self, trial: Trial) -> str:
@@ -208,7 +204,7 @@ class SearchView:
 
     def _screen(self, status: Status) -> RenderableType:
         front = pareto_front(list(status.trials.values()), self._criteria)
-        notice = [Text(delivery_notice(status), style="yellow")] if status.record_problem else []
+        notice = [Text(text, style="yellow") for text in (status.paused, status.delivery_notice) if text]
         return Group(
             self._bar(status),
             self._counts(status, len(front)),

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Training
+from nas.errors import RecordError
 from nas.record.mlflow_store import Store
-from nas.record.spool import Entry, Point, decode, encode
+from nas.record.spool import Entry, Point
+from nas.record.trial_text import decode, encode
 from nas.space import Setting
 from nas.trials import Trial
 
@@ -26,6 +28,7 @@ __all__ = [
     "config_from_run",
     "create_search_run",
     "dataset_input",
+    "first_run_of",
     "read_table",
     "replace_config",
     "run_params",
@@ -181,14 +184,28 @@ def search_name(run: Run) -> str:
 
 
 def config_from_run(run: Run) -> dict[str, Any]:
-    """Return the config of a search's run."""
-    config: dict[str, Any] = json.loads(_joined_text("nas.config", run.data.tags))
+    """Return the config of a search's run; raises RecordError if it is damaged."""
+    try:
+        config = json.loads(_joined_text("nas.config", run.data.tags))
+    except (KeyError, ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise RecordError(
+            f"a search's run must have its plan in the tags nas.config, but those of run {run.info.run_id} "
+            "are damaged; restore a copy of the database, or delete the run in MLflow"
+        )
     return config
 
 
 def search_runs(store: Store) -> list[Run]:
     """Return the runs of all searches, the latest first."""
     return list(_paged(store, "tags.`nas.kind` = 'search'", ["attributes.start_time DESC"]))
+
+
+def first_run_of(store: Store, name: str) -> str:
+    """Return the id of the first run of the searches of this name."""
+    named = [run for run in search_runs(store) if search_name(run) == name]
+    return str(min(named, key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id)
 
 
 def trial_runs(store: Store, run_id: str) -> Iterator[Run]:

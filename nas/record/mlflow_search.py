@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ class MlflowSearch:
         self._rows: list[Trial] = []  # over-limit trials of the last table file, and those not written yet
         self._has_new_rows = False
         self._full_tables = 0
+        self.damaged: dict[str, str] = {}  # runs and files that cannot be read, and why
 
     def trial_run(self, number: int) -> str:
         """Return the run id of a trial, '' if MLflow does not have it."""
@@ -122,7 +124,8 @@ class MlflowSearch:
         marked = set()
         for run in runs.trial_runs(self._store, self.run_id):
             if run.info.status in ("FINISHED", "FAILED"):
-                trial = runs.trial_from_run(run)
+                if (trial := self._read_trial(run, trials)) is None:
+                    continue
                 trials[trial.number] = trial
                 self._runs[trial.number] = run.info
                 self._epochs[trial.number] = len(trial.curve)
@@ -134,6 +137,19 @@ class MlflowSearch:
         self._marked = frozenset(marked)
         trials.update((trial.number, trial) for trial in self._read_tables())
         return trials
+
+    def _read_trial(self, run: Run, trials: Mapping[int, Trial]) -> Trial | None:
+        """Return the trial of a run; None for a run that is damaged or has the number of another trial."""
+        try:
+            trial = runs.trial_from_run(run)
+        except (KeyError, ValueError) as error:
+            self.damaged[f"run {run.info.run_id}"] = str(error).partition("\n")[0]
+            return None
+        if trial.number in trials:
+            first = trials[trial.number].run_id
+            self.damaged[f"run {run.info.run_id}"] = f"it has the number {trial.number} of run {first}"
+            return None
+        return trial
 
     @property
     def marked(self) -> frozenset[int]:
@@ -163,8 +179,13 @@ class MlflowSearch:
                 path = self._artifacts.download_artifacts(  # type: ignore[no-untyped-call]
                     item.path, folder
                 )
-                with Path(path).open(encoding="utf-8", newline="") as lines:
-                    some = runs.read_table(lines)
+                try:
+                    with Path(path).open(encoding="utf-8", newline="") as lines:
+                        some = runs.read_table(lines)
+                except (KeyError, ValueError, csv.Error) as error:
+                    self.damaged[f"file {item.path}"] = str(error).partition("\n")[0]
+                    self._full_tables += 1  # it is not written again
+                    continue
             trials += some
             if len(some) == TABLE_ROWS:
                 self._full_tables += 1

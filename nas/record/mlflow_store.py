@@ -209,7 +209,7 @@ def _client(uri: str) -> MlflowClient:
     _set_environment()
     from mlflow import MlflowClient
 
-    for name in ("mlflow", "alembic"):  # failures are raised as errors
+    for name in ("mlflow", "alembic", "urllib3"):  # failures are raised as errors
         logging.getLogger(name).setLevel(logging.CRITICAL)
     client = MlflowClient(tracking_uri=uri)
     gc.freeze()  # MLflow's objects stay: no collection, nor the one at the end of the process, visits them

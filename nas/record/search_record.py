@@ -1,25 +1,21 @@
 """The record of a search in MLflow: trials are written and read back exactly; a resumed search replays them.
 
 A search is a run. Each trial is a child run that ends only when everything of it is written, so a run that
-has not ended was left by a killed process. What MLflow does not take at the moment waits in
-`mlruns/spool/NAME/` and is delivered later.
+has not ended was left by a killed process. Everything is written to `mlruns/spool/NAME/` first and delivered
+to MLflow by a thread.
 """
 
 from __future__ import annotations
 
-import re
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from nas.errors import InputError, nearest
-from nas.files import lock_file
+from nas.errors import InputError, RecordError
 from nas.record import mlflow_runs as runs
-from nas.record.delivery import Delivery
+from nas.record.delivery import Delivery, merge_trials
+from nas.record.lease import Lease
 from nas.record.mlflow_search import MlflowSearch
 from nas.record.mlflow_store import (
     RunState,
@@ -30,6 +26,7 @@ from nas.record.mlflow_store import (
     run_url,
     tracking_uri,
 )
+from nas.record.names import find_search, in_use, lock_name, new_name, spool_folder
 from nas.record.spool import Entry, Point, Spool
 from nas.trials import Trial
 
@@ -38,6 +35,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 __all__ = ["DataSource", "SearchRecord"]
+
+SHOWN_DAMAGE = 5
+"""Damaged parts of a record that a sentence lists."""
 
 
 class DataSource(Protocol):
@@ -62,22 +62,23 @@ class DataSource(Protocol):
 class SearchRecord:
     """The record of one search.
 
-    `create` and `resume` return a record that only this process writes, until `finish` or `close`. `open`
-    returns a record to read, also while another process writes it. Thread-safe.
+    `create` and `resume` return a record that only this process writes, on whatever machine another one runs,
+    until `finish` or `close`. `open` returns a record to read, also while another process writes it.
+    Thread-safe.
     """
 
-    def __init__(self, store: Store, name: str, run: Run, lock: BaseFileLock | None) -> None:
+    def __init__(self, store: Store, name: str, run: Run, right: _RightToWrite | None = None) -> None:
         self.name = name
         self.run_id: str = run.info.run_id
         self.config: dict[str, Any] = runs.config_from_run(run)
         self.uri = tracking_uri()
+        self.notices: list[str] = []  # sentences for the user about damage
         self._store = store
-        self._lock = lock
-        self._mutex = threading.RLock()
-        self._spool = Spool(_spool_folder(name))
-        self._search = MlflowSearch(store, name, run)
         self._run = run
-        self._delivery = Delivery(self._search, self._spool)
+        self._spool = Spool(spool_folder(name))
+        self._search = MlflowSearch(store, name, run)
+        self._right = right
+        self._delivery = Delivery(self._search, self._spool, right.lease) if right else None
         self._replayed: list[Trial] | None = None
 
     @classmethod
@@ -89,18 +90,23 @@ class SearchRecord:
         Raises InputError if the name is in use or `mlruns` cannot be written, RecordError if the store cannot
         be reached.
         """
-        with _new_name(name) as (store, lock):
+        with new_name(name) as (store, lock):
             run = runs.create_search_run(store, name, config)
             if data is not None:
                 dataset = runs.dataset_input(data.name, data.source, data.fingerprint)
                 store.client.log_inputs(run.info.run_id, [dataset])
-        return cls(store, name, run, lock)
+            if run.info.run_id != runs.first_run_of(store, name):  # another machine was faster
+                store.client.delete_run(run.info.run_id)
+                raise InputError(in_use(name))
+            record = cls(store, name, run, _RightToWrite(lock, Lease.acquire(store, run.info.run_id, name)))
+            record._to_write.start()
+            return record
 
     @staticmethod
     def check(name: str) -> None:
         """Raise what `create` would raise, before long work."""
-        with _new_name(name) as (_, lock):
-            Spool(_spool_folder(name)).close()
+        with new_name(name) as (_, lock):
+            Spool(spool_folder(name)).close()
             lock.release()
 
     @classmethod
@@ -109,46 +115,106 @@ class SearchRecord:
 
         Raises InputError if there is none of that name, RecordError if the store cannot be read.
         """
-        store, run = _find_search(name)
-        return cls(store, runs.search_name(run), run, None)
+        store, run = find_search(name)
+        return cls(store, runs.search_name(run), run)
 
     @classmethod
-    def resume(cls, name: str | None = None) -> SearchRecord:
+    def resume(cls, name: str | None = None, notify: Callable[[str], None] = lambda _: None) -> SearchRecord:
         """Open the record of a search, the latest by default, to resume the search.
+
+        notify: receives sentences for the user while this waits, and about trials that wait elsewhere.
 
         Marks runs that a killed process left incomplete, and delivers what waits. Raises InputError if there
         is none of that name or another process writes it, RecordError.
         """
-        store, run = _find_search(name)
-        name = runs.search_name(run)
-        create_store()
-        busy = f"a search runs in one process, but another one runs '{name}'; wait until it ends"
-        record = cls(store, name, run, _lock_name(name, busy))
+        store, run = find_search(name)
+        record = cls._open_to_write(store, run, notify)
         try:
             with record_errors("written"):
                 store.client.update_run(record.run_id, status="RUNNING")
-                record._replayed = record._delivery.load(set_aside=True)
-            record.flush()
+            record._to_write.start()
         except BaseException:
             record.close()
             raise
         return record
 
+    @classmethod
+    def deliver(cls, name: str, notify: Callable[[str], None] = lambda _: None) -> int:
+        """Deliver what waits in the spool of a search of this folder; return the number of trials.
+
+        Raises InputError if another process writes the record, RecordError if MLflow cannot be written.
+        """
+        header = Spool(spool_folder(name)).header()
+        if header is None:
+            store, run = find_search(name)
+        elif (found := connect()) is None:
+            raise RecordError(
+                f"there is no record in {tracking_uri()}; set MLFLOW_TRACKING_URI to that of '{name}'"
+            )
+        else:
+            store = found
+            with record_errors("read"):
+                run = store.client.get_run(header.run_id)
+        if runs.search_name(run) != name:
+            raise RecordError(
+                f"what waits in '{spool_folder(name)}' belongs to another record than {tracking_uri()}; set "
+                "MLFLOW_TRACKING_URI to the one that it was started with"
+            )
+        record = cls._open_to_write(store, run, notify)
+        waiting = record.undelivered
+        try:
+            record._to_write.end((header and header.state) or "interrupted")
+            if record.delivery_problem:
+                raise RecordError(record.delivery_problem)
+        finally:
+            record.close()
+        return waiting
+
+    @classmethod
+    def _open_to_write(cls, store: Store, run: Run, notify: Callable[[str], None]) -> SearchRecord:
+        """Return a record that this process may write, with its trials; nothing is delivered yet."""
+        name = runs.search_name(run)
+        create_store()
+        busy = f"a search runs in one process, but another one runs '{name}'; wait until it ends"
+        lock = lock_name(name, busy)
+        try:
+            with record_errors("written"):
+                lease = Lease.acquire(store, run.info.run_id, name, notify)
+            record = cls(store, name, run, _RightToWrite(lock, lease))
+            with record_errors("read"):
+                record._replayed = record._to_write.load()
+        except BaseException:
+            Spool(spool_folder(name)).close()
+            lock.release()
+            raise
+        record._note_damage(record._search, record._spool)
+        return record
+
+    @property
+    def _to_write(self) -> Delivery:
+        if self._delivery is None:
+            raise ValueError(f"the record of '{self.name}' was opened to read it")
+        return self._delivery
+
     def amend(self, config: Mapping[str, Any]) -> None:
         """Replace the config from which the search can be resumed; raises RecordError."""
-        with self._mutex, record_errors("written"):
+        with record_errors("written"):
             runs.replace_config(self._store, self.run_id, config)
             self.config = dict(config)
 
     @property
     def undelivered(self) -> int:
         """Number of trials that wait in the spool to be delivered to MLflow."""
-        return self._delivery.undelivered
+        return self._spool.waiting()
 
     @property
     def delivery_problem(self) -> str:
         """Why the last delivery to MLflow failed, '' if it succeeded."""
-        return self._delivery.problem
+        return self._to_write.problem
+
+    def raise_if_lost(self) -> None:
+        """Raise RecordError if another process has taken over the record."""
+        self._to_write.check()
 
     def link(self, run_id: str) -> str:
         """Return the address of a run's page in MLflow's user interface."""
@@ -156,47 +222,67 @@ class SearchRecord:
 
     def links(self, trials: Iterable[Trial]) -> dict[int, str]:
         """Return the addresses of the pages of trials by trial number, of those that are in MLflow."""
-        return {trial.number: self.link(trial.run_id) for trial in trials if trial.run_id}
+        run_ids = {trial.number: self.trial_run(trial) for trial in trials}
+        return {number: self.link(run_id) for number, run_id in run_ids.items() if run_id}
 
-    def log(self, trial: Trial, files: Mapping[str, Path] | None = None) -> Trial:
-        """Write a trial that has ended, or that was trained further since; return it with its run_id.
+    def trial_run(self, trial: Trial) -> str:
+        """Return the id of a trial's run, '' if MLflow does not have it yet."""
+        return self._search.trial_run(trial.number) or trial.run_id
 
-        When this returns, the trial survives the process: in MLflow, or in the spool while MLflow cannot be
-        written (then `delivery_problem` states why, and the run_id may be ''). Raises RecordError only if
-        neither can be written.
+    def log(self, trial: Trial, files: Mapping[str, Path] | None = None) -> None:
+        """Write a trial that has ended, or that was trained further since.
+
+        When this returns, the trial and its files survive the process and a failure of power. They are
+        delivered to MLflow later. Raises StorageError if `mlruns` cannot be written.
         """
-        with self._mutex:
-            self._delivery.write_trial(Entry(trial, files or {}, _now_ms()))
-            return replace(trial, run_id=self._search.trial_run(trial.number))
+        self._to_write.write_trial(Entry(trial, files or {}, _now_ms()))
 
     def log_over_limit(self, trials: Sequence[Trial]) -> None:
-        """Write trials that were never trained, together, as rows of a table on the search's run."""
-        with self._mutex:
-            self._delivery.write_over_limit(trials)
+        """Write trials that were never trained, as rows of a table on the search's run.
+
+        Raises StorageError.
+        """
+        self._to_write.write_over_limit(trials)
 
     def mark_front(self, numbers: Iterable[int], hypervolume: float, step: int) -> None:
         """Record which trials are on the front now, and the hypervolume after `step` trials."""
-        with self._mutex:
-            self._delivery.write_front(numbers, Point("hypervolume", float(hypervolume), step, _now_ms()))
+        self._to_write.write_front(numbers, Point("hypervolume", float(hypervolume), step, _now_ms()))
 
     def attach(self, texts: Mapping[str, str]) -> None:
-        """Put text files on the search's run, each in place of an earlier one of its name."""
-        with self._mutex:
-            self._delivery.write_files(texts)
+        """Put text files on the search's run, each in place of an earlier one of its name.
+
+        Raises StorageError.
+        """
+        self._to_write.write_files(texts)
 
     def flush(self) -> bool:
         """Deliver everything that waits; return whether that succeeded (see `delivery_problem`)."""
-        with self._mutex:
-            return self._delivery.flush()
+        return self._to_write.flush()
 
     def trials(self) -> list[Trial]:
-        """Return all trials as they were written, by number; raises RecordError."""
-        with self._mutex, record_errors("read"):
-            trials, self._replayed = self._replayed, None
-            if trials is None:
-                search = MlflowSearch(self._store, self.name, self._run)
-                trials = Delivery(search, self._spool).load(set_aside=False)
-            return trials
+        """Return all trials as they were written, by number; raises RecordError.
+
+        `notices` lists what is damaged and left out.
+        """
+        trials, self._replayed = self._replayed, None
+        if trials is None:
+            with record_errors("read"):
+                spool, search = Spool(self._spool.folder), MlflowSearch(self._store, self.name, self._run)
+                entries, (journaled, _) = spool.entries(), spool.read_journal()  # before what may follow them
+                merged = merge_trials(search.read(set_aside=False), journaled, entries, lambda *_: None)
+                trials = [merged[number] for number in sorted(merged)]
+            self._note_damage(search, spool)
+        return trials
+
+    def _note_damage(self, search: MlflowSearch, spool: Spool) -> None:
+        damaged = {**search.damaged, **{f"'{path}'": why for path, why in spool.damaged.items()}}
+        if damaged:
+            listed = "; ".join(f"{what}: {why}" for what, why in list(damaged.items())[:SHOWN_DAMAGE])
+            more = f"; and {len(damaged) - SHOWN_DAMAGE} more" if len(damaged) > SHOWN_DAMAGE else ""
+            self.notices = [
+                f"{len(damaged)} parts of the record of '{self.name}' cannot be read and are left out "
+                f"({listed}{more})."
+            ]
 
     def file(self, trial: Trial, name: str = "checkpoint.npz") -> Path:
         """Return the path of a file of a trial, downloaded if needed; raises RecordError."""
@@ -208,76 +294,25 @@ class SearchRecord:
 
     def finish(self, state: RunState) -> None:
         """Deliver what can be delivered, end the search's run, and let other processes write."""
-        with self._mutex:
-            self._delivery.end(state)
+        try:
+            self._to_write.end(state)
+        finally:
             self.close()
 
     def close(self) -> None:
         """Let other processes write the record; what waits stays in the spool."""
-        with self._mutex:
-            if self._lock is not None:
-                self._spool.close()
-                self._lock.release()
-                self._lock = None
+        if self._right is not None:
+            self._to_write.close()
+            self._spool.close()
+            self._right.lock.release()
+            self._right = None
 
 
-def _spool_folder(name: str) -> Path:
-    return Path("mlruns/spool").absolute() / name
+class _RightToWrite(NamedTuple):
+    """What a process needs to write a record: the lock of its spool, and the lease of the run."""
 
-
-@contextmanager
-def _new_name(name: str) -> Iterator[tuple[Store, BaseFileLock]]:
-    """Yield the store, created if needed, and the lock of a new search of this name."""
-    if not re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII):
-        raise InputError(
-            "a search's name must consist of at most 100 letters, digits, '.', '_' and '-', "
-            f"got '{name}'; choose another --name"
-        )
-    in_use = (
-        f"a search's name must be new, got '{name}', which is in use; resume it with "
-        f"--resume {name}, or choose another --name"
-    )
-    lock = _lock_name(name, in_use)
-    try:
-        names_lock = lock_file(_spool_folder(".lock"))  # between the check of the names and the new run
-        try:
-            with record_errors("written"):
-                store = create_store()
-                if name in (runs.search_name(run) for run in runs.search_runs(store)):
-                    raise InputError(in_use)
-                yield store, lock
-        finally:
-            names_lock.release()
-    except BaseException:
-        Spool(_spool_folder(name)).close()
-        lock.release()
-        raise
-
-
-def _lock_name(name: str, busy: str) -> BaseFileLock:
-    try:
-        return lock_file(_spool_folder(name) / "lock", busy)
-    except OSError as error:
-        raise InputError(
-            f"the record's folder must be writable, got '{_spool_folder(name).parent}': {error.strerror}; "
-            "fix its permissions, or work in another folder"
-        ) from None
-
-
-def _find_search(name: str | None) -> tuple[Store, Run]:
-    """Find a search's run by name, the latest by default; raises InputError."""
-    store = connect()
-    with record_errors("read"):
-        searches = {runs.search_name(run): run for run in (runs.search_runs(store) if store else [])}
-    if store is None or not searches:
-        raise InputError(
-            f"there is no search in {tracking_uri()} yet; start one with: nas search --space xception_like"
-        )
-    if name is None:
-        return store, next(iter(searches.values()))
-    if name not in searches:
-        raise InputError(f"unknown search '{name}'; {nearest(name, searches)}")
-    return store, searches[name]
+    lock: BaseFileLock
+    lease: Lease
 
 
 def _now_ms() -> int:

@@ -1,9 +1,14 @@
-"""What could not be delivered to MLflow yet, as files next to the record; and trials as exact text.
+"""The write-ahead journal of a search: all that MLflow does not have yet, as files beside the record.
+
+Everything is written here first and removed when MLflow has it, so that a process may be killed at any
+instant, on any state of the server.
 
 mlruns/spool/NAME/
   lock                    held by the process that writes the record of the search NAME
+  search.json             the search's run in MLflow, and the state in which the search has ended
   000007/                 one trial: trial.json and its files
   journal.jsonl           over-limit trials and points of the search's own metrics, one per line
+  delivering.jsonl        those that are being delivered
   attached/               files for the search's run
 """
 
@@ -11,59 +16,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from nas.architecture import Architecture, Training
+from nas.errors import StorageError
 from nas.files import TEMPORARY_PREFIX, replace_file
+from nas.record.trial_text import decode, encode
 from nas.trials import Trial
 
-__all__ = ["Entry", "Point", "Spool", "decode", "encode"]
+__all__ = ["Entry", "Header", "Point", "Spool"]
 
 TRIAL_FILE = "trial.json"
 PARTIAL = ".part"
-
-
-def encode(trial: Trial) -> str:
-    """Encode a trial as one line of JSON. `decode` restores it exactly, except for its run_id."""
-    architecture = trial.architecture
-    data = {
-        "number": trial.number,
-        "setting": dict(trial.setting),
-        "id": trial.id,
-        "state": trial.state,
-        "values": dict(trial.values),
-        "epochs": trial.epochs,
-        "reason": trial.reason,
-        "curve": [dict(epoch) for epoch in trial.curve],
-        "seconds": dict(trial.seconds),
-        "architecture": architecture and architecture.model_dump(mode="json", exclude_defaults=True),
-        "training": trial.training.model_dump(mode="json", exclude_defaults=True),
-    }
-    return json.dumps(data, separators=(",", ":"), default=_python_number)
-
-
-def _python_number(value: Any) -> Any:
-    """Convert a NumPy scalar to the Python number that equals it."""
-    if not hasattr(value, "item"):
-        raise TypeError(f"a trial must contain plain values, got {value!r}")
-    return value.item()
-
-
-def decode(text: str, run_id: str = "") -> Trial:
-    """Decode a trial that `encode` wrote; raises ValueError for any other text."""
-    data = json.loads(text)
-    architecture = data.pop("architecture")
-    training = data.pop("training")
-    return Trial(
-        **{**data, "curve": tuple(data["curve"])},
-        architecture=architecture and Architecture.model_validate(architecture),
-        training=Training.model_validate(training),
-        run_id=run_id,
-    )
+STATES = ("", "complete", "interrupted", "failed")
 
 
 @dataclass(frozen=True)
@@ -86,41 +56,90 @@ class Point:
     time_ms: int
 
 
+@dataclass(frozen=True)
+class Header:
+    """To which run the content of a spool belongs, and how its search has ended: '' if it has not."""
+
+    run_id: str
+    state: Literal["", "complete", "interrupted", "failed"] = ""
+
+
 class Spool:
-    """The undelivered files of one search. All methods that write need the lock of the search."""
+    """The undelivered files of one search. All methods that write need the lock of the search.
+
+    Trials may be added by one thread while another one delivers and removes them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.damaged: dict[Path, str] = {}  # entries that cannot be read, and why
+        self._header = folder / "search.json"
         self._attached = folder / "attached"
         self._journal = folder / "journal.jsonl"
+        self._delivering = folder / "delivering.jsonl"
+        self._lock = threading.Lock()  # of the journal
+        self._last = 0  # number of the latest entry
+
+    def header(self) -> Header | None:
+        """Return the header, None if there is none that can be read."""
+        try:
+            content = json.loads(self._header.read_text(encoding="utf-8"))
+            run_id, state = content["run_id"], content["state"]
+        except (OSError, ValueError, KeyError, TypeError):  # absent, or damaged
+            return None
+        return Header(run_id, state) if isinstance(run_id, str) and state in STATES else None
+
+    def write_header(self, header: Header) -> None:
+        """Replace the header; raises StorageError."""
+        with self._storage_errors(), replace_file(self._header) as temporary:
+            temporary.write_text(
+                json.dumps({"run_id": header.run_id, "state": header.state}), encoding="utf-8"
+            )
 
     def entries(self) -> list[Entry]:
-        """Return the trials that wait, in the order in which they were added."""
+        """Return the trials that wait, in the order in which they were added; `damaged` gets the others."""
         entries = []
-        for folder in sorted(self.folder.glob("[0-9]*")):
-            if folder.suffix == PARTIAL:
-                continue
-            with contextlib.suppress(FileNotFoundError):  # delivered meanwhile by the process that writes
+        for folder in self._folders():
+            try:
                 content = json.loads((folder / TRIAL_FILE).read_text(encoding="utf-8"))
                 files = {path.name: path for path in sorted(folder.iterdir()) if path.name != TRIAL_FILE}
-                entries.append(Entry(decode(content["trial"]), files, content["time_ms"], folder))
+                entries.append(Entry(decode(content["trial"]), files, int(content["time_ms"]), folder))
+            except FileNotFoundError:
+                if folder.exists():  # else delivered meanwhile by the process that writes
+                    self.damaged[folder] = f"it has no {TRIAL_FILE}"
+            except (ValueError, KeyError, TypeError) as error:
+                self.damaged[folder] = str(error).partition("\n")[0]
         return entries
 
     def add(self, entry: Entry) -> None:
-        """Store a trial with copies of its files, completely or not at all; raises OSError."""
-        numbers = [int(folder.stem) for folder in self.folder.glob("[0-9]*")]
-        final = self.folder / f"{max(numbers, default=0) + 1:06d}"
-        partial = final.with_suffix(PARTIAL)
-        try:
-            partial.mkdir(parents=True)
-            for name, path in entry.files.items():
-                shutil.copyfile(path, partial / name)
-            content = {"time_ms": entry.time_ms, "trial": encode(entry.trial)}
-            (partial / TRIAL_FILE).write_text(json.dumps(content), encoding="utf-8")
-            partial.rename(final)
-        except OSError:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        """Store a trial with its files, completely or not at all, also if the power fails.
+
+        The files must not change afterwards: they are linked where the file system can. Raises StorageError.
+        """
+        with self._storage_errors():
+            numbers = [int(folder.stem) for folder in self.folder.glob("[0-9]*")]
+            self._last = max(self._last, *numbers, 0) + 1
+            final = self.folder / f"{self._last:06d}"
+            partial = final.with_suffix(PARTIAL)
+            try:
+                partial.mkdir(parents=True)
+                for name, path in entry.files.items():
+                    _link(path, partial / name)
+                _write_synced(partial / TRIAL_FILE, _entry_text(entry))
+                partial.rename(final)
+                _sync(self.folder)
+            except OSError:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+
+    def change(self, entry: Entry, trial: Trial) -> Entry:
+        """Replace the trial of an entry in the spool; raises StorageError."""
+        if entry.folder is None:
+            raise ValueError("the entry must be in the spool")
+        changed = replace(entry, trial=trial)
+        with self._storage_errors(), replace_file(entry.folder / TRIAL_FILE) as temporary:
+            _write_synced(temporary, _entry_text(changed))
+        return changed
 
     def remove(self, entry: Entry) -> None:
         """Remove a trial that MLflow has."""
@@ -130,39 +149,57 @@ class Spool:
             shutil.rmtree(partial)
 
     def append_to_journal(self, items: Sequence[Trial | Point]) -> None:
-        """Append over-limit trials or points of metrics to the journal."""
+        """Append over-limit trials or points of metrics to the journal; raises StorageError."""
         lines = []
         for item in items:
             if isinstance(item, Point):
                 lines.append(json.dumps(["point", item.name, float(item.value), item.step, item.time_ms]))
             else:
                 lines.append(json.dumps(["trial", encode(item)]))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._journal.open("a", encoding="utf-8") as file:
-            file.write("".join(line + "\n" for line in lines))
+        with self._storage_errors(), self._lock:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _append(self._journal, "".join(line + "\n" for line in lines))
+
+    def begin_delivery(self) -> None:
+        """Set the journal aside to be delivered; what is appended from now on is delivered next time."""
+        with self._lock, contextlib.suppress(FileNotFoundError):  # nothing was appended
+            if self._delivering.exists():
+                _append(self._delivering, _complete_lines(self._journal))
+                self._journal.unlink()
+            else:
+                self._journal.rename(self._delivering)
+
+    def end_delivery(self) -> None:
+        """Remove what `begin_delivery` set aside: MLflow has it."""
+        self._delivering.unlink(missing_ok=True)
 
     def read_journal(self) -> tuple[list[Trial], list[Point]]:
         """Return the content of the journal, without a last line that a killed process left incomplete."""
-        trials, points = [], []
-        text = ""
-        with contextlib.suppress(FileNotFoundError):
-            text = self._journal.read_text(encoding="utf-8")
-        for line in text.split("\n")[:-1]:
-            kind, *content = json.loads(line)
-            if kind == "point":
-                points.append(Point(*content))
-            else:
-                trials.append(decode(content[0]))
+        trials: list[Trial] = []
+        points: list[Point] = []
+        for path in (self._delivering, self._journal):
+            try:
+                text = _complete_lines(path)
+            except FileNotFoundError:
+                continue
+            for line in text.splitlines():
+                try:
+                    kind, *content = json.loads(line)
+                    if kind == "point":
+                        points.append(Point(*content))
+                    else:
+                        trials.append(decode(content[0]))
+                except (ValueError, TypeError, IndexError) as error:
+                    self.damaged[path] = str(error).partition("\n")[0]
         return trials, points
 
-    def clear_journal(self) -> None:
-        """Remove the journal."""
-        self._journal.unlink(missing_ok=True)
-
     def attach(self, texts: Mapping[str, str]) -> None:
-        """Store files for the search's run; a later file replaces an earlier one of the same name."""
+        """Store files for the search's run; a later file replaces an earlier one of the same name.
+
+        Raises StorageError.
+        """
         for name, text in texts.items():
-            with replace_file(self._attached / name) as temporary:
+            with self._storage_errors(), replace_file(self._attached / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
 
     def attached(self) -> list[Path]:
@@ -171,7 +208,14 @@ class Spool:
 
     def waiting(self) -> int:
         """Return the number of trials that wait."""
-        return sum(folder.suffix != PARTIAL for folder in self.folder.glob("[0-9]*"))
+        return len(self._folders())
+
+    def is_empty(self) -> bool:
+        """Return whether nothing waits: no trial, no file, no line, no end of the search."""
+        header = self.header()
+        ended = header is not None and header.state
+        journals = self._journal.exists() or self._delivering.exists()
+        return not (self.waiting() or self.attached() or journals or ended)
 
     def close(self) -> None:
         """Remove incomplete files and empty folders."""
@@ -182,5 +226,70 @@ class Spool:
                 partial.unlink()
         if self._attached.is_dir() and not any(self._attached.iterdir()):
             self._attached.rmdir()
-        if {path.name for path in self.folder.iterdir()} <= {"lock"}:
+        if self.is_empty() and {path.name for path in self.folder.iterdir()} <= {"lock", "search.json"}:
             shutil.rmtree(self.folder)
+
+    def _folders(self) -> list[Path]:
+        return sorted(folder for folder in self.folder.glob("[0-9]*") if folder.suffix != PARTIAL)
+
+    @contextlib.contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            path = error.filename2 or error.filename or self.folder
+            raise StorageError(
+                f"results must be written to disk before they count, but '{path}' cannot be written "
+                f"({error.strerror or error}); free some space or fix its permissions"
+            ) from error
+
+
+def _entry_text(entry: Entry) -> str:
+    content: dict[str, Any] = {"time_ms": entry.time_ms, "trial": encode(entry.trial)}
+    return json.dumps(content)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no links; its content is synced."""
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+    _sync(target)
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _append(path: Path, text: str) -> None:
+    """Append lines to a file, all or none; a last line that is incomplete is removed."""
+    with path.open("a+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size and (file.seek(size - 1), file.read(1))[1] != b"\n":
+            size = path.read_bytes().rfind(b"\n") + 1
+        try:
+            file.truncate(size)
+            file.write(text.encode())
+            file.flush()
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error is raised; the next call removes the rest
+                file.truncate(size)
+            raise
+
+
+def _complete_lines(path: Path) -> str:
+    text = path.read_bytes()
+    return text[: text.rfind(b"\n") + 1].decode()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from nas.evaluation import Evaluation
 from nas.executors import Executor
 from nas.searching.evaluated import add_evaluations, add_seed, checkpoint_name
 from nas.searching.halving import Halving
+from nas.searching.log import Log, PausingLog
 from nas.searching.proposing import Proposer
 from nas.searching.screening import Screen, Screened
 from nas.searching.status import Status
@@ -26,7 +26,7 @@ from nas.searching.trial_training import TrialTraining
 from nas.space import Setting
 from nas.trials import Trial, pareto_front
 
-__all__ = ["Log", "Search"]
+__all__ = ["Search"]
 
 FLAT_FOR = 5
 """Number of times in a row that the front must look flat before the search ends."""
@@ -44,22 +44,6 @@ RECENT = 20
 """Number of latest jobs whose time predicts that of the next."""
 
 
-class Log(Protocol):
-    """Receives ended trials."""
-
-    def trial(self, trial: Trial, files: Mapping[str, Path]) -> None:
-        """Record the latest state of a trial, with its files."""
-        ...
-
-    def over_limit(self, trial: Trial) -> None:
-        """Record a candidate that was rejected by a limit."""
-        ...
-
-    def checkpoint(self, number: int, part: int) -> Path:
-        """Return the checkpoint of a part, a seed or a fold, of a recorded trial."""
-        ...
-
-
 class Search:
     """A search from its first or next trial to its end; see `run`."""
 
@@ -74,9 +58,10 @@ class Search:
         status: Status,
     ) -> None:
         self._engine, self._executor = engine, executor
-        self._halving, self._log, self._training = halving, log, training
+        self._halving, self._training = halving, training
+        self._log = PausingLog(log, status)
         self.status = status
-        self._proposer = Proposer(screen, engine, status, log.over_limit, training.seed)
+        self._proposer = Proposer(screen, engine, status, self._log.over_limit, training.seed)
         self._pending: dict[Future[Evaluation], tuple[int, int]] = {}  # number of the trial, part
         self._parts: dict[int, dict[int, Evaluation]] = {}  # ended parts of running trials
         self._unmeasured: dict[int, Screened] = {}  # running trials whose file is not measured yet
@@ -104,7 +89,6 @@ class Search:
             else:
                 self._proposer.add(trial.design.key, trial.number)
                 self.status.trials[trial.number] = trial
-                self._next_number = max(self._next_number, trial.number + 1)
 
     def run(self, show: Callable[[Status], None]) -> None:
         """Search until the budget is used, the space is exhausted, or Ctrl-C is pressed.
@@ -112,6 +96,7 @@ class Search:
         Every collected trial has been passed to the log when this returns or raises. Jobs that still run, or
         that ended while their file was not measured yet, are lost.
         """
+        self._log.show = show
         try:
             while True:
                 self._fill()
@@ -217,7 +202,7 @@ class Search:
             self._exhausted = True
             self.status.ended_by = "every network of the space within the limits has been tried"
             return False
-        number, self._next_number = self._next_number, self._next_number + 1
+        number = self._unused_number()
         self._proposed += 1
         design = screened.design.compact()
         trial = Trial(
@@ -237,6 +222,12 @@ class Search:
             self._submit(trial, [])
             self._unmeasured[number] = screened
         return True
+
+    def _unused_number(self) -> int:
+        """Return the least number that no trial has: those that a killed process trained are used again."""
+        while self._next_number in self.status.trials or self._next_number in self.status.running:
+            self._next_number += 1
+        return self._next_number
 
     def _budget_used(self) -> bool:
         budget, flatness = self.status.budget, self.status.flatness
@@ -322,6 +313,7 @@ class Search:
             self._end(replace(trial, state="failed", reason=reason), {})
 
     def _end(self, trial: Trial, files: Mapping[str, Path]) -> None:
+        self._log.trial(trial, files)  # before anything shows it
         for trials in (self.status.running, self._unmeasured, self._parts):
             trials.pop(trial.number, None)
         before = self.status.trials.get(trial.number)
@@ -330,4 +322,3 @@ class Search:
             self.status.add_seconds(name, spent - earlier)
         self.status.trials[trial.number] = trial
         self._engine.tell(trial)
-        self._log.trial(trial, files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -39,7 +39,7 @@ from nas.searching.screening import Screen
 from nas.searching.status import Budget, Status
 from nas.searching.trial_training import TrialTraining
 from nas.space import SearchSpace
-from nas.trials import Trial, pareto_front
+from nas.trials import Criteria, Trial, pareto_front
 
 __all__ = ["Result", "Session", "prepare_search", "resume_search"]
 
@@ -121,7 +121,7 @@ def resume_search(
     Raises InputError for an unknown name, DataError if the data has changed.
     """
     exit_if_imported_by_worker()
-    record = SearchRecord.resume(name)
+    record = SearchRecord.resume(name, progress or (lambda _: None))
     executor: Executor | None = None
     try:
         plan = Plan.parse({**record.config, **changes})
@@ -138,7 +138,8 @@ def resume_search(
         meter = create_meter(plan, space, dataset, progress)
         screen = Screen(space, plan.parsed_objectives(), plan.parsed_limits(), meter)
         executor.check()
-        session = Session(record, plan, dataset, screen, executor, record.trials())
+        trials = record.trials()
+        session = Session(record, plan, dataset, screen, executor, trials, list(record.notices))
         _check_total(changes, session.trials)
         if meter and meter.device != plan.device:
             session.measure_again(meter.device)
@@ -234,7 +235,12 @@ class Session:
         scratch = Path("mlruns/scratch").absolute() / record.name
         shutil.rmtree(scratch, ignore_errors=True)
         status = Status(Budget(plan.max_trials, plan.seconds, plan.flat))
-        writer = RecordWriter(record, plan, self.trials, status)
+        writer = RecordWriter(record, plan, self.trials)
+
+        def show_all(status: Status) -> None:
+            writer.show_delivery(status)
+            show(status)
+
         state: Literal["complete", "interrupted", "failed"] = "failed"
         worker_time: dict[str, float] = {}
         try:
@@ -256,15 +262,16 @@ class Session:
             search.replay(self.trials)
             search.start_from([] if self.trials else plan.start)
             with threadpool_limits(1, "blas"):  # of the sampler: the cores are for the workers
-                search.run(show)
+                search.run(show_all)
             state = "interrupted" if status.interrupted else "complete"
-            if all_failed(status.trials.values()):
+            if state == "complete" and not plan.criteria.comparable(list(status.trials.values())):
                 state = "failed"
             worker_time = status.worker_time(executor.workers)
         finally:
             executor.close()
             try:
-                trials = writer.close()
+                record.flush()  # the figures link to the pages of the trials
+                trials = writer.trials()
                 files = final_files(trials, plan, record, self._fold(0))  # that of the recorded weights
                 record.attach(files | {"time.json": json.dumps(worker_time)})
             finally:
@@ -272,19 +279,26 @@ class Session:
                 status.record_problem = record.delivery_problem
                 status.undelivered = record.undelivered if status.record_problem else 0
                 shutil.rmtree(scratch, ignore_errors=True)
-        if all_failed(trials):
-            (reason, count), *_ = Counter(trial.reason for trial in trials).most_common(1)
-            raise RunError(
-                f"a search must train at least one network, but all {len(trials)} trials of '{record.name}' "
-                f"failed, {count} of them because: {reason}; fix that, and start a new search"
-            )
+        if not status.interrupted:
+            _check_complete(record.name, trials, plan.criteria)
         front = pareto_front(trials, plan.criteria)
         return Result(record.name, plan, tuple(trials), tuple(front), status, worker_time)
 
 
-def all_failed(trials: Collection[Trial]) -> bool:
-    """Return whether there are trials and none of them could be trained."""
-    return bool(trials) and all(trial.state == "failed" for trial in trials)
+def _check_complete(name: str, trials: Sequence[Trial], criteria: Criteria) -> None:
+    """Raise RunError if there are trials and none of them is trained to its full length."""
+    if not trials or criteria.comparable(trials):
+        return
+    failed = Counter(trial.reason for trial in trials if trial.state == "failed")
+    rule = "a search must train at least one network to its full length, but none of the"
+    rule = f"{rule} {len(trials)} trials of '{name}' was"
+    if not failed:
+        raise RunError(f"{rule}; give it more time: nas search --resume {name} --time 1h")
+    (reason, count), *_ = failed.most_common(1)
+    raise RunError(
+        f"{rule}: {sum(failed.values())} failed, {count} of them because: {reason}; fix that, and "
+        "start a new search"
+    )
 
 
 def _create_executor(options: SearchOptions, task: str, workers: int) -> Executor:

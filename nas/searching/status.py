@@ -39,6 +39,7 @@ class Status:
     ended_by: str = ""
     interrupted: bool = False  # by Ctrl-C
     starting: float | None = None  # seconds until the first worker began its first job
+    paused: str = ""  # why the search waits; '' if it does not
     notices: list[str] = field(default_factory=list)  # sentences about what went wrong, as it happens
     record_problem: str = ""  # why MLflow does not take writes at the moment; '' if it does
     undelivered: int = 0  # trials that wait in the spool until MLflow takes them
@@ -69,6 +70,14 @@ class Status:
         shares["end"] = self.seconds.get("end", 0.0) / total
         shares["wait"] = max(0.0, 1.0 - sum(shares.values()))
         return shares
+
+    @property
+    def delivery_notice(self) -> str:
+        """A sentence about trials that MLflow does not take at the moment, '' if it takes them."""
+        if not self.record_problem:
+            return ""
+        waiting = "1 trial waits" if self.undelivered == 1 else f"{self.undelivered} trials wait"
+        return f"{self.record_problem}; {waiting} in mlruns/spool."
 
     @property
     def numbered(self) -> int:

@@ -7,7 +7,7 @@ from nas.trials.front import front_csv, hypervolume_curve, pareto_front, trial_r
 from nas.trials.pareto import non_dominated, scale_to_unit
 from nas.trials.pick import pick_trial
 from nas.trials.ties import error_rows
-from nas.trials.trial import OBJECTIVES, Limit, Objective, Trial, parse_objectives
+from nas.trials.trial import OBJECTIVES, Limit, Objective, State, Trial, parse_objectives
 
 __all__ = [
     "OBJECTIVES",
@@ -17,6 +17,7 @@ __all__ = [
     "Limit",
     "Objective",
     "Observation",
+    "State",
     "Trial",
     "error_rows",
     "front_csv",

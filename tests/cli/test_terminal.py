@@ -8,7 +8,6 @@ from nas.architecture import Design
 from nas.cli.terminal import (
     SearchView,
     class_table,
-    delivery_notice,
     duration,
     number,
     output,
@@ -81,8 +80,9 @@ def test_a_problem_of_mlflow_is_shown_once_and_its_end_too(capsys):
     assert lines == [
         "trial 0 complete at 3 epochs: accuracy 50.0%, params 10",
         "trial 1 complete at 3 epochs: accuracy 50.0%, params 10",
-        "MLflow's record at http://x cannot be written; 1 trial waits in mlruns/spool.",
-        "MLflow takes trials again; none waits.",
+        "MLflow's record at http://x cannot be written; 1 trial waits in mlruns/spool. What waits "
+        "is delivered as soon as MLflow takes it.",
+        "MLflow takes trials again.",
     ]
 
 
@@ -95,7 +95,17 @@ def test_text_of_others_is_not_markup(capsys):
 
 
 def test_without_a_problem_there_is_no_notice():
-    assert delivery_notice(Status(Budget())) == ""
+    assert Status(Budget()).delivery_notice == ""
+
+
+def test_each_notice_is_printed_once(capsys):
+    view, status = SearchView(CRITERIA), Status(Budget())
+    status.notices.append("The search is paused: [/b].")
+    view(status)
+    view(status)
+    status.notices.append("It continues.")
+    view(status)
+    assert capsys.readouterr().err == "The search is paused: [/b].\nIt continues.\n"
 
 
 @pytest.mark.parametrize(

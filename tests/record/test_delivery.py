@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from recorded_trials import Digits, free_port, run_of, serve, stop, trial
+from recorded_trials import Digits, deliver, free_port, run_of, serve, stop, trial
 
 from nas.errors import InputError, RecordError
 from nas.record import SearchRecord, ui_command
+from nas.trials import Trial
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates
 pytestmark = [
@@ -38,6 +39,10 @@ WRITER = """
         record.log(trial(2 * number, epochs=40))
         print(number, flush=True)
 """
+
+
+def without_runs(trials: list[Trial]) -> list[Trial]:
+    return [replace(each, run_id="") for each in trials]
 
 
 def start_writer(code: str, **options: object) -> subprocess.Popen[str]:
@@ -72,36 +77,40 @@ def test_the_record_of_a_killed_process_opens(tmp_path: Path, monkeypatch: pytes
     found = record.trials()
     assert {each.number for each in found} >= {n for k in returned for n in (2 * k, 2 * k + 1)}
     assert len(found) <= 2 * len(returned) + 2
+    assert not record.notices
     for each in found:
         over_limit = {"state": "over_limit", "epochs": 0, "curve": ()} if each.number % 2 else {"epochs": 40}
         assert replace(each, run_id="") == trial(each.number, **{"epochs": 40, **over_limit})
     _, search = run_of(record.run_id)
     assert search.info.status == "RUNNING"
-    resumed = record.log(trial(99_999))
+    resumed = deliver(record, trial(99_999))
     record.finish("complete")
-    assert SearchRecord.open("killed").trials() == [*found, resumed]
+    after = SearchRecord.open("killed").trials()
+    assert without_runs(after) == without_runs([*found, resumed])
+    assert all(each.run_id for each in after if each.state == "complete")
 
 
 FULL = """
     import os, resource, signal, sys
     sys.path.insert(0, {tests!r})
     from recorded_trials import trial
-    from nas.errors import RecordError
+    from nas.errors import StorageError
     from nas.record import SearchRecord
     record = SearchRecord.create("full", {{}})
     record.log(trial(0))
+    record.flush()
     size = os.path.getsize("mlruns/mlflow.db")
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     for number in range(1, 60):
-        logged = record.log(trial(number, epochs=50))
-        if record.delivery_problem:
+        record.log(trial(number, epochs=50))
+        if not record.flush():
             break
     print(number, record.delivery_problem, sep="|", flush=True)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
     try:
         record.log(trial(number + 1))
-    except RecordError as error:
+    except StorageError as error:
         print(error, flush=True)
     os._exit(0)
 """
@@ -110,13 +119,16 @@ FULL = """
 def test_no_trial_is_lost_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     out, errors = start_writer(FULL).communicate()
+    assert errors == ""
     spooled, refused = out.splitlines()
     number, problem = spooled.split("|")
     assert "cannot be written" in problem
-    assert refused.startswith(f"trial {int(number) + 1} cannot be recorded, because ")
+    assert refused.startswith("results must be written to disk before they count, but '/")
+    assert "/spool/full' cannot be written (File too large); free some space" in refused
     assert errors == ""
     assert [each.number for each in SearchRecord.open().trials()] == list(range(int(number) + 1))
     record = SearchRecord.resume()
+    assert record.flush()
     assert record.undelivered == 0
     record.finish("complete")
     assert all(each.run_id for each in SearchRecord.open().trials())
@@ -131,7 +143,7 @@ def test_no_trial_is_lost_while_a_server_is_away(tmp_path: Path, monkeypatch: py
     server = serve(tmp_path, port)
     try:
         record = SearchRecord.create("far", {"seed": 5}, Digits())
-        first = record.log(trial(0), {"checkpoint.npz": tmp_path / "weights"})
+        first = deliver(record, trial(0), {"checkpoint.npz": tmp_path / "weights"})
         record.log_over_limit([trial(1, state="over_limit", epochs=0, curve=())])
         record.flush()
         with pytest.raises(InputError, match=f"open http://127.0.0.1:{port} in a browser"):
@@ -143,8 +155,8 @@ def test_no_trial_is_lost_while_a_server_is_away(tmp_path: Path, monkeypatch: py
         stop(server)
 
     wild = {"accuracy": 0.1 + 0.2, "gain": math.inf, "loss": -math.inf}
-    second = record.log(trial(2, epochs=5, values=wild), {"checkpoint.npz": tmp_path / "weights"})
-    third = record.log(trial(0, epochs=9))
+    second = deliver(record, trial(2, epochs=5, values=wild), {"checkpoint.npz": tmp_path / "weights"})
+    third = deliver(record, trial(0, epochs=9))
     record.log_over_limit([trial(3, state="over_limit", epochs=0, curve=())])
     record.mark_front([2], 0.5, 4)
     record.attach({"front.csv": "trial\n2\n"})
@@ -159,6 +171,7 @@ def test_no_trial_is_lost_while_a_server_is_away(tmp_path: Path, monkeypatch: py
     try:
         assert [each.number for each in SearchRecord.open("far").trials()] == [0, 1, 2, 3]
         again = SearchRecord.resume("far")
+        again.flush()
         assert (again.undelivered, again.delivery_problem) == (0, "")
         again.finish("complete")
         found = SearchRecord.open("far").trials()

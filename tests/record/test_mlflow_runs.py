@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from recorded_trials import ARCHITECTURE, curve, run_of, trial
+from recorded_trials import ARCHITECTURE, curve, deliver, run_of, trial
 
 from nas.architecture import Architecture, read_yaml
 from nas.record import SearchRecord
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 
 def test_mlflow_shows_a_trial(record: SearchRecord, tmp_path: Path) -> None:
     (tmp_path / "17.npz").write_bytes(b"weights")
-    logged = record.log(trial(7), {"checkpoint.npz": tmp_path / "17.npz"})
+    logged = deliver(record, trial(7), {"checkpoint.npz": tmp_path / "17.npz"})
     client, run = run_of(logged.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.tags["mlflow.parentRunId"] == record.run_id
@@ -45,12 +46,13 @@ def test_mlflow_shows_the_search(record: SearchRecord) -> None:
     (given,) = run.inputs.dataset_inputs
     assert (given.dataset.name, given.dataset.digest) == ("digits", "5f3c0ffee")
     assert run.info.status == "FINISHED"
+    assert re.fullmatch(r"process \d+ on .*, \d{4}-.* UTC, \w{8}", run.data.params.pop("session.1"))
     assert run.data.params == {"seed": "3", "engine": "random"}
     assert Path(client.download_artifacts(record.run_id, "front.csv")).read_text() == "trial\n2\n"
 
 
 def test_front_tags_follow_the_front(record: SearchRecord) -> None:
-    ids = {n: record.log(trial(n)).run_id for n in range(4)}
+    ids = {n: deliver(record, trial(n)).run_id for n in range(4)}
     client, _ = run_of(record.run_id)
 
     def marked() -> set[int]:

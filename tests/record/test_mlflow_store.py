@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from recorded_trials import ARCHITECTURE, free_port, trial
+from recorded_trials import ARCHITECTURE, deliver, free_port, trial
 
 from nas.architecture import Architecture, read_yaml
 from nas.errors import InputError, RecordError
@@ -38,7 +38,7 @@ def test_a_damaged_database_is_one_clear_error(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.trains
 def test_the_ui_command_serves_the_record(record: SearchRecord) -> None:
-    logged = record.log(trial(0))
+    logged = deliver(record, trial(0))
     port = free_port()
     ui = subprocess.Popen(
         ui_command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

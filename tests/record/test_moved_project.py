@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from recorded_trials import ARCHITECTURE, Digits, trial
+from recorded_trials import ARCHITECTURE, Digits, deliver, trial
 
 from nas.architecture import Design, Training
 from nas.record import SearchRecord, TrainingRecord, TrainingRun, tracking_uri, ui_command
@@ -93,7 +93,7 @@ def test_a_copied_project_never_writes_into_the_original(project: Path, tmp_path
     copy = Path(shutil.copytree(project, tmp_path / "copy"))
     with inside(copy):
         record = SearchRecord.resume("photos")
-        logged = record.log(trial(2), {"checkpoint.npz": tmp_path / "weights.npz"})
+        logged = deliver(record, trial(2), {"checkpoint.npz": tmp_path / "weights.npz"})
         record.log_over_limit([trial(3, state="over_limit", curve=(), epochs=0)])
         record.attach({"front.csv": "0\n2\n"})
         record.finish("complete")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_trials import curve, run_of, trial
+from recorded_trials import curve, deliver, run_of, trial
 
 from nas.architecture import Training
 from nas.errors import InputError, RecordError
@@ -29,7 +29,7 @@ def test_trials_are_restored_exactly(record: SearchRecord) -> None:
         trial(4, architecture=None, training=Training()),
         trial(5, values={"accuracy": np.float32(0.1), "params": np.int64(2**40)}),
     ]
-    logged = [record.log(each) for each in trials]
+    logged = [deliver(record, each) for each in trials]
     record.finish("complete")
 
     again = SearchRecord.open(record.name)
@@ -57,9 +57,9 @@ def test_values_that_are_not_finite_are_restored(record: SearchRecord) -> None:
 def test_a_trial_that_is_trained_further_keeps_its_run(record: SearchRecord, tmp_path: Path) -> None:
     for epochs in (3, 9):
         (tmp_path / f"{epochs}.npz").write_bytes(b"x" * epochs)
-    first = record.log(trial(0, state="stopped"), {"checkpoint.npz": tmp_path / "3.npz"})
+    first = deliver(record, trial(0, state="stopped"), {"checkpoint.npz": tmp_path / "3.npz"})
     assert record.file(first).read_bytes() == b"xxx"
-    second = record.log(trial(0, epochs=9), {"checkpoint.npz": tmp_path / "9.npz"})
+    second = deliver(record, trial(0, epochs=9), {"checkpoint.npz": tmp_path / "9.npz"})
     assert second.run_id == first.run_id
     client, run = run_of(first.run_id)
     assert [point.step for point in client.get_metric_history(first.run_id, "epoch/loss")] == list(
@@ -71,7 +71,7 @@ def test_a_trial_that_is_trained_further_keeps_its_run(record: SearchRecord, tmp
     again = SearchRecord.resume(record.name)
     assert again.trials() == [second]
     assert again.file(second).read_bytes() == b"x" * 9
-    third = again.log(trial(0, epochs=12))
+    third = deliver(again, trial(0, epochs=12))
     assert len(client.get_metric_history(first.run_id, "epoch/loss")) == 12
     assert again.trials() == [third]
     again.close()
@@ -85,7 +85,7 @@ def test_over_limit_trials_are_restored_from_tables(record: SearchRecord) -> Non
         )
         for n in range(1, 2402)
     ]  # fmt: skip
-    logged = record.log(trial(0))
+    logged = deliver(record, trial(0))
     for start in range(0, 2400, 300):
         record.log_over_limit(over[start : start + 300])
         record.flush()
@@ -137,7 +137,7 @@ def test_an_empty_folder_has_no_search(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_missing_file_is_one_clear_error(record: SearchRecord) -> None:
-    logged = record.log(trial(4))
+    logged = deliver(record, trial(4))
     with pytest.raises(RecordError, match=r"trial 4 of '.*' has no file epochs-3/checkpoint.npz"):
         record.file(logged)
 

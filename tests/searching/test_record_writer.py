@@ -1,12 +1,12 @@
-"""The thread that writes trials to the record."""
+"""What a search writes to its record, and what it does while it cannot."""
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
-from nas.searching import Plan, Status, record_writer
+from nas.errors import RecordError, StorageError
+from nas.searching import Plan, Status, log
+from nas.searching.log import PausingLog
 from nas.searching.record_writer import RecordWriter
 from nas.searching.status import Budget
 from nas.trials import Trial
@@ -14,78 +14,83 @@ from nas.trials import Trial
 PLAN = Plan.parse({"space": {}, "objectives": ("accuracy", "params")})
 
 
-class BlockedRecord:
-    """A record whose writes wait until they are released."""
+class SimulatedRecord:
+    """A record in memory."""
 
-    delivery_problem, undelivered = "", 0
-
-    def __init__(self) -> None:
-        self.release = threading.Semaphore(0)
-        self.written = 0
-
-    def log_over_limit(self, trials):
-        assert self.release.acquire(timeout=30)
-        self.written += 1
-
-
-def test_a_search_waits_for_a_record_that_lags_far_behind(monkeypatch):
-    """Otherwise pending writes would fill the memory."""
-    monkeypatch.setattr(record_writer, "MAX_PENDING_WRITES", 3)
-    record = BlockedRecord()
-    writer = RecordWriter(record, PLAN, [], Status(Budget()))
-    for _ in range(3):
-        writer.over_limit(None)
-    fourth = threading.Thread(target=writer.over_limit, args=(None,))
-    fourth.start()
-    fourth.join(timeout=0.2)
-    assert fourth.is_alive()  # three writes are pending
-    record.release.release()
-    fourth.join(timeout=30)
-    assert not fourth.is_alive()
-    for _ in range(3):
-        record.release.release()
-    writer.close()
-    assert record.written == 4
-
-
-class AbsentRecord:
-    """A record that keeps trials in its spool while MLflow does not answer."""
-
-    def __init__(self) -> None:
-        self.delivery_problem, self.undelivered = "", 0
+    def __init__(self, delivery_problem="", failures=0):
+        self.delivery_problem, self.undelivered, self.failures = delivery_problem, 0, failures
+        self.marked, self.logged = [], []
+        self.is_lost = False
 
     def log(self, trial, files):
-        if self.delivery_problem:
-            self.undelivered += 1
-        return trial
+        if self.failures:
+            self.failures -= 1
+            raise StorageError("'mlruns/spool/x' cannot be written (No space left); free some space")
+        self.logged.append(trial)
+        self.undelivered += bool(self.delivery_problem)
+
+    def log_over_limit(self, trials):
+        for trial in trials:
+            self.log(trial, {})
 
     def mark_front(self, numbers, hypervolume, step):
-        pass
+        self.marked.append((list(numbers), hypervolume))
+
+    def trial_run(self, trial):
+        return "run"
+
+    def raise_if_lost(self):
+        if self.is_lost:
+            raise RecordError("another process writes it")
+
+
+def trial(number, accuracy=0.5):
+    return Trial(number, {}, str(number), "complete", {"accuracy": accuracy, "params": 10}, 9)
 
 
 @pytest.mark.parametrize("problem", ["", "nothing answers there"])
 def test_the_status_shows_that_mlflow_is_away(problem):
-    record, status = AbsentRecord(), Status(Budget())
-    record.delivery_problem = problem
-    writer = RecordWriter(record, PLAN, [], status)
+    status = Status(Budget())
+    writer = RecordWriter(SimulatedRecord(problem), PLAN, [])
     for number in range(2):
-        writer.trial(Trial(number, {}, str(number), "complete", {"accuracy": 0.5, "params": 10}), {})
-    assert [trial.number for trial in writer.close()] == [0, 1]
+        writer.trial(trial(number), {})
+    writer.show_delivery(status)
+    assert [(each.number, each.run_id) for each in writer.trials()] == [(0, "run"), (1, "run")]
     assert status.record_problem == problem
     assert status.undelivered == (2 if problem else 0)
+    assert status.delivery_notice == (problem and f"{problem}; 2 trials wait in mlruns/spool.")
+
+
+def test_a_record_that_another_process_took_over_ends_the_search():
+    record = SimulatedRecord()
+    writer = RecordWriter(record, PLAN, [])
+    writer.show_delivery(Status(Budget()))
+    record.is_lost = True
+    with pytest.raises(RecordError, match="another process"):
+        writer.show_delivery(Status(Budget()))
 
 
 def test_a_complete_trial_below_the_quality_floor_is_written():
-    marked = []
-
-    class Record(AbsentRecord):
-        def mark_front(self, numbers, hypervolume, step):
-            marked.append((list(numbers), hypervolume))
-
-    plan = PLAN.model_copy(update={"min_quality": 0.95})
-    writer = RecordWriter(Record(), plan, [], Status(Budget()))
+    record = SimulatedRecord()
+    writer = RecordWriter(record, PLAN.model_copy(update={"min_quality": 0.95}), [])
     for number, accuracy in enumerate((0.7, 0.99)):
-        writer.trial(Trial(number, {}, str(number), "complete", {"accuracy": accuracy, "params": 10}, 9), {})
-    assert len(writer.close()) == 2
-    assert marked[0] == ([], 0.0)
-    assert marked[1][0] == [1]
+        writer.trial(trial(number, accuracy), {})
+    assert len(record.logged) == 2
+    assert record.marked[0] == ([], 0.0)
+    assert record.marked[1][0] == [1]
+
+
+@pytest.mark.parametrize("kind", ["trial", "over_limit"])
+def test_a_search_pauses_while_its_folder_cannot_be_written(kind, monkeypatch):
+    monkeypatch.setattr(log, "PAUSE_SECONDS", 0.001)
+    record, status = SimulatedRecord(failures=3), Status(Budget())
+    pausing = PausingLog(RecordWriter(record, PLAN, []), status)
+    shown = []
+    pausing.show = lambda status: shown.append(status.paused)
+    pausing.trial(trial(4), {}) if kind == "trial" else pausing.over_limit(trial(4))
+    assert [each.number for each in record.logged] == [4]
+    assert len(shown) == 3
+    assert all("No space left" in reason for reason in shown)
+    assert status.paused == ""
+    assert len(status.notices) == 2  # one when it pauses, one when it continues
+    assert "The search is paused: 'mlruns/spool/x' cannot be written" in status.notices[0]
