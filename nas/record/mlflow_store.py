@@ -273,7 +273,7 @@ CAUSES = {
     "out-of-date database schema": "another version of MLflow created it; run 'mlflow db upgrade' on it",
     "can't locate revision": "a newer version of MLflow created it; install that version",
     "is locked": "another process holds the database; end it, or try again",
-    "run with id=": "it has no such run; set MLFLOW_TRACKING_URI to the record in which the search was started",
+    "run with id=": "it has no such run; set MLFLOW_TRACKING_URI to the record of the search",
     "permission denied": "permission denied; fix the permissions of its folder",
 }
 """Cause and fix by a part of the error's text."""

@@ -174,7 +174,7 @@ def test_a_process_that_lost_its_lease_delivers_nothing_and_says_so(
     monkeypatch.chdir(shared / "home")
     record.log(trial(2, training=Training(optimizer="adam")))
     record._delivery._lease._renew_at = 0.0
-    with pytest.raises(LeaseLostError, match="it was resumed by process .* `nas sync` delivers"):
+    with pytest.raises(LeaseLostError, match=r"it was resumed by process .* `nas sync` delivers"):
         record.flush()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
