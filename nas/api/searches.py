@@ -81,6 +81,7 @@ def search(
     folds: int = 1,
     front_seeds: int = 2,
     trial_seconds: float | None = None,
+    keep_weights: bool = False,
     engine: Literal["cheap-aware", "optuna", "keras-tuner"] = "cheap-aware",
     sampler: str = "",
     start_from: Sequence[str] = (),
@@ -130,6 +131,7 @@ def search(
     - folds: number of folds of cross-validation: a trial is trained once for each, and the mean counts.
     - front_seeds: number of seeds that each front member is trained with at the end; the mean counts.
     - trial_seconds: a trial that takes longer has failed.
+    - keep_weights: keep the weights of every trial, not only of those that may be on the front.
     - engine, sampler: what proposes settings; `""` is the first sampler of the engine.
     - start_from: networks to try first, as shipped names or files.
     - start_from_search: names of earlier searches whose trials the model of `cheap-aware` learns from.
@@ -182,6 +184,7 @@ def search(
             "folds": folds,
             "front_seeds": front_seeds,
             "trial_seconds": trial_seconds,
+            "keep_weights": keep_weights,
             "engine": engine,
             "sampler": sampler,
             "start_from_search": _names(start_from_search),
@@ -207,6 +210,7 @@ def resume(
     min_quality: float | None = None,
     front_seeds: int | None = None,
     trial_seconds: float | None = None,
+    keep_weights: bool | None = None,
     workers: int | None = None,
     show: Callable[[Status], None] = _show_nothing,
 ) -> Result:
@@ -223,6 +227,7 @@ def resume(
         "min_quality": min_quality,
         "front_seeds": front_seeds,
         "trial_seconds": trial_seconds,
+        "keep_weights": keep_weights,
     }
     given = {key: value for key, value in changes.items() if value is not None}
     return _warned(resume_search(name, given, workers=worker_count(workers)).run(show))

@@ -16,6 +16,9 @@ from nas.errors import NasError, NasWarning
 
 __all__ = ["app", "main"]
 
+OWN_DELIVERY = {"sync", "doctor", "clean", "-h", "--help"}
+"""Commands and options after which nothing is delivered in passing."""
+
 app = typer.Typer(
     name="nas",
     help="Finds small, fast, accurate convolutional networks for your images and your device.",
@@ -63,7 +66,7 @@ def _run(arguments: list[str]) -> None:
     try:
         app(arguments, prog_name="nas")
     except SystemExit as end:
-        if not end.code and not {"sync", "-h", "--help"} & set(arguments) and Path("mlruns/spool").is_dir():
+        if not end.code and not OWN_DELIVERY & set(arguments) and Path("mlruns/spool").is_dir():
             recording.deliver_in_passing()
         raise
 

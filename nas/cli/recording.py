@@ -1,4 +1,4 @@
-"""`nas sync`: deliver to MLflow what could not be delivered."""
+"""`nas sync`, `nas doctor` and `nas clean`: deliver, check, repair and shrink the record of a search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from nas.errors import NasError, RecordError
+from nas.cli.arguments import NameArgument
+from nas.errors import NasError, RecordError, RunError
 
 __all__ = ["add_to", "deliver_in_passing"]
 
@@ -17,8 +18,10 @@ PROBE_SECONDS = 1.0
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add this module's command."""
+    """Add this module's commands."""
     app.command(help=sync.__doc__)(sync)
+    app.command(help=doctor.__doc__)(doctor)
+    app.command(help=clean.__doc__)(clean)
 
 
 def sync(
@@ -55,6 +58,70 @@ def sync(
             output.print(f"{each}: {_trials(count)} delivered")
     if failed:
         raise RecordError(f"{len(failed)} of {len(names)} searches could not be delivered; see above")
+
+
+def doctor(
+    name: NameArgument = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair what can be repaired.")] = False,
+) -> None:
+    """Check the record of a search: damaged runs, missing weights and numbers, what waits, what was left.
+
+    With `--repair`, damaged runs are set aside (their state becomes `damaged`), what waits is delivered, and
+    files that a killed process left are removed. Exit code 1 if a problem remains.
+
+    Examples:
+
+        nas doctor
+
+        nas doctor photos --repair
+    """
+    from nas.cli.terminal import output
+    from nas.searching import find_problems
+
+    remaining = 0
+    for problem in find_problems(name):
+        repaired = ""
+        if repair and problem.repair is not None:
+            problem.repair()
+            repaired = " Repaired."
+        elif problem.repair is not None:
+            repaired = " `--repair` repairs it."
+        remaining += not (repair and problem.repair is not None)
+        output.print(" ".join(f"{problem.text} {problem.advice}{repaired}".split()), soft_wrap=True)
+    if remaining:
+        raise RunError("1 problem remains" if remaining == 1 else f"{remaining} problems remain")
+    output.print("The record is in order.")
+
+
+def clean(
+    name: NameArgument = None,
+    free: Annotated[bool, typer.Option("--free", help="Delete it.")] = False,
+) -> None:
+    """Show what the record of a search keeps without need, and delete it with `--free`.
+
+    These are the weights of trials that another one, trained as long, dominates beyond noise, and files that
+    a killed process left. `nas data clean` empties the cache of data.
+
+    Examples:
+
+        nas clean photos
+
+        nas clean photos --free
+    """
+    from nas.cli.terminal import number, output
+    from nas.searching import find_waste
+
+    found = find_waste(name)
+    for waste in found:
+        if free:
+            waste.free()
+        output.print(
+            f"{number('size_bytes', waste.size_bytes):>14}  {waste.text}{' deleted' if free else ''}"
+        )
+    if not found:
+        output.print("Nothing is kept without need.")
+    elif not free:
+        output.print("--free deletes it.")
 
 
 def deliver_in_passing() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.arguments import NameArgument
 from nas.cli.completion import complete_formats
 from nas.cli.search_result import print_floor, print_table
 from nas.errors import InputError, nearest
@@ -15,10 +16,6 @@ from nas.errors import InputError, nearest
 __all__ = ["add_to"]
 
 PICKS_HELP = "best, knee, smallest, fastest, 'smallest-within 1%' or 'fastest-within 1%'."
-
-NameArgument = Annotated[
-    str | None, typer.Argument(help="A search.  [default: the latest]", show_default=False)
-]
 
 
 def add_to(app: typer.Typer) -> None:

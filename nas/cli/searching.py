@@ -202,6 +202,10 @@ def search(
     trial_time: Annotated[
         str | None, panel_option("Training", "A trial that takes longer, such as 10m, has failed.")
     ] = None,
+    keep_weights: Annotated[
+        bool,
+        panel_option("Training", "Keep the weights of trials that are dominated beyond noise."),
+    ] = False,
     engine: Annotated[
         str,
         panel_option("Engine", "cheap-aware, optuna or keras-tuner.", autocompletion=complete_engine),
@@ -274,6 +278,7 @@ def search(
         "folds": folds,
         "front_seeds": front_seeds,
         "trial_seconds": parse_duration(trial_time),
+        "keep_weights": keep_weights,
         "engine": engine,
         "sampler": sampler,
         "start_from_search": _split_names(start_from_search),

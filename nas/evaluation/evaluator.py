@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import assert_never
@@ -96,7 +97,8 @@ class Evaluator:
         with clock.measure("save"):
             epochs = max(job.epochs, state.epochs)
             checkpoint = job.folder / CHECKPOINT
-            write_state(checkpoint, trainer.state(epochs) if curve else state)
+            state = trainer.state(epochs) if curve else state
+            write_state(checkpoint, replace(state, slots=(), last=None) if job.is_last else state)
         memory_mb = psutil.Process().memory_info().rss / 2**20
         return Evaluation(values, epochs, tuple(curve), clock.seconds, checkpoint, memory_mb)
 

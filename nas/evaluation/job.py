@@ -23,6 +23,7 @@ class Job:
     resume: Path | None = None  # the checkpoint from which training continues
     seed: int = 0  # of initial weights, order of examples, dropout and augmentation
     number: int = 0  # of the trial
+    is_last: bool = False  # nothing continues from the checkpoint: it has no state of the optimizer
     freeze_norm: bool = False  # batch normalization keeps its weights and statistics, for fine-tuning
 
 

@@ -33,6 +33,7 @@ class Delivery:
     def __init__(self, search: MlflowSearch, spool: Spool, lease: Lease) -> None:
         self._search, self._spool, self._lease = search, spool, lease
         self._front: frozenset[int] = frozenset()
+        self._drops: set[int] = set()  # trials whose files are to be deleted
         self._points: list[Point] = []  # in the journal, not in MLflow
         self._new: list[Trial | Point] = []  # in the journal since the last delivery
         self._new_lock = threading.Lock()
@@ -79,6 +80,11 @@ class Delivery:
             with contextlib.suppress(StorageError):
                 self._spool.append_to_journal([point])
             self._new.append(point)
+
+    def drop_files(self, numbers: Iterable[int]) -> None:
+        """Delete the files of trials with the next delivery."""
+        with self._new_lock:
+            self._drops |= set(numbers)
 
     def write_files(self, texts: Mapping[str, str]) -> None:
         """Keep files until the search's run is updated; raises StorageError."""
@@ -167,6 +173,7 @@ class Delivery:
         """Update the search's run: over-limit trials, metrics, files; and the trials' front tags."""
         with self._new_lock:
             new, self._new = self._new, []
+            drops, self._drops = self._drops, set()
             self._spool.begin_delivery()
         self._points += [item for item in new if isinstance(item, Point)]
         self._search.add_over_limit([item for item in new if isinstance(item, Trial)])
@@ -178,6 +185,7 @@ class Delivery:
             self._search.write_file(path)
             path.unlink()
         self._search.mark_front(self._front)
+        self._search.drop_files(drops)
         self._flush_at = time.monotonic() + FLUSH_SECONDS
 
 

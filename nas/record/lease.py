@@ -22,7 +22,7 @@ import psutil
 from nas.errors import InputError, RecordError
 from nas.record.mlflow_store import Store
 
-__all__ = ["RENEW_SECONDS", "Holder", "Lease", "LeaseLostError"]
+__all__ = ["RENEW_SECONDS", "Holder", "Lease", "LeaseLostError", "read_holder"]
 
 RENEW_SECONDS = 10.0
 """Interval at which the process that writes renews its lease."""
@@ -178,6 +178,11 @@ def _create(store: Store, run_id: str, session: int, value: str) -> bool:
             raise
         return bool(existing == value)
     return True
+
+
+def read_holder(store: Store, run_id: str) -> Holder | None:
+    """Return the process that has, or had last, the lease of a search's run."""
+    return _read(store, run_id)[1]
 
 
 def _read(store: Store, run_id: str) -> tuple[int, Holder | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +38,15 @@ class MlflowSearch:
         self._artifacts = store.artifacts(run.info)
         self._runs: dict[int, RunInfo] = {}  # by trial number
         self._epochs: dict[int, int] = {}  # epochs whose metrics are written, by number of a complete run
+        self._folders: dict[int, str] = {}  # of the files, by trial number
         self._marked: frozenset[int] = frozenset()  # trials whose tag says that they are on the front
         self._rows: list[Trial] = []  # over-limit trials of the last table file, and those not written yet
         self._has_new_rows = False
         self._full_tables = 0
-        self.damaged: dict[str, str] = {}  # runs and files that cannot be read, and why
+        self.damaged_runs: dict[str, str] = {}  # why a run cannot be read, by its id
+        self.damaged_tables: dict[
+            str, str
+        ] = {}  # why a file of over-limit trials cannot be read, by its path
 
     def trial_run(self, number: int) -> str:
         """Return the run id of a trial, '' if MLflow does not have it."""
@@ -51,6 +55,7 @@ class MlflowSearch:
     def write_trial(self, entry: Entry, scratch: Path) -> None:
         """Write a trial. Its run ends last; a trial that was trained further changes its tags last."""
         trial, client = entry.trial, self._store.client
+        before = self._folders.get(trial.number)
         if trial.number not in self._runs:
             took_ms = int(1000 * sum(trial.seconds.values()))
             tags = {"mlflow.parentRunId": self.run_id, "on_front": "false", **runs.trial_tags(trial)}
@@ -77,6 +82,42 @@ class MlflowSearch:
         runs.write_trial_run(self._store, run_id, entry, self._epochs.get(trial.number), closed)
         client.set_terminated(run_id, "FAILED" if trial.state == "failed" else "FINISHED", entry.time_ms)
         self._epochs[trial.number] = len(trial.curve)
+        self._folders[trial.number] = _folder_name(trial)
+        if entry.files and before not in (None, _folder_name(trial)):
+            self._delete(trial.number, str(before))  # training continues from the files of this entry
+
+    def set_aside(self, run_id: str) -> None:
+        """Mark the run of a damaged trial, so that it is not read any more."""
+        self._store.client.set_tag(run_id, "state", "damaged")
+        self._store.client.set_terminated(run_id, "KILLED")
+
+    def delete_table(self, path: str) -> None:
+        """Delete a file of over-limit trials."""
+        self._artifacts.delete_artifacts(path)  # type: ignore[no-untyped-call]  # MLflow's has no types
+
+    def drop_files(self, numbers: Iterable[int]) -> None:
+        """Delete the files of trials, their weights."""
+        for number in numbers:
+            if number in self._runs and number in self._folders:
+                self._delete(number, self._folders[number])
+
+    def _delete(self, number: int, folder: str) -> None:
+        artifacts = self._store.artifacts(self._runs[number])
+        if artifacts.list_artifacts(folder):
+            artifacts.delete_artifacts(folder)  # type: ignore[no-untyped-call]  # MLflow's has no types
+
+    def file_bytes(self, trial: Trial) -> int:
+        """Return the size of a trial's files, 0 if it has none."""
+        run = self._run_of(trial)
+        if run is None:
+            return 0
+        items = self._store.artifacts(run).list_artifacts(_folder_name(trial))
+        return sum(item.file_size or 0 for item in items)
+
+    def _run_of(self, trial: Trial) -> RunInfo | None:
+        if trial.number not in self._runs and trial.run_id:
+            self._runs[trial.number] = self._store.client.get_run(trial.run_id).info
+        return self._runs.get(trial.number)
 
     def add_over_limit(self, trials: Sequence[Trial]) -> None:
         """Add over-limit trials, which `write_tables` writes."""
@@ -129,6 +170,7 @@ class MlflowSearch:
                 trials[trial.number] = trial
                 self._runs[trial.number] = run.info
                 self._epochs[trial.number] = len(trial.curve)
+                self._folders[trial.number] = _folder_name(trial)
                 if run.data.tags.get("on_front") == "true":
                     marked.add(trial.number)
             elif set_aside and run.info.status != "KILLED":
@@ -143,11 +185,11 @@ class MlflowSearch:
         try:
             trial = runs.trial_from_run(run)
         except (KeyError, ValueError) as error:
-            self.damaged[f"run {run.info.run_id}"] = str(error).partition("\n")[0]
+            self.damaged_runs[run.info.run_id] = str(error).partition("\n")[0]
             return None
         if trial.number in trials:
             first = trials[trial.number].run_id
-            self.damaged[f"run {run.info.run_id}"] = f"it has the number {trial.number} of run {first}"
+            self.damaged_runs[run.info.run_id] = f"it has the number {trial.number} of run {first}"
             return None
         return trial
 
@@ -160,10 +202,8 @@ class MlflowSearch:
         """Return the path of a file of a trial, downloaded if needed; raises RecordError if there is none."""
         folder = _folder_name(trial)
         path = f"{folder}/{name}"
-        if trial.number not in self._runs and trial.run_id:
-            self._runs[trial.number] = self._store.client.get_run(trial.run_id).info
-        if trial.number in self._runs:
-            artifacts = self._store.artifacts(self._runs[trial.number])
+        if (run := self._run_of(trial)) is not None:
+            artifacts = self._store.artifacts(run)
             if path in [item.path for item in artifacts.list_artifacts(folder)]:
                 return Path(artifacts.download_artifacts(path))  # type: ignore[no-untyped-call]
         raise RecordError(
@@ -183,7 +223,7 @@ class MlflowSearch:
                     with Path(path).open(encoding="utf-8", newline="") as lines:
                         some = runs.read_table(lines)
                 except (KeyError, ValueError, csv.Error) as error:
-                    self.damaged[f"file {item.path}"] = str(error).partition("\n")[0]
+                    self.damaged_tables[item.path] = str(error).partition("\n")[0]
                     self._full_tables += 1  # it is not written again
                     continue
             trials += some

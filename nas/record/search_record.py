@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nas.errors import InputError, RecordError
 from nas.record import mlflow_runs as runs
 from nas.record.delivery import Delivery, merge_trials
-from nas.record.lease import Lease
+from nas.record.lease import Holder, Lease, read_holder
 from nas.record.mlflow_search import MlflowSearch
 from nas.record.mlflow_store import (
+    RUN_STATUS,
     RunState,
     Store,
     connect,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
     from mlflow.entities import Run
 
-__all__ = ["DataSource", "SearchRecord"]
+__all__ = ["Damage", "DataSource", "SearchRecord"]
 
 SHOWN_DAMAGE = 5
 """Damaged parts of a record that a sentence lists."""
@@ -72,7 +74,7 @@ class SearchRecord:
         self.run_id: str = run.info.run_id
         self.config: dict[str, Any] = runs.config_from_run(run)
         self.uri = tracking_uri()
-        self.notices: list[str] = []  # sentences for the user about damage
+        self.damage: list[Damage] = []  # what could not be read, known after `trials`
         self._store = store
         self._run = run
         self._spool = Spool(spool_folder(name))
@@ -275,14 +277,33 @@ class SearchRecord:
         return trials
 
     def _note_damage(self, search: MlflowSearch, spool: Spool) -> None:
-        damaged = {**search.damaged, **{f"'{path}'": why for path, why in spool.damaged.items()}}
-        if damaged:
-            listed = "; ".join(f"{what}: {why}" for what, why in list(damaged.items())[:SHOWN_DAMAGE])
-            more = f"; and {len(damaged) - SHOWN_DAMAGE} more" if len(damaged) > SHOWN_DAMAGE else ""
-            self.notices = [
-                f"{len(damaged)} parts of the record of '{self.name}' cannot be read and are left out "
-                f"({listed}{more})."
-            ]
+        self.damage = [
+            *(
+                Damage(f"run {run_id}", why, partial(search.set_aside, run_id))
+                for run_id, why in search.damaged_runs.items()
+            ),
+            *(
+                Damage(f"file {path}", why, partial(search.delete_table, path))
+                for path, why in search.damaged_tables.items()
+            ),
+            *(
+                Damage(f"'{path}'", why, partial(spool.set_aside, path))
+                for path, why in spool.damaged.items()
+            ),
+        ]
+
+    @property
+    def notices(self) -> list[str]:
+        """Sentences for the user about what is damaged and was left out when the trials were read."""
+        if not self.damage:
+            return []
+        listed = "; ".join(f"{part.name}: {part.why}" for part in self.damage[:SHOWN_DAMAGE])
+        more = f"; and {len(self.damage) - SHOWN_DAMAGE} more" if len(self.damage) > SHOWN_DAMAGE else ""
+        parts = "1 damaged part" if len(self.damage) == 1 else f"{len(self.damage)} damaged parts"
+        return [
+            f"The record of '{self.name}' is read without {parts} ({listed}{more}); `nas doctor {self.name}` "
+            "lists them."
+        ]
 
     def file(self, trial: Trial, name: str = "checkpoint.npz") -> Path:
         """Return the path of a file of a trial, downloaded if needed; raises RecordError."""
@@ -291,6 +312,26 @@ class SearchRecord:
                 return entry.files[name]
         with record_errors("read"):
             return self._search.file(trial, name)
+
+    def file_bytes(self, trial: Trial) -> int:
+        """Return the size of a trial's files in MLflow, 0 if it has none; raises RecordError."""
+        with record_errors("read"):
+            return self._search.file_bytes(trial)
+
+    def drop_files(self, trials: Iterable[Trial]) -> None:
+        """Delete the files of trials, their weights, with the next delivery."""
+        self._to_write.drop_files(trial.number for trial in trials)
+
+    def holder(self) -> Holder | None:
+        """Return the process that has, or had last, the right to write; raises RecordError."""
+        with record_errors("read"):
+            return read_holder(self._store, self.run_id)
+
+    @property
+    def state(self) -> RunState | None:
+        """How the search has ended, None if it has not."""
+        states = {status: state for state, status in RUN_STATUS.items()}
+        return states.get(str(self._run.info.status))
 
     def finish(self, state: RunState) -> None:
         """Deliver what can be delivered, end the search's run, and let other processes write."""
@@ -306,6 +347,14 @@ class SearchRecord:
             self._spool.close()
             self._right.lock.release()
             self._right = None
+
+
+class Damage(NamedTuple):
+    """A part of a record that cannot be read."""
+
+    name: str
+    why: str
+    set_aside: Callable[[], None]  # so that it is not read any more; raises any error of MLflow
 
 
 class _RightToWrite(NamedTuple):

@@ -33,6 +33,7 @@ __all__ = ["Entry", "Header", "Point", "Spool"]
 
 TRIAL_FILE = "trial.json"
 PARTIAL = ".part"
+DAMAGED = ".damaged"
 STATES = ("", "complete", "interrupted", "failed")
 
 
@@ -117,7 +118,7 @@ class Spool:
         The files must not change afterwards: they are linked where the file system can. Raises StorageError.
         """
         with self._storage_errors():
-            numbers = [int(folder.stem) for folder in self.folder.glob("[0-9]*")]
+            numbers = [int(folder.name.partition(".")[0]) for folder in self.folder.glob("[0-9]*")]
             self._last = max(self._last, *numbers, 0) + 1
             final = self.folder / f"{self._last:06d}"
             partial = final.with_suffix(PARTIAL)
@@ -229,8 +230,12 @@ class Spool:
         if self.is_empty() and {path.name for path in self.folder.iterdir()} <= {"lock", "search.json"}:
             shutil.rmtree(self.folder)
 
+    def set_aside(self, path: Path) -> None:
+        """Rename a damaged entry, so that it is neither read nor delivered any more."""
+        path.rename(path.with_name(f"{path.name}{DAMAGED}"))
+
     def _folders(self) -> list[Path]:
-        return sorted(folder for folder in self.folder.glob("[0-9]*") if folder.suffix != PARTIAL)
+        return sorted(folder for folder in self.folder.glob("[0-9]*") if not folder.suffix)
 
     @contextlib.contextmanager
     def _storage_errors(self) -> Iterator[None]:

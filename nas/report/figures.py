@@ -154,18 +154,24 @@ plot.on('plotly_click', function (event) {
 """
 
 
-def figure_html(figure: Figure) -> str:
-    """Return a figure as one HTML page that needs no network; a click on a point opens its MLflow run."""
+def figure_html(figure: Figure, *more: Figure) -> str:
+    """Return figures as one HTML page that needs no network; a click on a point opens its MLflow run."""
     clickable = any(trace.customdata is not None for trace in figure.data)
+    config = {"displaylogo": False, "responsive": True}
     page: str = figure.to_html(
         include_plotlyjs=True,
         full_html=True,
         post_script=CLICK if clickable else None,
-        config={"displaylogo": False, "responsive": True},
+        config=config,
         default_height="calc(100vh - 76px)",
     )
     name = str(figure.layout.title.text).split("<br>")[0]  # already escaped
-    return page.replace("<head>", f"<head><title>{name}</title>", 1)
+    below = "".join(
+        one.to_html(include_plotlyjs=False, full_html=False, config=config, default_height="60vh")
+        for one in more
+    )
+    start, _, end = page.rpartition("</body>")  # the library itself contains this text
+    return f"{start}{below}</body>{end}".replace("<head>", f"<head><title>{name}</title>", 1)
 
 
 def _is_drawn(trial: Trial, vertical: Objective, horizontal: Objective | None) -> bool:

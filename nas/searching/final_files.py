@@ -27,16 +27,15 @@ def final_files(
 ) -> dict[str, str]:
     """Return the content of each file by its name.
 
-    These are the front as figure and as table, the names of the outputs, the hypervolume over trials, and
-    for segmentation and regression the predictions of the best network.
+    These are the front as figure, with the hypervolume over trials, and as table, the names of the outputs,
+    and for segmentation and regression the predictions of the best network.
     """
     criteria = plan.criteria
-    curve = hypervolume_curve(trials, criteria)
+    front = pareto_figure(trials, criteria, record.links(trials))
     files = {
-        "front.html": figure_html(pareto_figure(trials, criteria, record.links(trials))),
+        "front.html": figure_html(front, hypervolume_figure(hypervolume_curve(trials, criteria))),
         "front.csv": front_csv(trials, criteria),
         "labels.txt": "".join(f"{name}\n" for name in dataset.classes),
-        "hypervolume.html": figure_html(hypervolume_figure(curve)),
     }
     if plan.task in ("segmentation", "regression") and pareto_front(trials, criteria):
         best = pick_trial(trials, criteria, "best")

@@ -104,6 +104,29 @@ class Halving:
         row.append(float(np.mean([q.error(trial.values.get(q.name, np.nan)) for q in qualities])))
         return row + [float(np.log(max(trial.values.get(cost.name, 1.0), 1e-12))) for cost in costs]
 
+    def dominated(self, trials: Sequence[Trial], ended: bool = False) -> list[Trial]:
+        """Return the trials that one trained as long dominates beyond noise.
+
+        None of them is promoted any more, or comes on the front.
+
+        ended: return also those stopped trials that are dominated within noise: only the new trials of a
+        resumed search can get them promoted.
+        """
+        if not trials:
+            return []
+        table, first = self._rows.read(trials), 3 + len(self.rungs)
+        found: list[Trial] = []
+        for index, rung in enumerate(self.rungs):
+            errors = table[:, first if rung == self.rungs[-1] else 4 + index]
+            reached = np.flatnonzero(~np.isnan(errors) & (table[:, 1] >= rung))
+            if not len(reached):
+                continue
+            rows = np.column_stack([errors, table[:, first + 1 :]])[reached]
+            margin = 0.0 if ended and rung < self.rungs[-1] else NOISE
+            is_dominated = self._dominated(rows, rows[_on_front(rows)], margin)
+            found += [trials[number] for number in reached[is_dominated & (table[reached, 1] == rung)]]
+        return [trial for trial in found if trial.state in ("complete", "stopped")]
+
     def _at_rung(self, index: int, table: np.ndarray, went_on: np.ndarray, last: bool) -> np.ndarray:
         """Return the rows of the trials to promote from a rung. `went_on`: rows that were trained further."""
         latest = table[:, 3 + len(self.rungs) :]  # the latest error, the costs

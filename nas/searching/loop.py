@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.engines import Engine
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, RecordError
 from nas.evaluation import Evaluation
 from nas.executors import Executor
 from nas.searching.evaluated import add_evaluations, add_seed, checkpoint_name
@@ -165,10 +165,13 @@ class Search:
         if not trials or not left:
             return False
         trial = trials[0]
-        parts = range(self._training.parts)
-        checkpoints = self._checkpoints.pop(trial.number, None) or [
-            self._log.checkpoint(trial.number, part) for part in parts
-        ]
+        try:
+            checkpoints = self._checkpoints.pop(trial.number, None) or [
+                self._log.checkpoint(trial.number, part) for part in range(self._training.parts)
+            ]
+        except RecordError as error:
+            self.status.notices.append(f"Trial {trial.number} is trained from the start: {error}.")
+            trial, checkpoints = replace(trial, epochs=0, curve=()), []
         self._submit(trial, checkpoints)
         return True
 

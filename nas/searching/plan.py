@@ -18,7 +18,9 @@ from nas.trials import Criteria, EarlierSearch, Limit, Objective, parse_objectiv
 
 __all__ = ["CHANGEABLE", "Plan", "SearchOptions"]
 
-CHANGEABLE = frozenset({"trials", "seconds", "flat", "min_quality", "front_seeds", "trial_seconds"})
+CHANGEABLE = frozenset(
+    {"trials", "seconds", "flat", "min_quality", "front_seeds", "trial_seconds", "keep_weights"}
+)
 """Options that may change when a search is resumed: recorded trials stay comparable with new ones. Limits are
 not among them, because candidates were rejected and trials were trained within the old ones."""
 
@@ -70,6 +72,9 @@ class SearchOptions(DataOptions):
     """Number of folds of cross-validation: each trial is trained once for each fold, and the mean counts."""
     front_seeds: Positive = 2
     """Number of seeds that each front member is trained with at the end of the search; the mean counts."""
+    keep_weights: bool = False
+    """Keep the weights of every trial; `false`: delete those of a trial that one trained as long dominates
+    beyond noise."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the sampler and the training."""
     precision: Precision = "float32"

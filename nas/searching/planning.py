@@ -11,6 +11,7 @@ from nas.data import Dataset
 from nas.device import FileCostMeter, LatencyOptions
 from nas.errors import InputError, LimitError, SpaceError
 from nas.evaluation import constant_qualities
+from nas.searching.halving import Halving, rungs
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
 from nas.space import SearchSpace, Setting, find_extreme, find_network_file
@@ -21,6 +22,7 @@ __all__ = [
     "check_start",
     "complete_options",
     "cost_bounds",
+    "create_halving",
     "create_meter",
     "create_plan",
     "fitting_qualities",
@@ -168,3 +170,11 @@ def create_plan(
             **guessing(options.parsed_objectives(), dataset),
         }
     )
+
+
+def create_halving(plan: Plan) -> Halving:
+    """Return what promotes the trials of a search."""
+    steps: tuple[int, ...] = (plan.epochs,)
+    if plan.halving:
+        steps = rungs(plan.epochs, plan.reduction, plan.min_epochs or plan.epochs // plan.reduction**2)
+    return Halving(steps, plan.reduction, plan.criteria)

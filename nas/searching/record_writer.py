@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nas.record import SearchRecord
 from nas.searching.evaluated import checkpoint_name
+from nas.searching.halving import Halving
 from nas.searching.plan import Plan
 from nas.searching.status import Status
 from nas.trials import Trial, hypervolume_curve, pareto_front
@@ -18,8 +19,12 @@ __all__ = ["RecordWriter"]
 class RecordWriter:
     """Writes ended trials; what a call was given is kept when it returns."""
 
-    def __init__(self, record: SearchRecord, plan: Plan, trials: Sequence[Trial]) -> None:
-        self._record, self._criteria = record, plan.criteria
+    def __init__(
+        self, record: SearchRecord, plan: Plan, trials: Sequence[Trial], halving: Halving | None = None
+    ) -> None:
+        """Set the parts. `halving`: by which the weights of dominated trials are dropped; None keeps them."""
+        self._record, self._criteria, self._halving = record, plan.criteria, halving
+        self._dropped: set[int] = set()
         self._trials = {trial.number: trial for trial in trials if trial.state != "over_limit"}
         self._front = pareto_front(list(self._trials.values()), plan.criteria)
 
@@ -35,6 +40,14 @@ class RecordWriter:
             self._front = pareto_front(list(candidates), self._criteria)
             volume = hypervolume_curve(self._front, self._criteria)[-1] if self._front else 0.0
             self._record.mark_front([member.number for member in self._front], volume, len(self._trials))
+            self.drop_weights()
+
+    def drop_weights(self, ended: bool = False) -> None:
+        """Delete the weights of trials that are dominated; see `Halving.dominated`."""
+        if self._halving is not None:
+            dominated = self._halving.dominated(list(self._trials.values()), ended)
+            self._record.drop_files([trial for trial in dominated if trial.number not in self._dropped])
+            self._dropped |= {trial.number for trial in dominated}
 
     def over_limit(self, trial: Trial) -> None:
         """Write a candidate that a limit rejected; raises StorageError if it cannot be kept."""

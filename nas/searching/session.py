@@ -23,13 +23,14 @@ from nas.record import SearchRecord
 from nas.report import data_lines
 from nas.searching.earlier_searches import read_earlier_searches
 from nas.searching.final_files import final_files
-from nas.searching.halving import Halving, rungs
+from nas.searching.health import scratch_folder
 from nas.searching.loop import Search
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.planning import (
     bind_space,
     check_start,
     complete_options,
+    create_halving,
     create_meter,
     create_plan,
     starting_settings,
@@ -177,7 +178,7 @@ class Session:
     def introduction(self) -> str:
         """Return a few lines that describe what will run."""
         plan = self.plan
-        steps = " or ".join(str(step) for step in self._rungs())
+        steps = " or ".join(str(step) for step in create_halving(plan).rungs)
         engine = f"{plan.engine} {plan.sampler}".strip()
         budget = f"up to {plan.max_trials}" if plan.max_trials else f"no limit for {plan.seconds:,.0f} s"
         bounds = [f"{name} <= {maximum:,g}" for name, maximum in plan.limits.items()]
@@ -204,12 +205,6 @@ class Session:
             lines.append(f"  resumed     with {len(self.trials)} trials in the record")
         return "\n".join(lines)
 
-    def _rungs(self) -> tuple[int, ...]:
-        plan = self.plan
-        if not plan.halving:
-            return (plan.epochs,)
-        return rungs(plan.epochs, plan.reduction, plan.min_epochs or plan.epochs // plan.reduction**2)
-
     def _fold(self, number: int) -> Dataset:
         return select_fold(self.dataset, number, self.plan.folds, self.plan.split_seed)
 
@@ -232,10 +227,10 @@ class Session:
         Raises RunError if every trial has failed; the record has them.
         """
         plan, record, executor = self.plan, self.record, self.executor
-        scratch = Path("mlruns/scratch").absolute() / record.name
+        scratch = scratch_folder(record.name)
         shutil.rmtree(scratch, ignore_errors=True)
         status = Status(Budget(plan.max_trials, plan.seconds, plan.flat))
-        writer = RecordWriter(record, plan, self.trials)
+        writer = RecordWriter(record, plan, self.trials, None if plan.keep_weights else create_halving(plan))
 
         def show_all(status: Status) -> None:
             writer.show_delivery(status)
@@ -246,7 +241,6 @@ class Session:
         try:
             data = [self._fold(number).save(scratch / f"data{number}") for number in range(plan.folds)]
             training = TrialTraining(data, scratch, plan.seed, plan.repeats, plan.front_seeds)
-            halving = Halving(self._rungs(), plan.reduction, plan.criteria)
             engine = create_engine(
                 plan.engine,
                 self.screen.space.open_values,
@@ -258,7 +252,7 @@ class Session:
                 seconds_left=None if plan.max_trials else lambda: status.seconds_left,
                 earlier=plan.earlier,
             )
-            search = Search(self.screen, engine, executor, halving, writer, training, status)
+            search = Search(self.screen, engine, executor, create_halving(plan), writer, training, status)
             search.replay(self.trials)
             search.start_from([] if self.trials else plan.start)
             with threadpool_limits(1, "blas"):  # of the sampler: the cores are for the workers
@@ -270,6 +264,8 @@ class Session:
         finally:
             executor.close()
             try:
+                if state == "complete":
+                    writer.drop_weights(ended=True)
                 record.flush()  # the figures link to the pages of the trials
                 trials = writer.trials()
                 files = final_files(trials, plan, record, self._fold(0))  # that of the recorded weights

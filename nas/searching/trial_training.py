@@ -44,4 +44,5 @@ class TrialTraining:
             resume=resume,
             seed=self.seed + 1000 * seed,
             number=trial.number,
+            is_last=epochs[0] >= epochs[1],
         )

@@ -61,6 +61,8 @@ def test_a_trial_that_is_trained_further_keeps_its_run(record: SearchRecord, tmp
     assert record.file(first).read_bytes() == b"xxx"
     second = deliver(record, trial(0, epochs=9), {"checkpoint.npz": tmp_path / "9.npz"})
     assert second.run_id == first.run_id
+    with pytest.raises(RecordError, match="has no file epochs-3"):  # training continues from the later ones
+        record.file(first)
     client, run = run_of(first.run_id)
     assert [point.step for point in client.get_metric_history(first.run_id, "epoch/loss")] == list(
         range(1, 10)
@@ -152,3 +154,25 @@ def test_several_threads_write_one_record(record: SearchRecord) -> None:
     for thread in threads:
         thread.join()
     assert [each.number for each in SearchRecord.open(record.name).trials()] == list(range(12))
+
+
+def test_the_files_of_a_trial_can_be_dropped(record: SearchRecord, tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"x" * 100)
+    trials = [deliver(record, trial(n), {"checkpoint.npz": tmp_path / "weights"}) for n in range(2)]
+    assert record.file_bytes(trials[0]) == 100
+    record.drop_files(trials[:1])
+    assert record.flush()
+    assert [record.file_bytes(each) for each in trials] == [0, 100]
+    with pytest.raises(RecordError, match=r"trial 0 of .* has no file epochs-3/checkpoint\.npz"):
+        record.file(trials[0])
+    assert record.file(trials[1]).read_bytes() == b"x" * 100
+    record.finish("complete")
+    assert SearchRecord.open(record.name).file_bytes(trials[1]) == 100
+
+
+def test_the_weights_of_a_trial_survive_the_file_that_was_given(record: SearchRecord, tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"weights")
+    record._delivery._stop()  # nothing is delivered
+    record.log(trial(0), {"checkpoint.npz": tmp_path / "weights"})
+    (tmp_path / "weights").unlink()
+    assert record.file(trial(0)).read_bytes() == b"weights"

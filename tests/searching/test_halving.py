@@ -173,3 +173,15 @@ def test_seconds_to_train_on_are_predicted_from_the_epochs_so_far():
     ended = replace(trial(0, 0.5, 10, epochs=3), seconds={"build": 9.0, "train": 6.0, "validate": 2.0})
     assert ended.seconds_to(9) == pytest.approx(12.0)
     assert np.isnan(trial(0, 0.5, 10).seconds_to(9))
+
+
+def test_trials_that_are_dominated_beyond_noise_need_no_weights_any_more():
+    halving = Halving((1, 3, 9), 3, Criteria((ACCURACY, PARAMS), 100))  # a standard error of 3 % at .9
+    front, within, beyond = trial(0, 0.95, 100, 9), trial(1, 0.94, 200, 9), trial(2, 0.7, 300, 9)
+    small = trial(3, 0.5, 10, 9)
+    paused, behind, poor = trial(4, 0.9, 150, 3), trial(5, 0.89, 400, 3), trial(6, 0.3, 400, 3)
+    failed = replace(trial(7, 0.1, 900, 3), state="failed")
+    trials = [front, within, beyond, small, paused, behind, poor, failed]
+    assert halving.dominated(trials) == [poor, beyond]
+    assert halving.dominated(trials, ended=True) == [paused, behind, poor, beyond]
+    assert halving.dominated([]) == []

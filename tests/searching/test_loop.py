@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.errors import ConversionError, EvaluationError, LimitError
+from nas.errors import ConversionError, EvaluationError, LimitError, RecordError
 from nas.evaluation import Evaluation, Job
 from nas.executors import InProcess
 from nas.searching import Status
@@ -529,3 +529,40 @@ def test_an_ended_trial_takes_few_kilobytes(tmp_path):
     tracemalloc.stop()
     assert len(search.status.trials) == 900
     assert (sizes[1] - sizes[0]) / 500 < 10_000
+
+
+def test_numbers_that_a_killed_process_has_left_out_are_used(tmp_path):
+    first, _training, log, _ = create(tmp_path, trials=6)
+    first.run(show)
+    recorded = [trial for trial in log.trials.values() if trial.number not in (1, 4)]
+    second, *_ = create(tmp_path, trials=8)
+    second.replay(recorded)
+    second.run(show)
+    assert sorted(second.status.trials) == list(range(8))
+
+
+def test_a_trial_whose_checkpoint_is_lost_is_trained_from_the_start(tmp_path):
+    first, _training, log, _ = create(tmp_path, trials=50)
+
+    def stop_early(status):
+        if len(status.trials) >= 3 and not status.interrupted:
+            raise KeyboardInterrupt
+
+    first.run(stop_early)
+    paused = [trial for trial in log.trials.values() if trial.state == "stopped"]
+    second, training, again, _ = create(tmp_path, trials=20)
+
+    def lost(number, part):
+        raise RecordError(f"trial {number} has no file")
+
+    again.checkpoint = lost
+    second.replay(list(log.trials.values()))
+    second.run(show)
+    promoted = [job for job in training.jobs if job.number in {trial.number for trial in paused}]
+    assert promoted
+    assert promoted[0].resume is None
+    assert second.status.notices[0] == (
+        f"Trial {promoted[0].number} is trained from the start: trial {promoted[0].number} has no file."
+    )
+    for trial in second.status.trials.values():
+        assert [epoch["epoch"] for epoch in trial.curve] == list(range(1, trial.epochs + 1))
