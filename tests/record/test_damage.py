@@ -41,9 +41,7 @@ def test_a_damaged_run_is_left_out_and_named(record: SearchRecord, damage: str) 
     again = SearchRecord.resume(record.name)
     assert again.trials() == [trials[0], trials[2]]
     (notice,) = again.notices
-    assert notice.startswith(
-        f"1 parts of the record of '{record.name}' cannot be read and are left out (run "
-    )
+    assert notice.startswith(f"The record of '{record.name}' is read without 1 damaged part (run ")
     assert trials[1].run_id in notice
     assert why in notice
     again.damage[0].set_aside()
