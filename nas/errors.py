@@ -19,6 +19,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from nas.text import shortened
+
 __all__ = [
     "ConversionError",
     "DataError",
@@ -35,6 +37,10 @@ __all__ = [
     "WorkerError",
     "nearest",
 ]
+
+
+LISTED = 40
+"""Known names that an error's sentence lists."""
 
 
 class NasError(Exception):
@@ -96,6 +102,6 @@ class NasWarning(UserWarning):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of an error's sentence: the known name that is nearest, and all known names."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    listed = ", ".join(known)
+    close = difflib.get_close_matches(shortened(name), known, n=1, cutoff=0.5)
+    listed = ", ".join(map(shortened, known[:LISTED])) + (", ..." if len(known) > LISTED else "")
     return f"did you mean '{close[0]}'? Known: {listed}" if close else f"known: {listed}"

@@ -1,20 +1,34 @@
-"""Files that are complete or absent, and locks between processes."""
+"""Files that are complete or absent, temporary folders, and locks between processes."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
+import getpass
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from nas.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["TEMPORARY_PREFIX", "lock_file", "output_file", "replace_file"]
+__all__ = [
+    "TEMPORARY_PREFIX",
+    "lock_file",
+    "output_file",
+    "process_space",
+    "replace_file",
+    "temporary_folder",
+]
 
 TEMPORARY_PREFIX = ".unfinished-"
 """Start of the name of a file that is being written; a killed process may leave one behind."""
@@ -57,11 +71,42 @@ def output_file(path: Path) -> Iterator[Path]:
         ) from None
 
 
-def lock_file(path: Path, busy: str = "") -> BaseFileLock:
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder that exists until the end; what a killed process left is removed by the next one."""
+    with tempfile.TemporaryDirectory(dir=_process_folder()) as folder:
+        yield Path(folder)
+
+
+@lru_cache(maxsize=1)
+def _process_folder() -> Path:
+    """Create the folder of the temporary files of this process, and remove those of processes that died."""
+    parent = Path(tempfile.gettempdir()) / f"nas-{getpass.getuser()}"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    space = process_space()
+    for folder in parent.glob(f"{space}-*"):
+        process = folder.name.removeprefix(f"{space}-")
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)  # another process may remove it at the same time
+    own = parent / f"{space}-{os.getpid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return own
+
+
+def process_space() -> str:
+    """Return what identifies the space of process numbers: containers with one folder have several."""
+    try:
+        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:  # not Linux
+        return "0"
+
+
+def lock_file(path: Path, busy: str = "", error: type[InputError] = InputError) -> BaseFileLock:
     """Acquire the lock of a file; `release` it later. The system releases it when the process dies.
 
-    busy: the message of the InputError that is raised if another process or thread holds the lock; '' waits
-    for the lock instead. Raises OSError if the file cannot be created.
+    busy: the message of the error that is raised if another process or thread holds the lock; '' waits for
+    the lock instead. Raises OSError if the file cannot be created.
     """
     import filelock
 
@@ -70,5 +115,5 @@ def lock_file(path: Path, busy: str = "") -> BaseFileLock:
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise InputError(busy) from None
+        raise error(busy) from None
     return lock

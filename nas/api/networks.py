@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from nas.device import (
     summarize_onnx,
 )
 from nas.errors import InputError
+from nas.files import temporary_folder
 from nas.space import SearchSpace
 from nas.tensorflow_imports import import_keras
 from nas.training import (
@@ -190,7 +190,7 @@ def _measure_keras(path: Path, options: LatencyOptions) -> Measurement:
     except (ValueError, TypeError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"a .keras file must be one that Keras can load, got '{path}': {reason}") from None
-    with tempfile.TemporaryDirectory(prefix="nas-") as folder:
+    with temporary_folder() as folder:
         converted = Path(folder, "model.tflite")
         converted.write_bytes(convert_to_litert(model))
         return Measurement(summarize_keras(model), measure_file(converted, options))

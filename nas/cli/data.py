@@ -54,19 +54,19 @@ def data(
         _clean(json)
         return
     dataset = load_dataset(
-        source, DataOptions.parse(data_options), lambda line: errors.print(line, soft_wrap=True, markup=False)
+        source, DataOptions.parse(data_options), lambda line: errors.print(line, soft_wrap=True)
     )
     if json:
         print_json(describe_data(dataset))
     else:
         for line in data_lines(dataset):
-            output.print(line, soft_wrap=True, markup=False)
+            output.print(line, soft_wrap=True)
     if sheet is None and not json:
         sheet = Path(f"{dataset.name}-examples.png")
     if sheet is not None:
         with output_file(sheet) as unfinished:
             unfinished.write_bytes(draw_contact_sheet(dataset))
-        errors.print(f"wrote {sheet}", markup=False)
+        errors.print(f"wrote {sheet}")
 
 
 def _clean(json: bool) -> None:
@@ -82,7 +82,6 @@ def _clean(json: bool) -> None:
         f"Removed {cleaned.data_sets} data sets from {cleaned.folder} and freed "
         f"{cleaned.freed_bytes / 1e6:,.1f} MB{kept}.",
         soft_wrap=True,
-        markup=False,
     )
 
 

@@ -13,8 +13,12 @@ import typer
 
 from nas.cli import data, measuring, recording, results, searching, spaces, training
 from nas.errors import NasError, NasWarning
+from nas.text import printable, redacted, shortened
 
 __all__ = ["app", "main"]
+
+LONGEST = 2000
+"""Characters of an error that are printed."""
 
 OWN_DELIVERY = {"sync", "doctor", "clean", "-h", "--help"}
 """Commands and options after which nothing is delivered in passing."""
@@ -50,16 +54,18 @@ def main(arguments: list[str] | None = None) -> None:
             warnings.showwarning = _with_sentence(warnings.showwarning)
             _run(_with_resume_value(given))
     except NasError as error:
-        print(f"nas: {error}", file=sys.stderr)
+        _print(str(error))
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno is None:
             raise
         path = f" '{error.filename}'" if error.filename else ""
-        print(
-            f"nas: the file system refused{path}: {error.strerror}; fix that and try again", file=sys.stderr
-        )
+        _print(f"the file system refused{path}: {error.strerror}; fix that and try again")
         sys.exit(1)
+
+
+def _print(sentence: str) -> None:
+    print(f"nas: {printable(redacted(shortened(sentence, LONGEST)))}", file=sys.stderr)
 
 
 def _run(arguments: list[str]) -> None:
@@ -76,7 +82,7 @@ def _with_sentence(show: Callable[..., None]) -> Callable[..., None]:
 
     def show_warning(message: Warning | str, category: type[Warning], *rest: Any) -> None:
         if issubclass(category, NasWarning):
-            print(f"nas: {message}", file=sys.stderr)
+            _print(str(message))
         else:
             show(message, category, *rest)
 

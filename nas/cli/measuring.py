@@ -75,7 +75,7 @@ def measure(
     output.print(f"file         {number('size_bytes', latency.size_bytes)}, {latency.device.precision}")
     noise = f"95th percentile {latency.p95_ms:.4g} ms, noise {latency.cv:.1%}"
     output.print(f"latency      {latency.p50_ms:.4g} ms, {noise}")
-    output.print(f"device       {latency.device.fingerprint}", markup=False)
+    output.print(f"device       {latency.device.fingerprint}")
 
 
 def _as_data(measured: Measurement) -> dict[str, Any]:
@@ -130,4 +130,4 @@ def calibrate(
             runtime=cast(Runtime, runtime),
             show=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    output.print(f"{networks} networks measured; the latency model is saved in {path}", markup=False)
+    output.print(f"{networks} networks measured; the latency model is saved in {path}")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +19,13 @@ from nas.cli.search_result import print_floor, print_table
 from nas.errors import InputError, nearest
 
 __all__ = ["add_to"]
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+STOP_SECONDS = 5.0
+"""Time that a server has to stop before it is killed."""
+
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 PICKS_HELP = "best, knee, smallest, fastest, 'smallest-within 1%' or 'fastest-within 1%'."
 
@@ -74,7 +86,7 @@ def front(
         figure = pareto_figure(found.trials, criteria, found.record.links(found.trials))
         with output_file(html) as temporary:
             temporary.write_text(figure_html(figure), encoding="utf-8")
-        errors.print(f"wrote {html}", markup=False)
+        errors.print(f"wrote {html}")
 
 
 def show(
@@ -111,8 +123,8 @@ def show(
                     "signature": signature and signature.model_dump(mode="json")})  # fmt: skip
         return
     state = f"{trial.state}: {trial.reason}" if trial.reason else f"{trial.state} at {trial.epochs} epochs"
-    output.print(f"[bold]Trial {trial.number} of {found.name}[/bold], ", end="")
-    output.print(state, markup=False)
+    output.print(f"Trial {trial.number} of {found.name}, ", style="bold", end="")
+    output.print(state)
     values = [
         [key, with_error(key, value, trial.values.get(f"{key}_se"))]
         for key, value in trial.values.items()
@@ -132,11 +144,11 @@ def show(
         output.print(table(f"\nCurve{of_first}", ["epoch", *keys], rows))
     if found.plan.signature is not None:
         output.print()
-        output.print(f"Input: {found.plan.signature.input_text()}.", soft_wrap=True, markup=False)
-        output.print(f"Output: {found.plan.signature.output_text()}.", soft_wrap=True, markup=False)
+        output.print(f"Input: {found.plan.signature.input_text()}.", soft_wrap=True)
+        output.print(f"Output: {found.plan.signature.output_text()}.", soft_wrap=True)
     if trial.architecture is not None:
-        output.print("\n[bold]Architecture[/bold]")
-        output.print(trial.architecture.to_yaml(trial.training), markup=False)
+        output.print("\nArchitecture", style="bold")
+        output.print(trial.architecture.to_yaml(trial.training))
 
 
 def export(
@@ -178,7 +190,7 @@ def export(
     chosen = [word.strip() for word in formats.split(",") if word.strip()]
     files = found.export(trial, out, formats=chosen, precision=precision, fresh=fresh)
     values = name_values(found.plan.parsed_objectives(), trial)
-    output.print(f"Trial {trial.number} of {found.name}: {values}", soft_wrap=True, markup=False)
+    output.print(f"Trial {trial.number} of {found.name}: {values}", soft_wrap=True)
     if trial.trainings > 1:
         output.print(
             f"Qualities are means of {trial.trainings} training runs; the files contain the weights of the "
@@ -206,7 +218,37 @@ def ui(port: Annotated[int, typer.Option(help="The port to serve on.")] = 5000) 
 
     command = ui_command(port)
     errors.print(f"http://127.0.0.1:{port}  (stop with Ctrl-C)")
+    raise typer.Exit(_serve(command))
+
+
+def _serve(command: list[str]) -> int:
+    """Run a server until it ends, or this process is asked to; return the exit code.
+
+    The server and its own processes are a session, which ends as a whole. It also ends if this process is
+    killed, where the system can do that (Linux).
+    """
+    server = subprocess.Popen(command, start_new_session=True, preexec_fn=_end_with_parent)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    earlier = {number: signal.signal(number, stop) for number in STOPPING}
     try:
-        raise typer.Exit(subprocess.call(command))
+        return server.wait()
     except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+        return 0
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+            try:
+                server.wait(STOP_SECONDS)
+            finally:
+                os.killpg(server.pid, signal.SIGKILL)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

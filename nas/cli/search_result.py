@@ -51,7 +51,7 @@ def print_table(
     if rows:
         output.print(table(title, columns, rows))
     else:
-        output.print(f"{title}: {missing}; {advice}", markup=False)
+        output.print(f"{title}: {missing}; {advice}")
 
 
 def print_floor(trials: Sequence[Trial], criteria: Criteria) -> None:
@@ -70,11 +70,10 @@ def print_floor(trials: Sequence[Trial], criteria: Criteria) -> None:
     output.print(
         f"Quality floor: {label(quality.name)} {value}; {below} of {len(ended)} trials ended {side} it.",
         soft_wrap=True,
-        markup=False,
     )
     if criteria.guess is not None and best >= criteria.guess:
         guess = number(quality.name, quality.value(criteria.guess))
-        output.print(f"No network is better than guessing, {label(quality.name)} {guess}.", markup=False)
+        output.print(f"No network is better than guessing, {label(quality.name)} {guess}.")
 
 
 def summary(trial: Trial) -> str:
@@ -92,7 +91,7 @@ def summary(trial: Trial) -> str:
 def print_result(result: Result, json: bool) -> None:
     """Print what a search found, where it is recorded, and which commands may follow."""
     from nas.cli.terminal import duration, errors, output, print_json
-    from nas.record import tracking_uri
+    from nas.record import shown_uri
     from nas.trials import trial_rows
 
     status, name = result.status, result.name
@@ -113,11 +112,11 @@ def print_result(result: Result, json: bool) -> None:
     print_table(name, list(result.front), result.plan, every=False, complete=complete)
     print_floor(result.trials, result.plan.criteria)
     _print_picks(result)
-    output.print(f"MLflow's data: {tracking_uri()}", markup=False)
+    output.print(f"MLflow's data: {shown_uri()}")
     output.print("Next:")
     output.print("  nas ui")
     if result.front:
-        output.print(f'  nas export {name} --pick "{SUGGESTED}" --out best', markup=False)
+        output.print(f'  nas export {name} --pick "{SUGGESTED}" --out best')
     trials = result.plan.max_trials
     more = f" --trials {2 * trials}" if trials and not status.interrupted else ""
     output.print(f"  nas search --resume {name}{more}")

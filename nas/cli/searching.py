@@ -252,7 +252,7 @@ def search(
     from nas.searching import SearchOptions, prepare_search, resume_search
 
     def report(line: str) -> None:
-        errors.print(line, soft_wrap=True, markup=False)
+        errors.print(line, soft_wrap=True)
 
     limits = {
         "params": max_params,

@@ -15,13 +15,13 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from nas.architecture import Design
 from nas.searching import Status
+from nas.text import printable
 from nas.trials import OBJECTIVES, Criteria, Objective, Trial, pareto_front
 
 __all__ = [
@@ -47,10 +47,22 @@ SHARES = {
 
 NUMBER = re.compile(r"-|([-+0-9.,e]+( ?(ms|kB|M|%))?( ± [0-9.e-]+)?)?")
 
-output = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+class PlainConsole(Console):
+    """A console for which no text is markup: names and reasons come from files, records and servers."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Convert a text, also of a cell of a table; control characters are escaped."""
+        return super().render_str(printable(text), **settings)
+
+
+output = PlainConsole(width=None if sys.stdout.isatty() else 160)
 """For data."""
 
-errors = Console(stderr=True, highlight=False)
+errors = PlainConsole(stderr=True)
 """For progress and messages."""
 
 
@@ -115,7 +127,7 @@ def class_table(title: str, path: Path) -> Table:
         columns, *rows = csv.reader(file)
     shown = [
         [
-            escape(name),
+            name,
             *(number(column, float(part)) for column, part in zip(columns[1:], parts, strict=True)),
         ]
         for name, *parts in rows
@@ -128,7 +140,7 @@ def print_files(files: Mapping[str, Path], design: Design) -> None:
     from nas.export import missing_augmentation
 
     for path in files.values():
-        output.print(f"  {path}", markup=False)
+        output.print(f"  {path}")
     if "keras" in files and (missing := missing_augmentation(design)):
         output.print(
             f"The Keras file trains without {', '.join(missing)}, which no layer can do; the Python source "
@@ -170,7 +182,7 @@ class SearchView:
     def __call__(self, status: Status) -> None:
         """Display the status of the search."""
         for notice in status.notices[self._noticed :]:
-            errors.print(notice, soft_wrap=True, markup=False)  # above the live display
+            errors.print(notice, soft_wrap=True)  # above the live display
         self._noticed = len(status.notices)
         if self._live is not None:
             self._live.update(self._screen(status))
@@ -181,7 +193,7 @@ class SearchView:
             if self._shown.get(trial.number) != reached:
                 self._shown[trial.number] = reached
                 if not is_recorded:
-                    errors.print(self._line(trial), soft_wrap=True, markup=False)
+                    errors.print(self._line(trial), soft_wrap=True)
         if status.record_problem != self._notice:
             self._notice = status.record_problem
             waiting = "What waits is delivered as soon as MLflow takes it."
@@ -190,7 +202,7 @@ class SearchView:
                 if status.record_problem
                 else "MLflow takes trials again."
             )
-            errors.print(text, soft_wrap=True, markup=False)
+            errors.print(text, soft_wrap=True)
 
     def _line(self, trial: Trial) -> str:
         if trial.state == "failed":
@@ -204,7 +216,9 @@ class SearchView:
 
     def _screen(self, status: Status) -> RenderableType:
         front = pareto_front(list(status.trials.values()), self._criteria)
-        notice = [Text(text, style="yellow") for text in (status.paused, status.delivery_notice) if text]
+        notice = [
+            Text(printable(text), style="yellow") for text in (status.paused, status.delivery_notice) if text
+        ]
         return Group(
             self._bar(status),
             self._counts(status, len(front)),

@@ -99,7 +99,7 @@ def train(
     from nas.training import DataOverrides, prepare_training
 
     def report(line: str) -> None:
-        errors.print(line, soft_wrap=True, markup=False)
+        errors.print(line, soft_wrap=True)
 
     prepared = prepare_training(
         network,
@@ -191,7 +191,6 @@ class _View:
             self._console.print(
                 f"{progress.problem}; the training continues, and the missing epochs are written later",
                 soft_wrap=True,
-                markup=False,
             )
         self._problem = progress.problem
         if self._bar is not None and self._task is not None:
@@ -201,7 +200,7 @@ class _View:
 
     def _begin(self, progress: TrainingProgress) -> None:
         if progress.head_note:
-            self._console.print(progress.head_note, soft_wrap=True, markup=False)
+            self._console.print(progress.head_note, soft_wrap=True)
         if self.done:
             self._console.print(f"Resuming after epoch {self.done} of {progress.epochs}.")
 

@@ -6,7 +6,7 @@ from nas.data.folds import check_folds, select_fold
 from nas.data.loading import load_dataset
 from nas.data.options import DataOptions
 from nas.data.python_data import save_python_data
-from nas.data.signature import Signature
+from nas.data.signature import Signature, labels_text
 
 __all__ = [
     "RECORD_FILE",
@@ -16,6 +16,7 @@ __all__ = [
     "Split",
     "check_folds",
     "clean_cache",
+    "labels_text",
     "load_dataset",
     "save_python_data",
     "select_fold",

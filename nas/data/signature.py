@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import ConfigDict
 
 from nas.architecture import Part
 from nas.data.feeding import Feeding
 
-__all__ = ["Signature"]
+__all__ = ["Signature", "labels_text"]
 
 
 class Signature(Part):
@@ -57,3 +59,8 @@ class Signature(Part):
     def text(self) -> str:
         """Return two sentences, about input and output."""
         return f"Input: {self.input_text()}. Output: {self.output_text()}."
+
+
+def labels_text(names: Sequence[str]) -> str:
+    """Return the content of `labels.txt`: the name of each output in a line."""
+    return "".join(f"{' '.join(name.splitlines())}\n" for name in names)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from nas.device.arena import arena_bytes
 from nas.device.machine import measurement_lock, processor_name
 from nas.device.runtimes import ModelLoader, litert_loader, onnx_loader, require_onnxruntime
 from nas.errors import InputError, nearest
+from nas.files import temporary_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,15 +163,15 @@ def _untrained_content(
         raise InputError(
             "precision int8 must be calibrated on images, got none; give a data set, or use dynamic_int8"
         )
-    with tempfile.TemporaryDirectory(prefix="nas-") as folder:
+    with temporary_folder() as folder:
         if options.runtime == "onnx":
             from nas.export import export_onnx
 
             require_onnxruntime()
-            return Path(export_onnx(architecture, None, Path(folder) / "network.onnx")).read_bytes()
+            return Path(export_onnx(architecture, None, folder / "network.onnx")).read_bytes()
         from nas.export import export_litert
 
-        target = Path(folder) / "network.tflite"
+        target = folder / "network.tflite"
         return Path(export_litert(architecture, None, target, "int8", calibration)).read_bytes()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nas.architecture import Design
 from nas.backends import Precision
-from nas.data import Signature
+from nas.data import Signature, labels_text
 from nas.errors import InputError, nearest
 from nas.export.keras_file import export_keras
 from nas.export.litert import export_litert
@@ -65,7 +65,7 @@ def export_files(
     if signature is not None:
         paths["labels"] = folder / LABELS
         with output_file(paths["labels"]) as unfinished:
-            unfinished.write_text("".join(f"{name}\n" for name in signature.classes), encoding="utf-8")
+            unfinished.write_text(labels_text(signature.classes), encoding="utf-8")
     if "keras" in paths:
         export_keras(design, weights, paths["keras"], signature)
     if "python" in paths:

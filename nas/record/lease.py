@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from nas.errors import InputError, RecordError
+from nas.files import process_space
 from nas.record.mlflow_store import Store
 
 __all__ = ["RENEW_SECONDS", "Holder", "Lease", "LeaseLostError", "read_holder"]
@@ -217,7 +218,6 @@ def _machine() -> str:
     """Return what identifies the running system: its name, its start and its space of process numbers."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        processes = os.readlink("/proc/self/ns/pid")
     except OSError:  # not Linux
-        boot, processes = f"{psutil.boot_time():.0f}", ""
-    return f"{platform.node()}:{boot}:{processes}"
+        boot = f"{psutil.boot_time():.0f}"
+    return f"{platform.node()}:{boot}:{process_space()}"

@@ -7,15 +7,17 @@ import io
 import itertools
 import json
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Training
-from nas.errors import RecordError
+from nas.errors import NasWarning, RecordError
 from nas.record.mlflow_store import Store
 from nas.record.spool import Entry, Point
 from nas.record.trial_text import decode, encode
 from nas.space import Setting
+from nas.text import redacted, shortened
 from nas.trials import Trial
 
 if TYPE_CHECKING:
@@ -25,10 +27,13 @@ __all__ = [
     "MAX_METRICS",
     "MAX_PARAMS",
     "MAX_TEXT",
+    "NAME_RULE",
     "config_from_run",
     "create_search_run",
     "dataset_input",
     "first_run_of",
+    "is_search_name",
+    "named_searches",
     "read_table",
     "replace_config",
     "run_params",
@@ -44,6 +49,7 @@ __all__ = [
 
 MAX_TEXT = 500  # characters of a parameter's value or a reason on MLflow's pages
 TAG_PART = 4900  # characters of a tag that every recent version of MLflow accepts
+NAME_RULE = "a search's name must consist of at most 100 letters, digits, '.', '_' and '-'"
 PAGE = 1000  # runs per answer
 MAX_METRICS, MAX_PARAMS, MAX_TAGS = 800, 100, 100  # per batch; MLflow's limits are 1000 in all, 100, 100
 
@@ -178,9 +184,30 @@ def replace_config(store: Store, run_id: str, config: Mapping[str, Any]) -> None
     store.client.log_batch(run_id, tags=tags)
 
 
+def is_search_name(name: str) -> bool:
+    """Return whether a text may be the name of a search, and so of a folder."""
+    return re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII) is not None
+
+
 def search_name(run: Run) -> str:
-    """Return the name of a search's run."""
-    return str(run.data.tags["nas.name"])
+    """Return the name of a search's run; raises RecordError if it is none."""
+    name = str(run.data.tags.get("nas.name", ""))
+    if not is_search_name(name):
+        raise RecordError(
+            f"{NAME_RULE}, got {shortened(name)!r} in the tag nas.name of run {run.info.run_id}; correct it"
+        )
+    return name
+
+
+def named_searches(store: Store) -> list[tuple[str, Run]]:
+    """Return the name and the run of each search, the latest first; warns of those without a valid name."""
+    named = []
+    for run in search_runs(store):
+        try:
+            named.append((search_name(run), run))
+        except RecordError as error:
+            warnings.warn(f"A run is left out: {error}.", NasWarning, stacklevel=2)
+    return named
 
 
 def config_from_run(run: Run) -> dict[str, Any]:
@@ -204,7 +231,7 @@ def search_runs(store: Store) -> list[Run]:
 
 def first_run_of(store: Store, name: str) -> str:
     """Return the id of the first run of the searches of this name."""
-    named = [run for run in search_runs(store) if search_name(run) == name]
+    named = [run for found, run in named_searches(store) if found == name]
     return str(min(named, key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id)
 
 
@@ -250,5 +277,5 @@ def dataset_input(name: str, source: str, fingerprint: str) -> DatasetInput:
     """Return a data set as MLflow's input of a run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    dataset = Dataset(name=name[:500], digest=fingerprint[:36], source_type="local", source=source)
+    dataset = Dataset(name[:500], fingerprint[:36], source_type="local", source=redacted(source))
     return DatasetInput(dataset=dataset, tags=[InputTag("mlflow.data.context", "training")])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.architecture import dump_yaml
 from nas.errors import RecordError
+from nas.files import temporary_folder
 from nas.record import mlflow_runs as runs
 from nas.record.mlflow_store import RUN_STATUS, RunState, Store, write_text
 from nas.record.spool import Entry, Point
@@ -215,9 +216,9 @@ class MlflowSearch:
         """Read the over-limit trials; keep the rows of the last table, which is written again with more."""
         trials: list[Trial] = []
         for item in sorted(self._artifacts.list_artifacts(TABLES), key=lambda item: str(item.path)):
-            with tempfile.TemporaryDirectory() as folder:
+            with temporary_folder() as folder:
                 path = self._artifacts.download_artifacts(  # type: ignore[no-untyped-call]
-                    item.path, folder
+                    item.path, str(folder)
                 )
                 try:
                     with Path(path).open(encoding="utf-8", newline="") as lines:

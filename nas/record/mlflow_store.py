@@ -8,13 +8,14 @@ import logging
 import os
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nas.errors import InputError, RecordError
+from nas.files import temporary_folder
+from nas.text import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,6 +30,7 @@ __all__ = [
     "create_store",
     "record_errors",
     "run_url",
+    "shown_uri",
     "tracking_uri",
     "ui_command",
     "write_text",
@@ -71,6 +73,11 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
+def shown_uri() -> str:
+    """Return the address of the record without credentials, to be shown."""
+    return redacted(tracking_uri())
+
+
 def ui_command(port: int = 5000) -> list[str]:
     """Return the command that serves the record to a browser; run it in this process's environment.
 
@@ -79,18 +86,21 @@ def ui_command(port: int = 5000) -> list[str]:
     """
     uri = tracking_uri()
     if uri.startswith("http"):
-        raise InputError(f"the record is on a server, which serves it already; open {uri} in a browser")
+        raise InputError(
+            f"the record is on a server, which serves it already; open {shown_uri()} in a browser"
+        )
     if (store := connect()) is not None:
         _update_addresses(store)
     _set_environment()
-    options = ["--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # not as an option: everyone can read those of a process
+    options = ["--port", str(port), "--workers", "1"]
     return [sys.executable, "-m", "mlflow", "ui", *options]
 
 
 def run_url(run_id: str, experiment_id: str) -> str:
     """Return the address of a run's page: on the user's server, else where `nas ui` serves by default."""
     uri = tracking_uri()
-    base = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+    base = shown_uri().rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
     return f"{base}/#/experiments/{experiment_id}/runs/{run_id}?{MODEL_PAGES}"
 
 
@@ -119,8 +129,8 @@ class Store:
 
 def write_text(artifacts: ArtifactRepository, text: str, name: str, folder: str | None = None) -> None:
     """Write a text file to the artifacts of a run, in place of an earlier one of its name."""
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary, name)
+    with temporary_folder() as temporary:
+        path = temporary / name
         path.write_text(text, encoding="utf-8")
         artifacts.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]  # MLflow's has no types
 
@@ -254,7 +264,7 @@ def record_errors(action: Literal["opened", "read", "written"]) -> Iterator[None
         raise
     except Exception as error:  # MLflow lets errors of SQLAlchemy, requests and the system through
         raise RecordError(
-            f"MLflow's record at {tracking_uri()} cannot be {action}: {_cause(error)}"
+            f"MLflow's record at {shown_uri()} cannot be {action}: {redacted(_cause(error))}"
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,37 +10,47 @@ from typing import TYPE_CHECKING
 from nas.errors import InputError, nearest
 from nas.files import lock_file
 from nas.record import mlflow_runs as runs
-from nas.record.mlflow_store import Store, connect, create_store, record_errors, tracking_uri
+from nas.record.mlflow_store import Store, connect, create_store, record_errors, shown_uri
 from nas.record.spool import Spool
+from nas.text import shortened
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
     from mlflow.entities import Run
 
-__all__ = ["find_search", "in_use", "lock_name", "new_name", "spool_folder", "waiting_searches"]
+__all__ = [
+    "NameInUseError",
+    "find_search",
+    "in_use",
+    "lock_name",
+    "new_name",
+    "spool_folder",
+    "waiting_searches",
+]
+
+
+class NameInUseError(InputError):
+    """Another search has the name."""
 
 
 def spool_folder(name: str) -> Path:
-    """Return the folder of what MLflow does not have yet of a search."""
+    """Return the folder of what MLflow does not have yet of a search; raises InputError for no valid name."""
+    if not runs.is_search_name(name):
+        raise InputError(f"{runs.NAME_RULE}, got {shortened(name)!r}; choose another --name")
     return Path("mlruns/spool").absolute() / name
 
 
 @contextmanager
 def new_name(name: str) -> Iterator[tuple[Store, BaseFileLock]]:
     """Yield the store, created if needed, and the lock of a new search of this name."""
-    if not re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII):
-        raise InputError(
-            "a search's name must consist of at most 100 letters, digits, '.', '_' and '-', "
-            f"got '{name}'; choose another --name"
-        )
-    lock = lock_name(name, in_use(name))
+    lock = lock_name(name, in_use(name), NameInUseError)
     try:
-        names_lock = lock_file(spool_folder(".lock"))  # between the check of the names and the new run
+        names_lock = lock_file(Path("mlruns/spool/.lock"))  # between the check of the names and the new run
         try:
             with record_errors("written"):
                 store = create_store()
-                if name in (runs.search_name(run) for run in runs.search_runs(store)):
-                    raise InputError(in_use(name))
+                if name in dict(runs.named_searches(store)):
+                    raise NameInUseError(in_use(name))
                 yield store, lock
         finally:
             names_lock.release()
@@ -59,13 +68,13 @@ def in_use(name: str) -> str:
     )
 
 
-def lock_name(name: str, busy: str) -> BaseFileLock:
-    """Acquire the lock of a search's spool; raises InputError with the sentence `busy`."""
+def lock_name(name: str, busy: str, error: type[InputError] = InputError) -> BaseFileLock:
+    """Acquire the lock of a search's spool; raises the error with the sentence `busy`."""
     try:
-        return lock_file(spool_folder(name) / "lock", busy)
-    except OSError as error:
+        return lock_file(spool_folder(name) / "lock", busy, error)
+    except OSError as problem:
         raise InputError(
-            f"the record's folder must be writable, got '{spool_folder(name).parent}': {error.strerror}; "
+            f"the record's folder must be writable, got '{spool_folder(name).parent}': {problem.strerror}; "
             "fix its permissions, or work in another folder"
         ) from None
 
@@ -74,15 +83,15 @@ def find_search(name: str | None) -> tuple[Store, Run]:
     """Find a search's run by name, the latest by default; raises InputError."""
     store = connect()
     with record_errors("read"):
-        searches = {runs.search_name(run): run for run in (runs.search_runs(store) if store else [])}
+        searches = dict(reversed(runs.named_searches(store))) if store else {}  # the latest of a name
     if store is None or not searches:
         raise InputError(
-            f"there is no search in {tracking_uri()} yet; start one with: nas search --space xception_like"
+            f"there is no search in {shown_uri()} yet; start one with: nas search --space xception_like"
         )
     if name is None:
-        return store, next(iter(searches.values()))
+        return store, next(reversed(searches.values()))
     if name not in searches:
-        raise InputError(f"unknown search '{name}'; {nearest(name, searches)}")
+        raise InputError(f"unknown search '{shortened(name)}'; {nearest(name, searches)}")
     return store, searches[name]
 
 
@@ -94,7 +103,7 @@ def waiting_searches() -> dict[str, int]:
     waiting = {}
     for folder in sorted(Path("mlruns/spool").glob("*/")):
         spool = Spool(folder)
-        if spool.is_empty():
+        if not runs.is_search_name(folder.name) or spool.is_empty():
             continue
         try:
             lock_file(folder / "lock", "it runs").release()

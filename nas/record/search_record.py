@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from nas.errors import InputError, RecordError
+from nas.errors import RecordError
 from nas.record import mlflow_runs as runs
+from nas.record.damage import Damage, damage_notices, list_damage
 from nas.record.delivery import Delivery, merge_trials
 from nas.record.lease import Holder, Lease, read_holder
 from nas.record.mlflow_search import MlflowSearch
@@ -26,9 +26,9 @@ from nas.record.mlflow_store import (
     create_store,
     record_errors,
     run_url,
-    tracking_uri,
+    shown_uri,
 )
-from nas.record.names import find_search, in_use, lock_name, new_name, spool_folder
+from nas.record.names import NameInUseError, find_search, in_use, lock_name, new_name, spool_folder
 from nas.record.spool import Entry, Point, Spool
 from nas.trials import Trial
 
@@ -36,10 +36,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
     from mlflow.entities import Run
 
-__all__ = ["Damage", "DataSource", "SearchRecord"]
-
-SHOWN_DAMAGE = 5
-"""Damaged parts of a record that a sentence lists."""
+__all__ = ["DataSource", "SearchRecord"]
 
 
 class DataSource(Protocol):
@@ -73,7 +70,6 @@ class SearchRecord:
         self.name = name
         self.run_id: str = run.info.run_id
         self.config: dict[str, Any] = runs.config_from_run(run)
-        self.uri = tracking_uri()
         self.damage: list[Damage] = []  # what could not be read, known after `trials`
         self._store = store
         self._run = run
@@ -99,7 +95,7 @@ class SearchRecord:
                 store.client.log_inputs(run.info.run_id, [dataset])
             if run.info.run_id != runs.first_run_of(store, name):  # another machine was faster
                 store.client.delete_run(run.info.run_id)
-                raise InputError(in_use(name))
+                raise NameInUseError(in_use(name))
             record = cls(store, name, run, _RightToWrite(lock, Lease.acquire(store, run.info.run_id, name)))
             record._to_write.start()
             return record
@@ -151,7 +147,7 @@ class SearchRecord:
             store, run = find_search(name)
         elif (found := connect()) is None:
             raise RecordError(
-                f"there is no record in {tracking_uri()}; set MLFLOW_TRACKING_URI to that of '{name}'"
+                f"there is no record in {shown_uri()}; set MLFLOW_TRACKING_URI to that of '{name}'"
             )
         else:
             store = found
@@ -159,7 +155,7 @@ class SearchRecord:
                 run = store.client.get_run(header.run_id)
         if runs.search_name(run) != name:
             raise RecordError(
-                f"what waits in '{spool_folder(name)}' belongs to another record than {tracking_uri()}; set "
+                f"what waits in '{spool_folder(name)}' belongs to another record than {shown_uri()}; set "
                 "MLFLOW_TRACKING_URI to the one that it was started with"
             )
         record = cls._open_to_write(store, run, notify)
@@ -189,7 +185,7 @@ class SearchRecord:
             Spool(spool_folder(name)).close()
             lock.release()
             raise
-        record._note_damage(record._search, record._spool)
+        record.damage = list_damage(record._search, record._spool)
         return record
 
     @property
@@ -273,37 +269,13 @@ class SearchRecord:
                 entries, (journaled, _) = spool.entries(), spool.read_journal()  # before what may follow them
                 merged = merge_trials(search.read(set_aside=False), journaled, entries, lambda *_: None)
                 trials = [merged[number] for number in sorted(merged)]
-            self._note_damage(search, spool)
+            self.damage = list_damage(search, spool)
         return trials
-
-    def _note_damage(self, search: MlflowSearch, spool: Spool) -> None:
-        self.damage = [
-            *(
-                Damage(f"run {run_id}", why, partial(search.set_aside, run_id))
-                for run_id, why in search.damaged_runs.items()
-            ),
-            *(
-                Damage(f"file {path}", why, partial(search.delete_table, path))
-                for path, why in search.damaged_tables.items()
-            ),
-            *(
-                Damage(f"'{path}'", why, partial(spool.set_aside, path))
-                for path, why in spool.damaged.items()
-            ),
-        ]
 
     @property
     def notices(self) -> list[str]:
         """Sentences for the user about what is damaged and was left out when the trials were read."""
-        if not self.damage:
-            return []
-        listed = "; ".join(f"{part.name}: {part.why}" for part in self.damage[:SHOWN_DAMAGE])
-        more = f"; and {len(self.damage) - SHOWN_DAMAGE} more" if len(self.damage) > SHOWN_DAMAGE else ""
-        parts = "1 damaged part" if len(self.damage) == 1 else f"{len(self.damage)} damaged parts"
-        return [
-            f"The record of '{self.name}' is read without {parts} ({listed}{more}); `nas doctor {self.name}` "
-            "lists them."
-        ]
+        return damage_notices(self.name, self.damage)
 
     def file(self, trial: Trial, name: str = "checkpoint.npz") -> Path:
         """Return the path of a file of a trial, downloaded if needed; raises RecordError."""
@@ -347,14 +319,6 @@ class SearchRecord:
             self._spool.close()
             self._right.lock.release()
             self._right = None
-
-
-class Damage(NamedTuple):
-    """A part of a record that cannot be read."""
-
-    name: str
-    why: str
-    set_aside: Callable[[], None]  # so that it is not read any more; raises any error of MLflow
 
 
 class _RightToWrite(NamedTuple):

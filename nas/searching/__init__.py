@@ -1,6 +1,6 @@
 """A search: its options and plan, screening, successive halving, the loop, and the session that runs it."""
 
-from nas.searching.health import Problem, Waste, find_problems, find_waste
+from nas.searching.health import find_problems, find_waste
 from nas.searching.plan import CHANGEABLE, Plan, SearchOptions
 from nas.searching.planning import fitting_qualities
 from nas.searching.screening import counted_costs
@@ -10,11 +10,9 @@ from nas.searching.status import Status
 __all__ = [
     "CHANGEABLE",
     "Plan",
-    "Problem",
     "Result",
     "SearchOptions",
     "Status",
-    "Waste",
     "counted_costs",
     "find_problems",
     "find_waste",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nas.backends import build_compiled_model, predict
-from nas.data import Dataset
+from nas.data import Dataset, labels_text
 from nas.evaluation import load_weights
 from nas.record import SearchRecord
 from nas.report import (
@@ -35,7 +35,7 @@ def final_files(
     files = {
         "front.html": figure_html(front, hypervolume_figure(hypervolume_curve(trials, criteria))),
         "front.csv": front_csv(trials, criteria),
-        "labels.txt": "".join(f"{name}\n" for name in dataset.classes),
+        "labels.txt": labels_text(dataset.classes),
     }
     if plan.task in ("segmentation", "regression") and pareto_front(trials, criteria):
         best = pick_trial(trials, criteria, "best")

@@ -14,7 +14,7 @@ from nas.searching.plan import Plan
 from nas.searching.planning import create_halving
 from nas.trials import Trial, pareto_front
 
-__all__ = ["Problem", "Waste", "find_problems", "find_waste"]
+__all__ = ["Problem", "Waste", "find_problems", "find_waste", "scratch_folder"]
 
 SHOWN_NUMBERS = 10
 """Numbers of trials that a sentence lists."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +22,7 @@ from nas.engines import create_engine
 from nas.errors import DataError, InputError, RunError
 from nas.evaluation import Evaluator
 from nas.executors import Executor, InProcess, LocalProcesses, exit_if_imported_by_worker
-from nas.record import SearchRecord
+from nas.record import NameInUseError, SearchRecord
 from nas.report import data_lines
 from nas.searching.earlier_searches import read_earlier_searches
 from nas.searching.final_files import final_files
@@ -85,10 +88,9 @@ def prepare_search(
     bound = bind_space(loaded, dataset)
     start = dict(zip(start_from, starting_settings(bound, start_from), strict=True))
     earlier = read_earlier_searches(options, bound, dataset.fingerprint)
-    name = name or f"{bound.name or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
     executor = _create_executor(options, dataset.task, workers)
     try:
-        SearchRecord.check(name)
+        SearchRecord.check(name or default_name(bound.name))
         executor.check()
         meter = create_meter(options, bound, dataset, progress)
         screen = Screen(bound, options.parsed_objectives(), options.parsed_limits(), meter)
@@ -98,7 +100,7 @@ def prepare_search(
         plan = create_plan(
             options, screen, dataset, list(start.values()), earlier, meter.device if meter else ""
         )
-        record = SearchRecord.create(name, plan.model_dump(mode="json"), dataset)
+        record = _create_record(name, bound.name, plan, dataset)
     except BaseException:
         executor.close()
         raise
@@ -279,6 +281,23 @@ class Session:
             _check_complete(record.name, trials, plan.criteria)
         front = pareto_front(trials, plan.criteria)
         return Result(record.name, plan, tuple(trials), tuple(front), status, worker_time)
+
+
+def default_name(space: str) -> str:
+    """Return a name for a search: the space and the time; only the characters that a name may have."""
+    named = re.sub(r"[^\w.-]+", "_", space, flags=re.ASCII).strip("._-")[:60]
+    return f"{named or 'search'}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _create_record(name: str | None, space: str, plan: Plan, dataset: Dataset) -> SearchRecord:
+    config = plan.model_dump(mode="json")
+    if name is not None:
+        return SearchRecord.create(name, config, dataset)
+    default = default_name(space)
+    for number in itertools.count(1):  # another search may have started in the same second
+        with contextlib.suppress(NameInUseError):
+            return SearchRecord.create(f"{default}-{number}" if number > 1 else default, config, dataset)
+    raise AssertionError("count does not end")
 
 
 def _check_complete(name: str, trials: Sequence[Trial], criteria: Criteria) -> None:

@@ -11,7 +11,7 @@ import nas
 from nas.architecture import dump_yaml
 from nas.cli import main
 from nas.errors import InputError
-from nas.record import SearchRecord
+from nas.record import SearchRecord, tracking_uri
 from nas.searching import Plan, SearchOptions, earlier_searches
 from nas.searching.earlier_searches import read_earlier_searches
 from nas.space import SearchSpace
@@ -141,7 +141,7 @@ def test_a_search_starts_from_another_and_resumes_after_that_is_deleted(tmp_path
 
     import mlflow
 
-    client = mlflow.MlflowClient(SearchRecord.open("first").uri)
+    client = mlflow.MlflowClient(tracking_uri())
     client.delete_run(SearchRecord.open("first").run_id)
     with pytest.raises(InputError, match="unknown search 'first'"):
         nas.find("first")
