@@ -48,7 +48,8 @@ def test_a_name_in_a_record_deletes_nothing_outside(
     record.finish("complete")
     record._store.client.set_tag(record.run_id, "nas.name", name)
     with pytest.warns(NasWarning, match="A run is left out: a search's name must consist"):
-        pytest.raises(InputError, SearchRecord.open)
+        with pytest.raises(InputError, match="there is no search"):
+            SearchRecord.open()
     commands = [
         ["search", "--resume"],
         ["search", "--resume", name],
