@@ -18,7 +18,7 @@ from nas.data import Dataset, check_folds, load_dataset, select_fold
 from nas.engines import create_engine
 from nas.errors import DataError, InputError, RunError
 from nas.evaluation import Evaluator
-from nas.executors import Executor, InProcess, LocalProcesses, exit_if_imported_by_worker
+from nas.executors import Executor, InProcess, LocalProcesses, WorkerQueue, exit_if_imported_by_worker
 from nas.record import SearchRecord
 from nas.report import data_lines
 from nas.searching.earlier_searches import read_earlier_searches
@@ -305,4 +305,4 @@ def _create_executor(options: SearchOptions, task: str, workers: int) -> Executo
     create = partial(Evaluator, task)
     if workers == 0:
         return InProcess(create)
-    return LocalProcesses(workers, options.trial_seconds, create_evaluator=create)
+    return WorkerQueue(LocalProcesses(create), workers, options.trial_seconds)
