@@ -38,7 +38,10 @@ class State:
 
 
 def write_state(path: Path, state: State) -> None:
-    """Write a checkpoint; if the process is killed, the file is complete or unchanged. Raises StorageError."""
+    """Write a checkpoint; if the process is killed, the file is complete or unchanged.
+
+    Raises StorageError.
+    """
     arrays = {f"weights/{name}": value for name, value in zip(state.names, state.weights, strict=True)}
     arrays |= {f"optimizer/{number}": slot for number, slot in enumerate(state.slots)}
     if state.last is not None:

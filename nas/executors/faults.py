@@ -12,7 +12,7 @@ from nas.evaluation import Job
 __all__ = ["OUT_OF_MEMORY", "Fault"]
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG)
-"""Errors of a file system that is full, read-only or out of order, and may be repaired while a search waits."""
+"""Errors of a file system that may be repaired while a search waits: it is full, read-only, broken."""
 
 OUT_OF_MEMORY = "out of memory"
 """Start of the reason of a trial that needs more memory than a worker has."""
@@ -45,11 +45,9 @@ class Fault:
         if isinstance(error, StorageError):
             return cls("storage", str(error))
         if isinstance(error, OSError) and error.errno in STORAGE:
-            return cls(
-                "storage",
-                f"the folders of a search must be readable and writable, got '{error.filename or job.folder}': "
-                f"{error.strerror}; free space or set the permissions",
-            )
+            path = error.filename or job.folder
+            rule = f"the folders of a search must be writable, got '{path}': {error.strerror}"
+            return cls("storage", f"{rule}; free space or set the permissions")
         if isinstance(error, NasError):
             return cls(
                 "network" if isinstance(error, EvaluationError | SpaceError) else "unknown", str(error)

@@ -1,15 +1,15 @@
 """The queue of jobs: which worker trains which, and what happens when a worker dies, hangs or grows.
 
 Jobs are queued here and not in the workers, so that no job waits for a busy worker while another is free, and
-a promoted trial can be sent to the worker that has cached its network. One thread owns the state: it reads what
-the callers and the workers tell, one after another.
+a promoted trial can be sent to the worker that has cached its network. One thread owns the state: it reads
+what the callers and the workers tell, one after another.
 
 - A worker that dies without a job costs nothing: it is replaced.
-- If one dies in a job, or makes no progress and is killed, the job is trained again, by another worker, from
-  the checkpoint that it resumed. If a second one dies in it, the job fails.
-- A job that raises an unknown error is tried once more by a new worker, because the error may be the worker's.
-- A job that runs out of memory is tried once more if its worker had run others, whose memory it may have kept.
-- If the workers of one place die DEATHS times in a row without a job, no worker can train: every job fails with
+- If one dies in a job, or makes no progress and is killed, another worker trains the job again, from the
+  checkpoint that it resumed. If a second one dies in it, the job fails.
+- A job that raises an unknown error is tried once more by a new worker: the error may be the worker's.
+- A job that runs out of memory is tried once more if its worker had run others, whose memory it may hold.
+- If DEATHS workers die in a row in one place without a job, no worker can train: all jobs fail with
   WorkerError.
 """
 
@@ -20,16 +20,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
 
 from nas.errors import EvaluationError, WorkerError
 from nas.evaluation import Evaluation, Job
 from nas.executors.faults import OUT_OF_MEMORY, Fault
-from nas.executors.worker import Began, Died, Ended, Ready, Report, Stepped, Worker, WorkerBackend
+from nas.executors.members import Member, Patience, Place, Task
+from nas.executors.worker import Began, Died, Ended, Ready, Report, Stepped, WorkerBackend
 
-__all__ = ["Patience", "WorkerQueue"]
+__all__ = ["WorkerQueue"]
 
 DEATHS = 3
 """Workers that die in a row in one place, without a job, until the search ends."""
@@ -40,65 +40,10 @@ TICK = 0.2
 PAUSE = 3.0
 """Seconds between two looks at the clock from which this process counts as stopped, for example by Ctrl-Z."""
 
-STEPS = 10.0
-"""Multiple of the longest time between two steps after which a worker hangs."""
-
 CLOSE_SECONDS = 5.0
 """Time in which a killed process ends, unless the system does not let it."""
 
 CLOSED = "the search was closed before this trial ended"
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds without a sign of life after which a worker is taken for dead.
-
-    start: until a worker has started, and in a job until its first step, which includes the tracing.
-    step: from then on, or 10 times the longest time between two steps of the job, if that is more.
-    """
-
-    start: float = 300.0
-    step: float = 60.0
-
-
-@dataclass(eq=False)
-class _Task:
-    """A job, and how often it was begun in vain."""
-
-    job: Job
-    future: Future[Evaluation]
-    deaths: int = 0
-    errors: int = 0
-    needs_new: bool = False  # only a worker without earlier jobs may run it
-
-
-@dataclass(eq=False)
-class _Member:
-    """A worker, its job, and its signs of life."""
-
-    seen: float  # time of its last report
-    worker: Worker | None = None  # None if it could not be started
-    is_ready: bool = False
-    task: _Task | None = None
-    has_begun: bool = False  # the job
-    sent: float = 0.0
-    longest: float = 0.0  # seconds between two steps of the job; 0 before the first
-    ended: int = 0  # number of jobs
-    killed: str = ""  # why this queue has killed it
-    cached: set[int] = field(default_factory=set)  # numbers of trials whose networks it has cached
-
-    def kill(self) -> None:
-        if self.worker is not None:
-            self.worker.kill()
-
-
-@dataclass(eq=False)
-class _Place:
-    """The place of a worker; a worker with too much memory is replaced when its successor is ready."""
-
-    member: _Member | None = None
-    successor: _Member | None = None
-    deaths: int = 0  # in a row, without a job; a job that ends anywhere shows that workers can train
 
 
 class WorkerQueue:
@@ -119,12 +64,12 @@ class WorkerQueue:
         self._limit_mb = backend.memory_limit_mb(workers)
         self._patience = patience or Patience()
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._places = [_Place() for _ in range(workers)]
-        self._tasks: list[_Task] = []  # that wait, the first to run first
+        self._places = [Place() for _ in range(workers)]
+        self._tasks: list[Task] = []  # that wait, the first to run first
         self._notices: list[str] = []
         self._failure: Exception | None = None  # why no job can run any more
         self._is_closed = False
-        self._killed: list[_Member] = []
+        self._killed: list[Member] = []
         for place in self._places:
             place.member = self._start()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -136,7 +81,7 @@ class WorkerQueue:
 
     def submit(self, job: Job) -> Future[Evaluation]:
         """Send the job to a free worker, or queue it."""
-        task = _Task(job, Future())
+        task = Task(job, Future())
         self._events.put(partial(self._tasks.append, task))
         return task.future
 
@@ -160,16 +105,15 @@ class WorkerQueue:
         last = time.monotonic()
         while not self._is_closed:
             try:
-                self._next_event()()
+                event = self._next_event()
                 now = time.monotonic()
                 if now - last > PAUSE:
                     self._shift(now - last)
                 last = now
-                self._watch(now)
+                event()
+                self._watch(time.monotonic())
                 self._dispatch()
-            except (
-                Exception
-            ) as error:  # a fault of this class: the caller sees it, and does not wait for ever
+            except Exception as error:  # of this class: the caller sees it, and does not wait for ever
                 self._fail_all(error)
 
     def _next_event(self) -> Callable[[], object]:
@@ -178,12 +122,12 @@ class WorkerQueue:
         except queue.Empty:
             return _do_nothing
 
-    def _members(self) -> list[_Member]:
+    def _members(self) -> list[Member]:
         pairs = [(place.member, place.successor) for place in self._places]
         return [member for pair in pairs for member in pair if member is not None]
 
-    def _start(self) -> _Member:
-        member = _Member(time.monotonic())
+    def _start(self) -> Member:
+        member = Member(time.monotonic())
 
         def report(what: Report) -> None:
             self._events.put(partial(self._receive, member, what))
@@ -194,7 +138,7 @@ class WorkerQueue:
             report(Died(f"could not be started ({error.strerror})"))
         return member
 
-    def _receive(self, member: _Member, report: Report) -> None:
+    def _receive(self, member: Member, report: Report) -> None:
         place = next((one for one in self._places if member in (one.member, one.successor)), None)
         if place is None:
             return  # it was replaced
@@ -235,19 +179,26 @@ class WorkerQueue:
     def _possible_assignments(self) -> list[tuple[int, int, int]]:
         """Return (rank, position in the queue, index of the place) of each waiting job and free worker.
 
-        The rank is 0 if the worker has cached the network of the trial, 2 if only another worker has.
+        The rank is 0 if the worker has cached the network of the trial, 2 if only another worker has. A new
+        worker is for a job that needs one.
         """
         cached = {number for member in self._members() for number in member.cached}
+
+        def rank(task: Task, member: Member) -> int:
+            number = task.job.number
+            if task.needs_new or number in member.cached:
+                return 0
+            return 1 if number not in cached else 2
+
         return [
-            (0 if number in member.cached else 1 if number not in cached else 2, position, index)
+            (rank(task, member), position, index)
             for index, place in enumerate(self._places)
             if (member := place.member) and member.is_ready and member.task is None and not member.killed
             for position, task in enumerate(self._tasks)
             if not (task.needs_new and member.ended)
-            for number in (task.job.number,)
         ]
 
-    def _end_job(self, place: _Place, member: _Member, result: Evaluation | Fault) -> None:
+    def _end_job(self, place: Place, member: Member, result: Evaluation | Fault) -> None:
         task, member.task = member.task, None
         if task is None:
             return
@@ -274,22 +225,22 @@ class WorkerQueue:
         else:
             task.future.set_exception(result.to_error())
 
-    def _try_again(self, task: _Task, what: str) -> None:
+    def _try_again(self, task: Task, what: str) -> None:
         task.needs_new = True
         self._tasks.insert(0, task)
         self._notices.append(f"Trial {task.job.number} {what}; it is tried once more by a new worker.")
 
-    def _succeed(self, place: _Place) -> None:
+    def _succeed(self, place: Place) -> None:
         """Put a successor that is ready in the place of a worker without a job."""
         if place.successor and place.successor.is_ready and place.member and place.member.task is None:
             self._replace(place)
 
-    def _replace(self, place: _Place) -> None:
+    def _replace(self, place: Place) -> None:
         if place.member is not None:
             place.member.kill()
         place.member, place.successor = place.successor or self._start(), None
 
-    def _bury(self, place: _Place, member: _Member, died: Died) -> None:
+    def _bury(self, place: Place, member: Member, died: Died) -> None:
         """Replace a worker that has died, and decide about its job."""
         how, task = member.killed or died.how, member.task
         if task is None or not member.has_begun:
@@ -318,7 +269,7 @@ class WorkerQueue:
         else:
             self._replace(place)
 
-    def _end_out_of_memory(self, task: _Task, is_first: bool) -> None:
+    def _end_out_of_memory(self, task: Task, is_first: bool) -> None:
         """Fail a job whose worker the kernel killed, if it was the first of its worker; else try it again."""
         if is_first:
             reason = f"{OUT_OF_MEMORY}: the kernel killed its worker process"
@@ -339,19 +290,9 @@ class WorkerQueue:
                 self._replace(place)
         for member in self._members():
             silent = now - member.seen
-            if (
-                (member.task or not member.is_ready)
-                and not member.killed
-                and silent > self._patience_with(member)
-            ):
+            if not member.killed and silent > member.patience(self._patience):
                 member.killed = f"made no progress for {silent:.0f} s and was killed"
                 member.kill()  # what follows, when it is dead: until then it may write
-
-    def _patience_with(self, member: _Member) -> float:
-        patience = self._patience
-        if member.longest or (member.task and not member.has_begun):
-            return max(patience.step, STEPS * member.longest)
-        return patience.start
 
     def _shift(self, seconds: float) -> None:
         """Forget the time in which this process was stopped: the workers may have been stopped with it."""
@@ -370,9 +311,9 @@ class WorkerQueue:
         self._killed += members
 
     def _stop(self) -> None:
+        self._is_closed = True
         self._fail_all(EvaluationError(CLOSED))
         self._dispatch()
-        self._is_closed = True
 
 
 def _do_nothing() -> None:
@@ -381,7 +322,7 @@ def _do_nothing() -> None:
 
 def _no_workers(how: str) -> WorkerError:
     return WorkerError(
-        f"a search needs workers that can train, got {DEATHS} in a row that died without a trial, and the last "
-        f"one {how}; nothing of the record is lost: fix the cause, or look for it with --workers 0, and resume "
-        "the search"
+        f"a search needs workers that can train, got {DEATHS} in a row that died without a trial, and the "
+        f"last {how}; fix the cause, which --workers 0 may show, and resume the search: its record has every "
+        "trial that ended"
     )
