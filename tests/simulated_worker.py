@@ -27,7 +27,7 @@ class SimulatedEvaluator:
 
     13 and 23 kill the process, 14 hangs, 24 stops the process, 15 and 25 fail, 16 reports a large memory, 17
     is out of memory, 27 too if the process has run other jobs, 18 takes 2 s in ten steps. Those from 20 on do
-    so only in the first try, which leaves a file in the folder of the job. The value `loss` is the process ID.
+    so only in the first try, which leaves a file in the folder of the job. `loss` is the process ID.
     """
 
     def __init__(self) -> None:

@@ -3,7 +3,6 @@
 from nas.executors.executor import Executor
 from nas.executors.in_process import InProcess
 from nas.executors.local import LocalProcesses, worker_count
-from nas.executors.members import Patience
 from nas.executors.script_import import exit_if_imported_by_worker
 from nas.executors.worker_queue import WorkerQueue
 
@@ -11,7 +10,6 @@ __all__ = [
     "Executor",
     "InProcess",
     "LocalProcesses",
-    "Patience",
     "WorkerQueue",
     "exit_if_imported_by_worker",
     "worker_count",

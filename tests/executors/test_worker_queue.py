@@ -14,7 +14,8 @@ from simulated_worker import SimulatedEvaluator, create_job, process_id
 
 from nas.errors import EvaluationError, WorkerError
 from nas.evaluation import Job
-from nas.executors import LocalProcesses, Patience, WorkerQueue
+from nas.executors import LocalProcesses, WorkerQueue
+from nas.executors.members import Patience
 from nas.executors.worker import Began, Died, Ended, Ready, Report
 
 pytestmark = pytest.mark.trains
