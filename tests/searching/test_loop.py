@@ -539,10 +539,11 @@ class FailingExecutor(QueueExecutor):
 
     def __init__(self, *errors: Exception) -> None:
         super().__init__(1.0)
-        self.errors = list(errors)
+        self.errors, self.notices = list(errors), ["A worker was killed by SIGKILL."]
 
     def take_notices(self) -> list[str]:
-        return ["A worker was killed by SIGKILL."] if len(self.errors) == 1 else []
+        taken, self.notices = self.notices, []
+        return taken
 
     def show(self, status: Status) -> None:
         if self.open and self.errors:
