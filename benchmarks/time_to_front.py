@@ -80,10 +80,10 @@ class Scorer:
     def retrain(self, networks: Sequence[str], folder: Path) -> None:
         """Train networks in full with another seed, one worker per core."""
         from nas.evaluation import Job
-        from nas.executors import LocalProcesses, worker_count
+        from nas.executors import LocalProcesses, WorkerQueue, worker_count
 
         saved = self.dataset.save(folder / "data")
-        executor = LocalProcesses(worker_count())
+        executor = WorkerQueue(LocalProcesses(), worker_count())
         try:
             futures = {}
             for number, network in enumerate(networks):

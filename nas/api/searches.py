@@ -211,14 +211,16 @@ def resume(
     front_seeds: int | None = None,
     trial_seconds: float | None = None,
     keep_weights: bool | None = None,
+    retry_failed: bool = False,
     workers: int | None = None,
     show: Callable[[Status], None] = _show_nothing,
 ) -> Result:
     """Resume a search, the latest by default, as `nas search --resume` does.
 
     trials, seconds and flat replace the budget of the search; `trials` is the total number, `seconds` the
-    time from now on. min_quality replaces the quality floor. For the others see `nas.search`; everything else
-    stays as it was planned, so that the trials are comparable. Raises NasError.
+    time from now on. min_quality replaces the quality floor. retry_failed trains the failed trials again,
+    with their numbers, before any new one. For the others see `nas.search`; everything else stays as it was
+    planned, so that the trials are comparable. Raises NasError.
     """
     changes = {
         "trials": trials,
@@ -230,7 +232,8 @@ def resume(
         "keep_weights": keep_weights,
     }
     given = {key: value for key, value in changes.items() if value is not None}
-    return _warned(resume_search(name, given, workers=worker_count(workers)).run(show))
+    session = resume_search(name, given, workers=worker_count(workers), retry_failed=retry_failed)
+    return _warned(session.run(show))
 
 
 def _warned(result: Result) -> Result:

@@ -75,7 +75,7 @@ FIELDS = MappingProxyType(
 )
 """The field of the plan by the name of an option, where they differ."""
 
-NOT_IN_PLAN = ("resume", "workers", "json")
+NOT_IN_PLAN = ("resume", "retry_failed", "workers", "json")
 """Options that concern one run of a search, and not its plan."""
 
 
@@ -243,6 +243,9 @@ def search(
     resume: Annotated[
         str | None, typer.Option(help="Resume this search; without a name, the latest.", metavar="[NAME]")
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option(help="With --resume: train the failed trials again, before any new one.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
 ) -> None:
     """Search a space."""
@@ -290,7 +293,13 @@ def search(
     processes = worker_count(workers)
     if resume is not None:
         changes = {field: values[field] for field in changed_fields(context)}
-        session = resume_search(resume or None, changes, workers=processes, progress=report)
+        session = resume_search(
+            resume or None, changes, workers=processes, retry_failed=retry_failed, progress=report
+        )
+    elif retry_failed:
+        raise InputError(
+            "--retry-failed needs a search with failed trials, got no --resume; add --resume NAME"
+        )
     else:
         options = SearchOptions.parse(values)
         session = prepare_search(space, options, name, start_from or (), workers=processes, progress=report)

@@ -3,7 +3,7 @@
 from nas.evaluation.checkpoint import State, load_weights, read_state, write_state
 from nas.evaluation.evaluator import AnyAnswers, Evaluator
 from nas.evaluation.guessing import constant_qualities
-from nas.evaluation.job import Evaluation, Job
+from nas.evaluation.job import Evaluation, Job, Progress
 from nas.evaluation.label_metrics import LabelAnswers, average_precisions
 from nas.evaluation.metrics import Answers, confusion_matrix
 from nas.evaluation.number_metrics import NumberAnswers
@@ -16,6 +16,7 @@ __all__ = [
     "Job",
     "LabelAnswers",
     "NumberAnswers",
+    "Progress",
     "State",
     "average_precisions",
     "confusion_matrix",

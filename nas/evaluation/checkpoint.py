@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, StorageError
 from nas.files import replace_file
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ class State:
 
 
 def write_state(path: Path, state: State) -> None:
-    """Write a checkpoint; if the process is killed, the file is complete or unchanged."""
+    """Write a checkpoint; if the process is killed, the file is complete or unchanged.
+
+    Raises StorageError.
+    """
     arrays = {f"weights/{name}": value for name, value in zip(state.names, state.weights, strict=True)}
     arrays |= {f"optimizer/{number}": slot for number, slot in enumerate(state.slots)}
     if state.last is not None:
@@ -48,7 +51,7 @@ def write_state(path: Path, state: State) -> None:
         with replace_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub mistakes the arrays for a flag
     except OSError as error:
-        raise EvaluationError(
+        raise StorageError(
             f"a checkpoint must be writable, got '{path}': {error.strerror}; "
             "free space or choose another folder"
         ) from None

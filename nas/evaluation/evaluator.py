@@ -6,7 +6,7 @@ import gc
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -22,7 +22,7 @@ from nas.data import RECORD_FILE, Dataset, Split
 from nas.errors import EvaluationError, SpaceError
 from nas.evaluation.augmentation import augment
 from nas.evaluation.checkpoint import read_state, write_state
-from nas.evaluation.job import Evaluation, Job
+from nas.evaluation.job import Evaluation, Job, Progress
 from nas.evaluation.label_metrics import LabelAnswers
 from nas.evaluation.metrics import Answers, PixelAnswers, mean_metrics
 from nas.evaluation.number_metrics import NumberAnswers
@@ -51,6 +51,10 @@ VALIDATION_BYTES = 32 * 2**20
 """Memory of the activations of a validation batch."""
 
 
+def _report_nothing(done: int, total: int) -> None:
+    """Receive the progress of a job that nobody watches."""
+
+
 class Evaluator:
     """Evaluates jobs in this process.
 
@@ -63,15 +67,17 @@ class Evaluator:
         self._trainers = _TrainerCache(cache_bytes)
         self._open_dataset = lru_cache(maxsize=2)(_open_dataset)
 
-    def evaluate(self, job: Job) -> Evaluation:
+    def evaluate(self, job: Job, progress: Progress = _report_nothing) -> Evaluation:
         """Train a design up to a number of epochs and validate it.
+
+        progress: is called after each step, and after each batch of the validation.
 
         The weights that are validated are an average over the steps of the last epoch, and the statistics of
         batch normalization are computed for them from training examples, without dropout and augmentation.
         The checkpoint contains both. Equal jobs have equal results, and a job that resumes a checkpoint has
         the result of an uninterrupted one. Raises EvaluationError if the loss is not finite or the checkpoint
-        is of another network, SpaceError for a network that cannot be trained on the data, RunError if the
-        data set cannot be opened.
+        is of another network, SpaceError for a network that cannot be trained on the data, StorageError if
+        the checkpoint cannot be written, RunError if the data set cannot be opened.
         """
         record = job.dataset / RECORD_FILE
         dataset = self._open_dataset(job.dataset, record.stat().st_mtime_ns if record.is_file() else 0)
@@ -80,19 +86,27 @@ class Evaluator:
             trainer = self._trainers.get(job.design, dataset, job.freeze_norm)
             state = read_state(job.resume) if job.resume else trainer.initial_state(job.seed)
             trainer.restore(state, job.seed, train_on=state.epochs < job.epochs)
+        steps = math.ceil(len(dataset.train) / job.design.training.batch_size)
+        total, done = steps * max(0, job.epochs - state.epochs), 0
+
+        def report(taken: int) -> None:
+            nonlocal done
+            done += taken
+            progress(done, total)
+
         curve: list[dict[str, float]] = []
         for epoch in range(state.epochs + 1, job.epochs + 1):
             started = time.perf_counter()
-            row = {"epoch": float(epoch), **_train_epoch(trainer, job, dataset.train, epoch, clock)}
+            row = {"epoch": float(epoch), **_train_epoch(trainer, job, dataset.train, epoch, clock, report)}
             if epoch == job.epochs:
                 with clock.measure("statistics"):
                     trainer.use_average()
                     trainer.recompute_statistics(_statistics_examples(dataset.train, job.seed))
-                answers = _answers(trainer, dataset.validation, clock)
+                answers = _answers(trainer, dataset.validation, clock, report)
                 row |= _prefix("val_", answers.metrics())
             curve.append({**row, "seconds": time.perf_counter() - started})
         if not curve:
-            answers = _answers(trainer, dataset.validation, clock)
+            answers = _answers(trainer, dataset.validation, clock, report)
         values = _values(answers) | ({"loss": curve[-1]["loss"]} if curve else {})
         with clock.measure("save"):
             epochs = max(job.epochs, state.epochs)
@@ -191,7 +205,9 @@ def _open_dataset(folder: Path, saved_ns: int) -> Dataset:  # noqa: ARG001  # pa
     return Dataset.open(folder)
 
 
-def _train_epoch(trainer: Trainer, job: Job, split: Split, epoch: int, clock: _Clock) -> dict[str, float]:
+def _train_epoch(
+    trainer: Trainer, job: Job, split: Split, epoch: int, clock: _Clock, report: Callable[[int], None]
+) -> dict[str, float]:
     training = job.design.training
     rng = np.random.default_rng([job.seed, epoch])
     order = rng.permutation(len(split))
@@ -219,6 +235,7 @@ def _train_epoch(trainer: Trainer, job: Job, split: Split, epoch: int, clock: _C
                     f"lower learning_rate ({training.learning_rate}) or add normalization"
                 )
             durations.append(time.perf_counter() - started)
+            report(1)
     clock.add_batches("train", durations, traced)
     return mean_metrics(sums, SECOND_METRICS.get(trainer.task, "accuracy"))
 
@@ -254,7 +271,9 @@ def _class_weights(design: Design, dataset: Dataset) -> tuple[float, ...] | None
             assert_never(design.training.class_weight)
 
 
-def _answers(trainer: Trainer, split: Split, clock: _Clock) -> AnyAnswers:
+def _answers(
+    trainer: Trainer, split: Split, clock: _Clock, report: Callable[[int], None] = lambda _: None
+) -> AnyAnswers:
     """Return the answers to a split at inference."""
     size = trainer.validation_batch
     traced = not trainer.test_traced
@@ -264,6 +283,7 @@ def _answers(trainer: Trainer, split: Split, clock: _Clock) -> AnyAnswers:
         x, y = split.x[start : start + size], split.y[start : start + size].astype(trainer.label_dtype)
         batches.append(trainer.test_batch(x, y))
         durations.append(time.perf_counter() - started)
+        report(0)
     clock.add_batches("validate", durations, traced)
     parts = [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
     truth = np.asarray(split.y)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nas.architecture import Design
 
-__all__ = ["Evaluation", "Job"]
+__all__ = ["Evaluation", "Job", "Progress"]
+
+Progress = Callable[[int, int], None]
+"""Receives the number of steps that a job has taken, and of those that it will take in total."""
 
 
 @dataclass(frozen=True)

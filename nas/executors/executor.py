@@ -7,11 +7,16 @@ from typing import Protocol
 
 from nas.evaluation import Evaluation, Job
 
-__all__ = ["Executor", "JobEvaluator"]
+__all__ = ["Executor"]
 
 
 class Executor(Protocol):
-    """Runs jobs. The future of a failed job raises EvaluationError, or in this process the error itself."""
+    """Runs jobs.
+
+    The future of a job raises EvaluationError if the network cannot be trained, StorageError if a folder
+    cannot be written at the moment, so that the job can be submitted again later, and WorkerError if no job
+    can run.
+    """
 
     workers: int  # number of jobs that run at once
 
@@ -23,14 +28,10 @@ class Executor(Protocol):
         """Start a job, or queue it until a worker is free."""
         ...
 
-    def close(self) -> None:
-        """Stop at once; unfinished jobs fail."""
+    def take_notices(self) -> list[str]:
+        """Return sentences for the user about what went wrong since the last call."""
         ...
 
-
-class JobEvaluator(Protocol):
-    """Evaluates jobs, as `nas.evaluation.Evaluator` does; each worker creates one for all its jobs."""
-
-    def evaluate(self, job: Job) -> Evaluation:
-        """Return the result of a job."""
+    def close(self) -> None:
+        """Stop at once; unfinished jobs fail."""
         ...

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from nas.evaluation import Evaluation, Evaluator, Job
-from nas.executors.executor import JobEvaluator
+from nas.executors.faults import Fault
+from nas.executors.worker import JobEvaluator
 
 __all__ = ["InProcess"]
 
@@ -26,13 +27,19 @@ class InProcess:
     def submit(self, job: Job) -> Future[Evaluation]:
         """Run the job and return a future that is done."""
         future: Future[Evaluation] = Future()
+        if self._evaluator is None:
+            self._evaluator = self._create_evaluator()
         try:
-            if self._evaluator is None:
-                self._evaluator = self._create_evaluator()
             future.set_result(self._evaluator.evaluate(job))
         except Exception as error:  # raised by the future, as in concurrent.futures
-            future.set_exception(error)
+            failure = Fault.of(error, job).to_error()
+            failure.__cause__ = error
+            future.set_exception(failure)
         return future
+
+    def take_notices(self) -> list[str]:
+        """Return nothing: what goes wrong is the result of a job."""
+        return []
 
     def close(self) -> None:
         """Do nothing: no job is running."""

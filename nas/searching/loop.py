@@ -6,7 +6,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from nas.evaluation import Evaluation
 from nas.executors import Executor
 from nas.searching.evaluated import add_evaluations, add_seed, checkpoint_name
 from nas.searching.halving import Halving
+from nas.searching.jobs import Jobs
 from nas.searching.log import Log, PausingLog
 from nas.searching.proposing import Proposer
 from nas.searching.screening import Screen, Screened
@@ -57,12 +57,12 @@ class Search:
         training: TrialTraining,
         status: Status,
     ) -> None:
-        self._engine, self._executor = engine, executor
-        self._halving, self._training = halving, training
+        self._engine, self._halving, self._training = engine, halving, training
         self._log = PausingLog(log, status)
+        self._jobs = Jobs(executor, self._log, status)
         self.status = status
         self._proposer = Proposer(screen, engine, status, self._log.over_limit, training.seed)
-        self._pending: dict[Future[Evaluation], tuple[int, int]] = {}  # number of the trial, part
+        self._to_retry: deque[Trial] = deque()  # that have failed before the search was resumed
         self._parts: dict[int, dict[int, Evaluation]] = {}  # ended parts of running trials
         self._unmeasured: dict[int, Screened] = {}  # running trials whose file is not measured yet
         self._checkpoints: dict[int, list[Path]] = {}
@@ -76,9 +76,16 @@ class Search:
         """Try these settings before any that the engine proposes."""
         self._proposer.start_from(settings)
 
-    def replay(self, trials: Sequence[Trial]) -> None:
-        """Resume from recorded trials: the engine observes them, and nothing is trained twice."""
+    def replay(self, trials: Sequence[Trial], retry_failed: bool = False) -> None:
+        """Resume from recorded trials: the engine observes them, and nothing is trained twice.
+
+        retry_failed: failed trials are not observed, and trained from the start before any new one.
+        """
         for trial in trials:
+            if retry_failed and trial.state == "failed" and trial.architecture is not None:
+                self._proposer.add(trial.design.key, trial.number)
+                self._to_retry.append(trial)
+                continue
             for paused in self._halving.at_rungs(trial):
                 self._engine.tell(paused)
             self._engine.tell(trial)
@@ -100,10 +107,10 @@ class Search:
         try:
             while True:
                 self._fill()
-                if not self._pending:
+                if not self._jobs:
                     break
                 filled = time.monotonic()
-                idle = max(0, self._executor.workers - self._unfinished) if self.status.ended_by else 0
+                idle = max(0, self._jobs.workers - self._jobs.unfinished) if self.status.ended_by else 0
                 if self._unmeasured:  # while it trains: no worker waits for the measurement
                     self._measure(next(iter(self._unmeasured)))
                 self._collect()
@@ -120,18 +127,20 @@ class Search:
 
         Jobs that have ended make room for others before they are collected, up to a limit.
         """
-        enough = (1 + self._waiting) * self._executor.workers
-        while self._unfinished < enough and len(self._pending) < 2 * enough:
+        enough = (1 + self._waiting) * self._jobs.workers
+        while self._jobs.unfinished < enough and len(self._jobs) < 2 * enough:
             closing = self._closing()
-            is_filled = self._promote(closing) or self._begin() or self._promote(last=True) or self._confirm()
+            is_filled = (
+                self._retry()
+                or self._promote(closing)
+                or self._begin()
+                or self._promote(last=True)
+                or self._confirm()
+            )
             if not is_filled:
                 return
-            if self._pending and not self._unfinished:
+            if self._jobs and not self._jobs.unfinished:
                 return  # jobs run as they are submitted: collect each before the next
-
-    @property
-    def _unfinished(self) -> int:
-        return sum(not future.done() for future in self._pending)
 
     @property
     def _waiting(self) -> int:
@@ -154,7 +163,7 @@ class Search:
             return False
         needed = float(np.nansum([trial.seconds_to(full) for trial in self._promotable(last=True)]))
         needed += float(np.nansum([trial.seconds_per_epoch * full for trial in self._unconfirmed()]))
-        return left <= CLOSING * needed / self._executor.workers
+        return left <= CLOSING * needed / self._jobs.workers
 
     def _promote(self, last: bool = False) -> bool:
         """Submit the first promotable trial that fits into the remaining time; return whether one does."""
@@ -205,8 +214,20 @@ class Search:
             self._exhausted = True
             self.status.ended_by = "every network of the space within the limits has been tried"
             return False
-        number = self._unused_number()
         self._proposed += 1
+        self._start(screened, self._unused_number())
+        return True
+
+    def _retry(self) -> bool:
+        """Train a failed trial of the record again; return whether there is one and time is left."""
+        if not self._to_retry or not self.status.seconds_left:
+            return False
+        trial = self._to_retry.popleft()
+        self._start(self._proposer.screen.screen(trial.setting), trial.number)
+        return True
+
+    def _start(self, screened: Screened, number: int) -> None:
+        """Submit a candidate, or end it at once if the runtime has refused its file."""
         design = screened.design.compact()
         trial = Trial(
             number=number,
@@ -224,7 +245,6 @@ class Search:
         else:
             self._submit(trial, [])
             self._unmeasured[number] = screened
-        return True
 
     def _unused_number(self) -> int:
         """Return the least number that no trial has: those that a killed process trained are used again."""
@@ -248,7 +268,7 @@ class Search:
         epochs = self._halving.next_rung(trial.epochs), self._halving.rungs[-1]
         for part in range(self._training.parts) if parts is None else parts:
             job = self._training.job(trial, part, epochs, resume[part] if resume else None)
-            self._pending[self._executor.submit(job)] = trial.number, part
+            self._jobs.submit(job, part)
         self.status.running[trial.number] = (replace(trial, state="running"), time.monotonic())
 
     def _measure(self, number: int) -> None:
@@ -264,32 +284,25 @@ class Search:
 
     def _collect(self) -> None:
         """Collect jobs that have ended and are measured; wait a moment if there is nothing else to do."""
-        timeout = 0.0 if self._unmeasured else 0.2
-        ended, _ = wait(self._pending, timeout=timeout, return_when=FIRST_COMPLETED)
-        done = [
-            future
-            for future, (number, _) in self._pending.items()
-            if future in ended and number not in self._unmeasured
-        ]
-        for future in done:  # in the order of submission
-            number, part = self._pending.pop(future)
+        is_changed = False
+        for number, part, result in self._jobs.collect(self._unmeasured):
+            is_changed = True
             if number not in self.status.running:
                 continue  # another part of this trial, or its file, has failed
             trial, _ = self.status.running[number]
-            try:
-                evaluation = self._parts[number][part] = future.result()
-            except EvaluationError as error:
-                self._fail(trial, str(error))
+            if isinstance(result, EvaluationError):
+                self._fail(trial, str(result))
                 continue
-            self._job_seconds.append(sum(evaluation.seconds.values()))
+            self._parts[number][part] = result
+            self._job_seconds.append(sum(result.seconds.values()))
             if self.status.starting is None:
                 self.status.starting = max(0.0, self.status.elapsed - self._job_seconds[-1])
             before = self.status.trials.get(number)
             if before is not None and before.state == "complete":
-                self._end(add_seed(before, evaluation), {})
+                self._end(add_seed(before, result), {})
             elif len(self._parts[number]) == self._training.parts:
                 self._end_parts(trial)
-        if done:
+        if is_changed:
             self.status.flatness = flatness = self._engine.flatness()
             flat = self.status.budget.flat
             is_flat = flat is not None and flatness is not None and flatness < flat

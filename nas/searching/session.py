@@ -19,9 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from nas.data import Dataset, check_folds, load_dataset, select_fold
 from nas.engines import create_engine
-from nas.errors import DataError, InputError, RunError
+from nas.errors import DataError, InputError, RunError, WorkerError
 from nas.evaluation import Evaluator
-from nas.executors import Executor, InProcess, LocalProcesses, exit_if_imported_by_worker
+from nas.executors import Executor, InProcess, LocalProcesses, WorkerQueue, exit_if_imported_by_worker
 from nas.record import NameInUseError, SearchRecord
 from nas.report import data_lines
 from nas.searching.earlier_searches import read_earlier_searches
@@ -115,11 +115,13 @@ def resume_search(
     changes: Mapping[str, Any],
     *,
     workers: int = 0,
+    retry_failed: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Session:
     """Prepare to resume a search, the latest by default, from its record alone.
 
     changes: values of its plan to replace, of those in CHANGEABLE, for example `{"trials": 100}`.
+    retry_failed: train the failed trials again, with their numbers and before any new one.
 
     Raises InputError for an unknown name, DataError if the data has changed.
     """
@@ -143,6 +145,7 @@ def resume_search(
         executor.check()
         trials = record.trials()
         session = Session(record, plan, dataset, screen, executor, trials, list(record.notices))
+        session.retry_failed = retry_failed
         _check_total(changes, session.trials)
         if meter and meter.device != plan.device:
             session.measure_again(meter.device)
@@ -176,6 +179,7 @@ class Session:
     executor: Executor
     trials: list[Trial]
     notes: list[str] = field(default_factory=list)  # shown to the user before it runs
+    retry_failed: bool = False
 
     def introduction(self) -> str:
         """Return a few lines that describe what will run."""
@@ -204,7 +208,9 @@ class Session:
             *(f"  {note}" for note in self.notes),
         ]
         if self.trials:
-            lines.append(f"  resumed     with {len(self.trials)} trials in the record")
+            failed = sum(trial.state == "failed" for trial in self.trials)
+            again = f"; the {failed} failed ones are trained again" if self.retry_failed else ""
+            lines.append(f"  resumed     with {len(self.trials)} trials in the record{again}")
         return "\n".join(lines)
 
     def _fold(self, number: int) -> Dataset:
@@ -255,7 +261,7 @@ class Session:
                 earlier=plan.earlier,
             )
             search = Search(self.screen, engine, executor, create_halving(plan), writer, training, status)
-            search.replay(self.trials)
+            search.replay(self.trials, self.retry_failed)
             search.start_from([] if self.trials else plan.start)
             with threadpool_limits(1, "blas"):  # of the sampler: the cores are for the workers
                 search.run(show_all)
@@ -263,6 +269,9 @@ class Session:
             if state == "complete" and not plan.criteria.comparable(list(status.trials.values())):
                 state = "failed"
             worker_time = status.worker_time(executor.workers)
+        except WorkerError:
+            state = "interrupted"
+            raise
         finally:
             executor.close()
             try:
@@ -320,4 +329,4 @@ def _create_executor(options: SearchOptions, task: str, workers: int) -> Executo
     create = partial(Evaluator, task)
     if workers == 0:
         return InProcess(create)
-    return LocalProcesses(workers, options.trial_seconds, create_evaluator=create)
+    return WorkerQueue(LocalProcesses(create), workers, options.trial_seconds)

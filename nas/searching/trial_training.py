@@ -28,19 +28,17 @@ class TrialTraining:
         return self.repeats * len(self.datasets)
 
     def job(self, trial: Trial, part: int, epochs: tuple[int, int], resume: Path | None) -> Job:
-        """Return the training of a part of a trial up to an epoch, in a folder that exists.
+        """Return the training of a part of a trial up to an epoch.
 
         epochs: those to train in total, and those of the full length.
         """
-        folder = self.scratch / f"trial{trial.number}" / str(part)
-        folder.mkdir(parents=True, exist_ok=True)
         seed, fold = divmod(part, len(self.datasets))
         return Job(
             design=trial.design,
             dataset=self.datasets[fold],
             epochs=epochs[0],
             full_epochs=epochs[1],
-            folder=folder,
+            folder=self.scratch / f"trial{trial.number}" / str(part),
             resume=resume,
             seed=self.seed + 1000 * seed,
             number=trial.number,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import math
+import weakref
 from typing import get_args
 
 import numpy as np
@@ -12,7 +15,7 @@ from nas.architecture import NORM_MOMENTUM, Architecture
 from nas.architecture.layers import Kind
 from nas.architecture.parts import Activation
 from nas.backends import ForwardMode, build_model, forward, initial_weights, weight_specs
-from nas.backends.tensorflow_ops import _wide_depthwise_conv
+from nas.backends.tensorflow_ops import FAST_WIDTH, _wide_depthwise_conv
 from nas.tensorflow_imports import import_tensorflow
 
 pytestmark = pytest.mark.trains
@@ -174,10 +177,31 @@ def test_gradients_of_wide_depthwise_kernels_equal_tensorflows(shape, window, st
         lambda: _wide_depthwise_conv(x, kernel, stride, padding),
         lambda: tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], padding),
     ):
-        with tf.GradientTape() as tape:
-            tape.watch([x, kernel])
-            y = convolve()
-            loss = tf.reduce_sum(y * tf.sin(tf.range(tf.size(y), dtype=tf.float32)).numpy().reshape(y.shape))
-        results.append([y, *tape.gradient(loss, [x, kernel])])
-    for result, expected in zip(*results, strict=True):
+        traced = trace_with_gradients(convolve, x, kernel)
+        kinds = [operation.type for operation in traced.graph.get_operations()]
+        results.append((kinds.count("DepthwiseConv2dNativeBackpropFilter"), traced()))
+    assert [count for count, _ in results] == [math.ceil(window[1] / FAST_WIDTH), 1]
+    for result, expected in zip(*(found for _, found in results), strict=True):
         np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
+
+
+def trace_with_gradients(convolve, x, kernel):
+    """Trace a function that returns y of x and kernel, and the gradients of a sum with fixed weights."""
+    tf = import_tensorflow()
+
+    def step():
+        y = convolve()
+        weights = np.sin(np.arange(math.prod(y.shape), dtype=np.float32)).reshape(y.shape)
+        return [y, *tf.gradients(tf.reduce_sum(y * weights), [x, kernel])]
+
+    return tf.function(step, autograph=False).get_concrete_function()
+
+
+def test_the_graph_of_a_wide_depthwise_convolution_is_freed():
+    tf = import_tensorflow()
+    x, kernel = tf.ones((1, 9, 9, 1)), tf.ones((5, 5, 1, 1))
+    traced = trace_with_gradients(lambda: _wide_depthwise_conv(x, kernel, 1, "SAME"), x, kernel)
+    graph = weakref.ref(traced.graph)
+    del traced
+    gc.collect()
+    assert graph() is None

@@ -13,7 +13,7 @@ from digit_jobs import digit_design, digit_job
 
 from nas.backends import build_model, predict
 from nas.data import Dataset
-from nas.errors import EvaluationError
+from nas.errors import EvaluationError, StorageError
 from nas.evaluation import State, load_weights, read_state, write_state
 
 WRITER = """
@@ -65,7 +65,7 @@ def test_a_file_that_is_not_a_checkpoint_is_rejected(tmp_path):
 
 def test_a_folder_that_is_not_writable_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EvaluationError, match="a checkpoint must be writable"):
+    with pytest.raises(StorageError, match="a checkpoint must be writable"):
         write_state(tmp_path / "file" / "a.npz", State(("a/kernel",), (np.zeros((2, 2), np.float32),)))
 
 

@@ -1,8 +1,9 @@
-"""Worker processes that die, hang, grow and lose their parent."""
+"""Processes that are workers: how they end, and how many there are."""
 
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -11,128 +12,59 @@ from pathlib import Path
 
 import psutil
 import pytest
+from simulated_worker import SimulatedEvaluator, create_job
 
-from nas.architecture import Architecture, Design
-from nas.errors import EvaluationError
-from nas.evaluation import Evaluation, Job
 from nas.executors import LocalProcesses, worker_count
+from nas.executors.worker import Began, Died, Ended, Ready
 
 pytestmark = pytest.mark.trains
 
-ARCHITECTURE = Architecture.from_dict({"input_shape": [8, 8, 1], "classes": 10, "stages": [{"width": 4}]})
+SECONDS = 60
 
 
-def create_job(number: int, epochs: int = 1) -> Job:
-    design = Design.model_construct(architecture=ARCHITECTURE)
-    return Job(design, Path("data"), epochs, epochs, Path("scratch"), number=number)
+class FailingEvaluator:
+    def __init__(self) -> None:
+        raise ImportError("no such library")
 
 
-class SimulatedEvaluator:
-    """Acts on the number of a job: 13 kills the process, 14 hangs, 15 fails, 16 reports a large memory.
-
-    The value `loss` is the process ID.
-    """
-
-    def evaluate(self, job: Job) -> Evaluation:
-        if job.number == 13:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if job.number == 14:
-            time.sleep(60)
-        if job.number == 15:
-            raise ValueError("no such thing")
-        memory = 1e9 if job.number == 16 else 1.0
-        return Evaluation({"loss": float(os.getpid())}, job.epochs, (), {}, Path("none"), memory)
+def take(reports: queue.SimpleQueue, kind: type) -> object:
+    while not isinstance(report := reports.get(timeout=SECONDS), kind):
+        assert not isinstance(report, Died), report
+    return report
 
 
-@pytest.fixture
-def pool():
-    pool = LocalProcesses(2, timeout_seconds=2.0, create_evaluator=SimulatedEvaluator)
-    yield pool
-    pool.close()
+def test_a_worker_reports_what_it_does_and_its_death():
+    reports: queue.SimpleQueue = queue.SimpleQueue()
+    worker = LocalProcesses(SimulatedEvaluator).start(reports.put)
+    take(reports, Ready)
+    worker.send(create_job(1))
+    take(reports, Began)
+    assert take(reports, Ended).result.epochs == 1
+    worker.kill()
+    worker.join(SECONDS)
+    assert reports.get(timeout=SECONDS) == Died("was killed by SIGKILL")
+    worker.send(create_job(1))  # nobody receives it
+    assert reports.empty()
 
 
-def process_id(evaluation: Evaluation) -> int:
-    return int(evaluation.values["loss"])
-
-
-def test_only_one_job_fails_if_a_worker_is_killed(pool):
-    futures = {number: pool.submit(create_job(number)) for number in (1, 13, 2, 3, 4, 5)}
-    for number in (1, 2, 3, 4, 5):
-        assert process_id(futures[number].result(timeout=30)) > 0
-    with pytest.raises(EvaluationError, match=r"its worker process died with exit code -9"):
-        futures[13].result(timeout=30)
-
-
-def test_errors_state_the_time_limit_and_the_cause(pool):
-    slow, failing, succeeding = (
-        pool.submit(create_job(14)),
-        pool.submit(create_job(15)),
-        pool.submit(create_job(1)),
-    )
-    with pytest.raises(EvaluationError, match=r"it took longer than the limit of 2 s"):
-        slow.result(timeout=30)
-    with pytest.raises(EvaluationError, match=r"ValueError: no such thing"):
-        failing.result(timeout=30)
-    assert succeeding.result(timeout=30).epochs == 1
-
-
-def test_a_promoted_trial_runs_in_the_worker_that_has_cached_its_network(pool):
-    futures = [pool.submit(create_job(number)) for number in range(6)]
-    first = [process_id(future.result(timeout=30)) for future in futures]
-    assert len(set(first)) == 2
-    for number in range(6):
-        assert process_id(pool.submit(create_job(number, epochs=3)).result(timeout=30)) == first[number]
-
-
-def test_no_job_waits_behind_a_busy_worker_while_another_is_free():
-    pool = LocalProcesses(2, create_evaluator=SimulatedEvaluator)
-    try:
-        pool.submit(create_job(14))  # occupies its worker for a minute
-        futures = [pool.submit(create_job(number)) for number in range(6)]
-        assert len({process_id(future.result(timeout=30)) for future in futures}) == 1
-    finally:
-        pool.close()
-
-
-def test_jobs_fail_if_no_worker_can_be_started(pool):
-    for worker in pool._workers:
-        worker.pool.stop()
-    futures = [pool.submit(create_job(number)) for number in range(3)]
-    for future in futures:
-        with pytest.raises(EvaluationError, match="its worker process cannot be started"):
-            future.result(timeout=5)
-
-
-def test_a_worker_with_too_much_memory_is_replaced_and_no_job_is_lost():
-    pool = LocalProcesses(1, create_evaluator=SimulatedEvaluator)
-    try:
-        old = process_id(pool.submit(create_job(16)).result(timeout=30))
-        deadline = time.monotonic() + 30
-        while process_id(pool.submit(create_job(1)).result(timeout=30)) == old:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        pool.close()
-
-
-def test_unfinished_jobs_fail_when_the_executor_is_closed():
-    pool = LocalProcesses(1, create_evaluator=SimulatedEvaluator)
-    unfinished = [pool.submit(create_job(14)), pool.submit(create_job(1))]
-    time.sleep(0.5)
-    pool.close()
-    for future in unfinished:
-        with pytest.raises(EvaluationError):
-            future.result(timeout=5)
+def test_a_worker_that_cannot_start_says_why(capfd):
+    reports: queue.SimpleQueue = queue.SimpleQueue()
+    LocalProcesses(FailingEvaluator).start(reports.put)
+    died = take(reports, Died)
+    assert died == Died("ended with exit code 1 (ImportError: no such library)")
+    assert "no such library" in capfd.readouterr().err
 
 
 ORPHANS = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from test_local import LocalProcesses, SimulatedEvaluator, create_job, process_id
+from simulated_worker import SimulatedEvaluator, create_job, process_id
+from nas.executors import LocalProcesses, WorkerQueue
 if __name__ == "__main__":
-    pool = LocalProcesses(2, create_evaluator=SimulatedEvaluator)
+    pool = WorkerQueue(LocalProcesses(SimulatedEvaluator), 2)
     for future in [pool.submit(create_job(number)) for number in range(8)]:
         print(process_id(future.result()), flush=True)
+    pool.submit(create_job(14))
     print("ready", flush=True)
     time.sleep(60)
 """
@@ -141,7 +73,7 @@ if __name__ == "__main__":
 def test_workers_exit_when_their_parent_is_killed(tmp_path):
     script = tmp_path / "orphans.py"
     script.write_text(ORPHANS)
-    command = [sys.executable, str(script), str(Path(__file__).parent)]
+    command = [sys.executable, str(script), str(Path(__file__).parent.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         workers = set()

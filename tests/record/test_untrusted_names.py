@@ -47,9 +47,11 @@ def test_a_name_in_a_record_deletes_nothing_outside(
     deliver(record, trial(0))
     record.finish("complete")
     record._store.client.set_tag(record.run_id, "nas.name", name)
-    with pytest.warns(NasWarning, match="A run is left out: a search's name must consist"):
-        with pytest.raises(InputError, match="there is no search"):
-            SearchRecord.open()
+    with (
+        pytest.warns(NasWarning, match="A run is left out: a search's name must consist"),
+        pytest.raises(InputError, match="there is no search"),
+    ):
+        SearchRecord.open()
     commands = [
         ["search", "--resume"],
         ["search", "--resume", name],

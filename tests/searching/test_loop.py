@@ -15,7 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.errors import ConversionError, EvaluationError, LimitError, RecordError
+from nas.errors import (
+    ConversionError,
+    EvaluationError,
+    LimitError,
+    RecordError,
+    StorageError,
+    WorkerError,
+)
 from nas.evaluation import Evaluation, Job
 from nas.executors import InProcess
 from nas.searching import Status
@@ -376,6 +383,9 @@ class QueueExecutor:
         self.open.append((job, Future()))
         return self.open[-1][1]
 
+    def take_notices(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         pass
 
@@ -566,3 +576,62 @@ def test_a_trial_whose_checkpoint_is_lost_is_trained_from_the_start(tmp_path):
     )
     for trial in second.status.trials.values():
         assert [epoch["epoch"] for epoch in trial.curve] == list(range(1, trial.epochs + 1))
+
+
+class FailingExecutor(QueueExecutor):
+    """Raises the next of some errors for each job, then trains."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__(1.0)
+        self.errors, self.notices = list(errors), ["A worker was killed by SIGKILL."]
+
+    def take_notices(self) -> list[str]:
+        taken, self.notices = self.notices, []
+        return taken
+
+    def show(self, status: Status) -> None:
+        if self.open and self.errors:
+            self.open.pop(0)[1].set_exception(self.errors.pop(0))
+        else:
+            super().show(status)
+
+
+def test_a_folder_that_cannot_be_written_pauses_the_search_and_fails_no_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr("nas.searching.log.PAUSE_SECONDS", 0.0)
+    executor = FailingExecutor(*[StorageError("a folder must be writable, got '/full'; free space")] * 3)
+    search, training, log, _ = create(tmp_path, trials=4, steps=(1,), executor=executor)
+    search.run(executor.show)
+    assert Counter(trial.state for trial in log.trials.values()) == {"complete": 4}
+    assert len(training.jobs) == 4
+    paused = "The search is paused: a folder must be writable, got '/full'; free space. It continues then."
+    assert [notice for notice in search.status.notices if "paused" in notice] == [paused]
+    assert "A worker was killed by SIGKILL." in search.status.notices
+    assert search.status.paused == ""
+
+
+def test_without_workers_the_search_ends_and_no_trial_is_recorded_as_failed(tmp_path):
+    executor = FailingExecutor(EvaluationError("the loss is not finite"), *[WorkerError("no workers")] * 9)
+    search, _training, log, _ = create(tmp_path, trials=8, executor=executor)
+    with pytest.raises(WorkerError, match="no workers"):
+        search.run(executor.show)
+    assert [(trial.state, trial.reason) for trial in log.trials.values()] == [
+        ("failed", "the loss is not finite")
+    ]
+
+
+def test_failed_trials_are_trained_again_with_their_numbers_before_new_ones(tmp_path):
+    broken = FailingExecutor(*[EvaluationError("its worker process died")] * 3)
+    search, _, log, _ = create(tmp_path, trials=5, steps=(1,), executor=broken)
+    search.run(broken.show)
+    before = dict(log.trials)
+    failed = [number for number, trial in before.items() if trial.state == "failed"]
+    assert len(failed) == 3
+    search, training, log, engine = create(tmp_path, trials=6, steps=(1,))
+    search.replay(list(before.values()), retry_failed=True)
+    assert {trial.number for trial in engine.observed} == before.keys() - set(failed)
+    search.run(show)
+    assert [job.number for job in training.jobs] == [*failed, 5]
+    for number in failed:
+        assert log.trials[number].id == before[number].id
+        assert (log.trials[number].state, log.trials[number].reason) == ("complete", "")
+    assert search.status.numbered == 6
