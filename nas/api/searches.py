@@ -19,7 +19,15 @@ from nas.executors import worker_count
 from nas.export import ExportOptions, export_files
 from nas.record import SearchRecord
 from nas.report import draw_predictions, write_figures
-from nas.searching import Plan, Result, SearchOptions, Status, prepare_search, resume_search
+from nas.searching import (
+    Plan,
+    Result,
+    SearchOptions,
+    Status,
+    prepare_search,
+    reproduce_trial,
+    resume_search,
+)
 from nas.trials import Trial, pareto_front, pick_trial
 
 if TYPE_CHECKING:
@@ -87,6 +95,7 @@ def search(
     start_from: Sequence[str] = (),
     start_from_search: Sequence[str] = (),
     seed: int = 0,
+    deterministic: bool = False,
     precision: Precision = "float32",
     latency_threads: int = 1,
     runtime: Literal["litert", "onnx"] = "litert",
@@ -136,6 +145,7 @@ def search(
     - start_from: networks to try first, as shipped names or files.
     - start_from_search: names of earlier searches whose trials the model of `cheap-aware` learns from.
     - seed: of the sampler and the training.
+    - deterministic: let no decision depend on time: equal options give equal trials for any `workers`.
     - precision, latency_threads, runtime: of the file whose latency and size are measured.
     - name: name of the search; None: the name of the space and the time.
     - workers: number of processes that train; None: one per core; 0: this process. With more than 0, call
@@ -189,6 +199,7 @@ def search(
             "sampler": sampler,
             "start_from_search": _names(start_from_search),
             "seed": seed,
+            "deterministic": deterministic,
             "precision": precision,
             "latency_threads": latency_threads,
             "runtime": runtime,
@@ -290,6 +301,14 @@ class Found:
         if there is no such trial.
         """
         return pick_trial(self.trials, self.plan.criteria, str(choice), where)
+
+    def reproduce(self, trial: Trial) -> dict[str, float]:
+        """Train a trial again, from its record alone, and return the values that depend on training.
+
+        They equal those of the trial, to the last bit on the same machine with the same versions of the
+        libraries. Raises InputError for a trial that was not trained, DataError if the data has changed.
+        """
+        return dict(reproduce_trial(self.plan, trial))
 
     def weights(self, trial: Trial) -> list[np.ndarray]:
         """Return the weights of a trial in the order of Keras' `model.weights`; raises RecordError."""

@@ -13,10 +13,11 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.arguments import NameArgument
+from nas.cli.arguments import NameArgument, TrialArguments
 from nas.cli.completion import complete_formats
 from nas.cli.search_result import print_floor, print_table
-from nas.errors import InputError, nearest
+from nas.errors import InputError, RunError, nearest
+from nas.text import shortened
 
 __all__ = ["add_to"]
 
@@ -35,6 +36,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(help=front.__doc__)(front)
     app.command(help=show.__doc__)(show)
     app.command(help=export.__doc__)(export)
+    app.command(help=reproduce.__doc__)(reproduce)
     app.command(help=ui.__doc__)(ui)
 
 
@@ -89,11 +91,16 @@ def front(
         errors.print(f"wrote {html}")
 
 
+def _name_and_number(command: str, arguments: list[str]) -> tuple[str | None, str]:
+    """Return the name of a search, None for the latest, and the number of a trial; raises InputError."""
+    if len(arguments) > 2 or not arguments[-1].isdigit():
+        given = shortened(" ".join(arguments))
+        raise InputError(f"a trial's number must come last, got '{given}'; write nas {command} NAME 12")
+    return arguments[0] if len(arguments) == 2 else None, arguments[-1]
+
+
 def show(
-    arguments: Annotated[
-        list[str],
-        typer.Argument(metavar="[NAME] TRIAL", help="A search, the latest by default, and a trial's number."),
-    ],
+    arguments: TrialArguments,
     json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
 ) -> None:
     """Show one trial: its values, its learning curve and its architecture as YAML.
@@ -108,11 +115,9 @@ def show(
     from nas.cli.terminal import output, print_json, table, with_error
     from nas.trials import trial_rows
 
-    if len(arguments) > 2 or not arguments[-1].isdigit():
-        given = " ".join(arguments)
-        raise InputError(f"a trial's number must come last, got '{given}'; write nas show NAME 12")
-    found = find(arguments[0] if len(arguments) == 2 else None)
-    trial = found.pick(arguments[-1])
+    name, wanted = _name_and_number("show", arguments)
+    found = find(name)
+    trial = found.pick(wanted)
     if json:
         row = trial_rows([trial], found.plan.parsed_objectives())[0]
         architecture = trial.architecture.to_dict() if trial.architecture else None
@@ -149,6 +154,36 @@ def show(
     if trial.architecture is not None:
         output.print("\nArchitecture", style="bold")
         output.print(trial.architecture.to_yaml(trial.training))
+
+
+def reproduce(arguments: TrialArguments) -> None:
+    """Train a trial again, from its record alone, and compare the figures.
+
+    Exit code 1 if they differ. They are equal on the same machine with the same versions of the libraries.
+
+    Examples:
+
+        nas reproduce 12
+
+        nas reproduce photos 12
+    """
+    from nas.api import find
+    from nas.cli.terminal import number, output, table
+
+    name, wanted = _name_and_number("reproduce", arguments)
+    found = find(name)
+    trial = found.pick(wanted)
+    values = found.reproduce(trial)
+    rows = [[key, number(key, trial.values.get(key)), number(key, value)] for key, value in values.items()]
+    output.print(table(f"Trial {trial.number} of {found.name}", ["value", "recorded", "now"], rows))
+    differing = [key for key, value in values.items() if value != trial.values.get(key)]
+    if differing:
+        versions = ", ".join(f"{library} {version}" for library, version in found.plan.versions.items())
+        raise RunError(
+            f"a trial must have the same figures again, but {', '.join(differing)} differ; compare the "
+            f"versions with those of the search: {versions or 'unknown'}"
+        )
+    output.print("All values are equal to the last bit.")
 
 
 def export(

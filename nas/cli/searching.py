@@ -230,6 +230,10 @@ def search(
         ),
     ] = "",
     seed: Annotated[int, panel_option("Engine", "Seed of the sampler and the training.")] = 0,
+    deterministic: Annotated[
+        bool,
+        panel_option("Engine", "Equal options give equal trials, for any number of workers."),
+    ] = False,
     workers: Annotated[
         int | None,
         panel_option("Engine", "Processes that train; 0: this process.  [default: one per core]"),
@@ -286,6 +290,7 @@ def search(
         "sampler": sampler,
         "start_from_search": _split_names(start_from_search),
         "seed": seed,
+        "deterministic": deterministic,
         "precision": precision,
         "latency_threads": latency_threads,
         "runtime": runtime,

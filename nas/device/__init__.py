@@ -11,6 +11,7 @@ from nas.device.model_files import (
     summarize_litert,
     summarize_onnx,
 )
+from nas.device.reference_latency import reference_latency_ms
 
 __all__ = [
     "FileCostMeter",
@@ -21,6 +22,7 @@ __all__ = [
     "convert_to_litert",
     "measure_architecture",
     "measure_file",
+    "reference_latency_ms",
     "summarize_architecture",
     "summarize_keras",
     "summarize_litert",

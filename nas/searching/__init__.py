@@ -3,6 +3,7 @@
 from nas.searching.health import find_problems, find_waste
 from nas.searching.plan import CHANGEABLE, Plan, SearchOptions
 from nas.searching.planning import fitting_qualities
+from nas.searching.reproducing import reproduce_trial
 from nas.searching.screening import counted_costs
 from nas.searching.session import Result, prepare_search, resume_search
 from nas.searching.status import Status
@@ -18,5 +19,6 @@ __all__ = [
     "find_waste",
     "fitting_qualities",
     "prepare_search",
+    "reproduce_trial",
     "resume_search",
 ]

@@ -18,10 +18,14 @@ WAIT_SECONDS = 0.2
 
 
 class Jobs:
-    """Submits jobs, and those whose folder could not be written again after a pause."""
+    """Submits jobs, and those whose folder could not be written again after a pause.
 
-    def __init__(self, executor: Executor, log: PausingLog, status: Status) -> None:
-        self.workers = executor.workers
+    lag: the results are collected in the order of submission, one at a time, and so many jobs are submitted
+    before the first of them; None: results are collected as they come.
+    """
+
+    def __init__(self, executor: Executor, log: PausingLog, status: Status, lag: int | None = None) -> None:
+        self.workers, self.lag = executor.workers, lag
         self._executor, self._log, self._status = executor, log, status
         self._pending: dict[Future[Evaluation], tuple[Job, int]] = {}  # with the part of the trial
 
@@ -33,6 +37,11 @@ class Jobs:
         """Number of jobs that have not ended."""
         return sum(not future.done() for future in self._pending)
 
+    def first_ended(self) -> list[int]:
+        """Return the trial of the job that was submitted first, if it has ended."""
+        future, (job, _) = next(iter(self._pending.items()))
+        return [job.number] if future.done() else []
+
     def submit(self, job: Job, part: int) -> None:
         """Submit the job of a part of a trial."""
         self._pending[self._executor.submit(job)] = job, part
@@ -43,7 +52,8 @@ class Jobs:
         later: numbers of trials whose jobs are collected later; if it is empty, this waits a moment for a job
         to end. Raises WorkerError, after the other results, if no worker can train.
         """
-        ended, _ = wait(self._pending, 0.0 if later else WAIT_SECONDS, FIRST_COMPLETED)
+        candidates = list(self._pending)[: 1 if self.lag else None]
+        ended, _ = wait(candidates, 0.0 if later and not self.lag else WAIT_SECONDS, FIRST_COMPLETED)
         self._status.notices += self._executor.take_notices()
         pending = list(self._pending.items())
         no_workers: WorkerError | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +27,6 @@ from nas.space import Setting
 from nas.trials import Trial, pareto_front
 
 __all__ = ["Search"]
-
-FLAT_FOR = 5
-"""Number of times in a row that the front must look flat before the search ends."""
 
 CLOSING = 1.25
 """Safety factor on the predicted time to train the front in full, which is reserved at the end."""
@@ -56,10 +53,17 @@ class Search:
         log: Log,
         training: TrialTraining,
         status: Status,
+        lag: int | None = None,
+        view: Callable[[Iterable[Trial]], list[Trial]] = list,
     ) -> None:
+        """Set the parts.
+
+        lag: see `Jobs`; view: converts trials to what decides about promotions.
+        """
         self._engine, self._halving, self._training = engine, halving, training
         self._log = PausingLog(log, status)
-        self._jobs = Jobs(executor, self._log, status)
+        self._jobs = Jobs(executor, self._log, status, lag)
+        self._view = view
         self.status = status
         self._proposer = Proposer(screen, engine, status, self._log.over_limit, training.seed)
         self._to_retry: deque[Trial] = deque()  # that have failed before the search was resumed
@@ -70,7 +74,6 @@ class Search:
         self._unconfirmable: set[int] = set()  # complete trials whose training with another seed failed
         self._proposed = 0
         self._exhausted = False
-        self._next_number = 0
 
     def start_from(self, settings: Sequence[Setting]) -> None:
         """Try these settings before any that the engine proposes."""
@@ -111,8 +114,7 @@ class Search:
                     break
                 filled = time.monotonic()
                 idle = max(0, self._jobs.workers - self._jobs.unfinished) if self.status.ended_by else 0
-                if self._unmeasured:  # while it trains: no worker waits for the measurement
-                    self._measure(next(iter(self._unmeasured)))
+                self._measure_one()
                 self._collect()
                 self.status.add_seconds("end", idle * (time.monotonic() - filled))
                 show(self.status)
@@ -127,8 +129,7 @@ class Search:
 
         Jobs that have ended make room for others before they are collected, up to a limit.
         """
-        enough = (1 + self._waiting) * self._jobs.workers
-        while self._jobs.unfinished < enough and len(self._jobs) < 2 * enough:
+        while self._has_room():
             closing = self._closing()
             is_filled = (
                 self._retry()
@@ -139,8 +140,15 @@ class Search:
             )
             if not is_filled:
                 return
-            if self._jobs and not self._jobs.unfinished:
-                return  # jobs run as they are submitted: collect each before the next
+
+    def _has_room(self) -> bool:
+        """Return whether more jobs are to be submitted."""
+        if self._jobs.lag is not None:
+            return len(self._jobs) < self._jobs.lag
+        if self._jobs and not self._jobs.unfinished:
+            return False  # jobs run as they are submitted: collect each before the next
+        enough = (1 + self._waiting) * self._jobs.workers
+        return self._jobs.unfinished < enough and len(self._jobs) < 2 * enough
 
     @property
     def _waiting(self) -> int:
@@ -153,7 +161,7 @@ class Search:
         return min(MAX_WAITING, max(1, math.ceil(MIN_QUEUED_PROPOSALS * proposal / job)))
 
     def _promotable(self, last: bool) -> list[Trial]:
-        trials, busy = list(self.status.trials.values()), frozenset(self.status.running)
+        trials, busy = self._view(self.status.trials.values()), frozenset(self.status.running)
         return [self.status.trials[number] for number in self._halving.promotable(trials, busy, last)]
 
     def _closing(self) -> bool:
@@ -187,9 +195,10 @@ class Search:
     def _unconfirmed(self) -> list[Trial]:
         """Return the front members that have been trained with too few seeds, the best first."""
         criteria, excluded = self._halving.criteria, self._unconfirmable | self.status.running.keys()
-        front = pareto_front(list(self.status.trials.values()), criteria)
+        front = pareto_front(self._view(self.status.trials.values()), criteria)
         members = [trial for trial in front if trial.trainings < self._training.front_seeds]
-        return sorted((trial for trial in members if trial.number not in excluded), key=criteria.error)
+        members = sorted((trial for trial in members if trial.number not in excluded), key=criteria.error)
+        return [self.status.trials[trial.number] for trial in members]
 
     def _confirm(self) -> bool:
         """Train a front member from scratch with one more seed; return whether one needs it and time is left.
@@ -207,7 +216,7 @@ class Search:
 
     def _begin(self) -> bool:
         """Submit a new candidate; return whether there is one and the budget allows it."""
-        if self.status.ended_by or self._exhausted or self._budget_used():
+        if self.status.ended_by or self._exhausted or self.status.is_budget_used():
             return False
         screened = self._proposer.propose()
         if screened is None:
@@ -215,7 +224,7 @@ class Search:
             self.status.ended_by = "every network of the space within the limits has been tried"
             return False
         self._proposed += 1
-        self._start(screened, self._unused_number())
+        self._start(screened, self.status.unused_number())
         return True
 
     def _retry(self) -> bool:
@@ -246,22 +255,6 @@ class Search:
             self._submit(trial, [])
             self._unmeasured[number] = screened
 
-    def _unused_number(self) -> int:
-        """Return the least number that no trial has: those that a killed process trained are used again."""
-        while self._next_number in self.status.trials or self._next_number in self.status.running:
-            self._next_number += 1
-        return self._next_number
-
-    def _budget_used(self) -> bool:
-        budget, flatness = self.status.budget, self.status.flatness
-        if budget.trials is not None and self.status.numbered >= budget.trials:
-            self.status.ended_by = f"{budget.trials} trials"
-        elif not self.status.seconds_left:
-            self.status.ended_by = f"the time limit of {budget.seconds:.0f} s is reached"
-        elif flatness is not None and self.status.flat_for >= FLAT_FOR:
-            self.status.ended_by = f"one more trial is expected to add only {flatness:.2%} of hypervolume"
-        return bool(self.status.ended_by)
-
     def _submit(self, trial: Trial, resume: Sequence[Path], parts: range | None = None) -> None:
         """Train a trial up to its next rung, once for each part; by default for each seed and fold."""
         self._parts[trial.number] = {}
@@ -270,6 +263,16 @@ class Search:
             job = self._training.job(trial, part, epochs, resume[part] if resume else None)
             self._jobs.submit(job, part)
         self.status.running[trial.number] = (replace(trial, state="running"), time.monotonic())
+
+    def _measure_one(self) -> None:
+        """Measure the file of a trial that is not measured yet, while it trains: no worker waits for it.
+
+        If results are collected in order, the file is measured when the job of the trial is the next one.
+        """
+        following = self._unmeasured if self._jobs.lag is None else self._jobs.first_ended()
+        number = next(iter(following), None)
+        if number is not None and number in self._unmeasured:
+            self._measure(number)
 
     def _measure(self, number: int) -> None:
         """Measure the file of a running trial; the trial fails if the runtime refuses the file."""

@@ -77,6 +77,8 @@ class SearchOptions(DataOptions):
     beyond noise."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the sampler and the training."""
+    deterministic: bool = False
+    """Let no decision depend on time: equal options give equal trials whatever the number of workers."""
     precision: Precision = "float32"
     """Precision of the file whose latency and size are measured."""
     latency_threads: Positive = 1
@@ -105,6 +107,13 @@ class SearchOptions(DataOptions):
             raise InputError(
                 f"--min-accuracy is a share and does not fit the first quality, {name}, got "
                 f"{options.min_quality:g}; omit it, or name another quality first"
+            )
+        timed = {"--time": options.seconds, "--max-latency-ms": options.limits.get("latency_ms")}
+        given = [name for name, value in timed.items() if value is not None]
+        if options.deterministic and given:
+            raise InputError(
+                f"with --deterministic no decision may depend on what is timed, got {' and '.join(given)}; "
+                "use --trials, or limits on params and flops"
             )
         samplers = ENGINES[options.engine]
         if options.sampler and options.sampler not in samplers:
@@ -155,6 +164,8 @@ class Plan(SearchOptions):
     """Number of validation examples, which limits the errors that can be told apart."""
     guess: float | None = None
     """Error of the best constant answer on the validation split, by the first quality."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of what determines the figures of a training: Python, nas and the libraries."""
     scales: dict[str, float] = Field(default_factory=dict)
     """Value of the best constant answer, by the name of each objective that has the unit of the data."""
 

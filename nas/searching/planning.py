@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import metadata
 from typing import Any
 
 from nas.architecture import Design
@@ -14,17 +16,20 @@ from nas.evaluation import constant_qualities
 from nas.searching.halving import Halving, rungs
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
+from nas.searching.steering import ReferenceMeter
 from nas.space import SearchSpace, Setting, find_extreme, find_network_file
 from nas.trials import OBJECTIVES, EarlierSearch, Objective
 
 __all__ = [
     "bind_space",
+    "changed_versions",
     "check_start",
     "complete_options",
     "cost_bounds",
     "create_halving",
     "create_meter",
     "create_plan",
+    "create_screen",
     "fitting_qualities",
     "starting_settings",
 ]
@@ -44,6 +49,9 @@ LARGE_DATA = 10_000
 
 CALIBRATION_EXAMPLES = 100
 """Training examples that calibrate an int8 file."""
+
+LIBRARIES = ("nas", "tensorflow", "keras", "numpy")
+"""Packages whose versions are recorded."""
 
 
 def complete_options(options: SearchOptions, dataset: Dataset) -> SearchOptions:
@@ -93,6 +101,27 @@ def create_meter(
         precision=options.precision, threads=options.latency_threads, runtime=options.runtime
     )
     return FileCostMeter(space, latency, dataset.train.x[:CALIBRATION_EXAMPLES], progress)
+
+
+def create_screen(options: SearchOptions, space: SearchSpace, meter: FileCostMeter | None) -> Screen:
+    """Return what checks the candidates of a search."""
+    used = ReferenceMeter(meter) if meter and options.deterministic else meter
+    return Screen(space, options.parsed_objectives(), options.parsed_limits(), used)
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of what determines the figures of a training."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
+
+
+def changed_versions(plan: Plan) -> str:
+    """Return which versions differ from the recorded ones, '' if none does or none is recorded."""
+    now = installed_versions()
+    return ", ".join(
+        f"{name} {version} is now {now.get(name, 'absent')}"
+        for name, version in plan.versions.items()
+        if version != now.get(name)
+    )
 
 
 def cost_bounds(screen: Screen, objectives: Sequence[Objective]) -> dict[str, tuple[float, float]]:
@@ -164,6 +193,7 @@ def create_plan(
             "earlier": tuple(earlier),
             "signature": dataset.signature,
             "device": device,
+            "versions": installed_versions(),
             "fingerprint": dataset.fingerprint,
             "bounds": cost_bounds(screen, options.parsed_objectives()),
             "examples": len(dataset.validation) + (len(dataset.train) if options.folds > 1 else 0),

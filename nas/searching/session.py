@@ -31,16 +31,19 @@ from nas.searching.loop import Search
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.planning import (
     bind_space,
+    changed_versions,
     check_start,
     complete_options,
     create_halving,
     create_meter,
     create_plan,
+    create_screen,
     starting_settings,
 )
 from nas.searching.record_writer import RecordWriter
 from nas.searching.screening import Screen
 from nas.searching.status import Budget, Status
+from nas.searching.steering import LAG, SteeredEngine, UntimedTrials
 from nas.searching.trial_training import TrialTraining
 from nas.space import SearchSpace
 from nas.trials import Criteria, Trial, pareto_front
@@ -93,7 +96,7 @@ def prepare_search(
         SearchRecord.check(name or default_name(bound.name))
         executor.check()
         meter = create_meter(options, bound, dataset, progress)
-        screen = Screen(bound, options.parsed_objectives(), options.parsed_limits(), meter)
+        screen = create_screen(options, bound, meter)
         screen.check_limits()
         for network, setting in start.items():
             check_start(screen, network, setting)
@@ -141,11 +144,13 @@ def resume_search(
         executor = _create_executor(plan, plan.task, workers)
         space = SearchSpace(plan.space)
         meter = create_meter(plan, space, dataset, progress)
-        screen = Screen(space, plan.parsed_objectives(), plan.parsed_limits(), meter)
+        screen = create_screen(plan, space, meter)
         executor.check()
         trials = record.trials()
         session = Session(record, plan, dataset, screen, executor, trials, list(record.notices))
         session.retry_failed = retry_failed
+        if changed := changed_versions(plan):
+            session.notes.append(f"Versions have changed, and with them figures may change: {changed}.")
         _check_total(changes, session.trials)
         if meter and meter.device != plan.device:
             session.measure_again(meter.device)
@@ -260,7 +265,11 @@ class Session:
                 seconds_left=None if plan.max_trials else lambda: status.seconds_left,
                 earlier=plan.earlier,
             )
-            search = Search(self.screen, engine, executor, create_halving(plan), writer, training, status)
+            lag, view = (LAG, UntimedTrials()) if plan.deterministic else (None, list)
+            if plan.deterministic:
+                engine = SteeredEngine(engine)
+            halving = create_halving(plan)
+            search = Search(self.screen, engine, executor, halving, writer, training, status, lag, view)
             search.replay(self.trials, self.retry_failed)
             search.start_from([] if self.trials else plan.start)
             with threadpool_limits(1, "blas"):  # of the sampler: the cores are for the workers

@@ -10,6 +10,9 @@ from nas.trials import Trial
 
 __all__ = ["Budget", "Status"]
 
+FLAT_FOR = 5
+"""Number of times in a row that the front must look flat before the search ends."""
+
 WORK = ("train", "trace", "statistics", "validate", "build", "save", "confirm")
 """What a worker does in a trial; confirm: train a front member with another seed."""
 
@@ -42,6 +45,7 @@ class Status:
     paused: str = ""  # why the search waits; '' if it does not
     notices: list[str] = field(default_factory=list)  # sentences about what went wrong, as it happens
     record_problem: str = ""  # why MLflow does not take writes at the moment; '' if it does
+    _next_number: int = 0  # no number below it is unused
     undelivered: int = 0  # trials that wait in the spool until MLflow takes them
 
     @property
@@ -78,6 +82,22 @@ class Status:
             return ""
         waiting = "1 trial waits" if self.undelivered == 1 else f"{self.undelivered} trials wait"
         return f"{self.record_problem}; {waiting} in mlruns/spool."
+
+    def unused_number(self) -> int:
+        """Return the least number that no trial has: those that a killed process trained are used again."""
+        while self._next_number in self.trials or self._next_number in self.running:
+            self._next_number += 1
+        return self._next_number
+
+    def is_budget_used(self) -> bool:
+        """Return whether no new trial may begin; `ended_by` says why."""
+        if self.budget.trials is not None and self.numbered >= self.budget.trials:
+            self.ended_by = f"{self.budget.trials} trials"
+        elif not self.seconds_left:
+            self.ended_by = f"the time limit of {self.budget.seconds:.0f} s is reached"
+        elif self.flatness is not None and self.flat_for >= FLAT_FOR:
+            self.ended_by = f"one more trial is expected to add only {self.flatness:.2%} of hypervolume"
+        return bool(self.ended_by)
 
     @property
     def numbered(self) -> int:
