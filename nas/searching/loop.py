@@ -140,13 +140,13 @@ class Search:
             )
             if not is_filled:
                 return
+            if self._jobs.lag is None and self._jobs and not self._jobs.unfinished:
+                return  # jobs run as they are submitted: collect each before the next
 
     def _has_room(self) -> bool:
         """Return whether more jobs are to be submitted."""
         if self._jobs.lag is not None:
             return len(self._jobs) < self._jobs.lag
-        if self._jobs and not self._jobs.unfinished:
-            return False  # jobs run as they are submitted: collect each before the next
         enough = (1 + self._waiting) * self._jobs.workers
         return self._jobs.unfinished < enough and len(self._jobs) < 2 * enough
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import itertools
-import math
 import time
 import tracemalloc
 from collections import Counter
@@ -14,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from simulated_search import SPACE, MemoryLog, RandomEngine, RecordingMeter, SimulatedTraining
 
 from nas.errors import (
-    ConversionError,
     EvaluationError,
     LimitError,
     RecordError,
@@ -31,69 +30,10 @@ from nas.searching.loop import Search
 from nas.searching.screening import Screen
 from nas.searching.status import Budget
 from nas.searching.trial_training import TrialTraining
-from nas.space import SearchSpace, sample
+from nas.space import SearchSpace
 from nas.trials import OBJECTIVES, Criteria, Limit, pareto_front
 
-SPACE = {
-    "name": "small",
-    "stages": {"count": {"choice": [1, 2, 3]}, "width": {"choice": [4, 8, 16]}, "growth": {"choice": [1, 2]}},
-    "block": {"conv": {"choice": ["standard", "separable"]}, "residual": {"choice": ["none", "identity"]}},
-}
 OBJECTIVE = (OBJECTIVES["accuracy"], OBJECTIVES["params"])
-
-
-class RandomEngine:
-    """An engine that proposes at random and records the trials that it observes."""
-
-    def __init__(self, space: SearchSpace) -> None:
-        self.space, self.rng, self.observed = space, np.random.default_rng(0), []
-
-    def ask(self):
-        return sample(self.space.open_values, self.rng)
-
-    def tell(self, trial):
-        self.observed.append(trial)
-
-    def flatness(self):
-        return None
-
-
-class MemoryLog:
-    """A log in memory."""
-
-    def __init__(self) -> None:
-        self.trials, self.rejected, self.writes = {}, [], Counter()
-
-    def trial(self, trial, files):
-        self.trials[trial.number] = trial
-        self.writes[trial.number] += 1
-
-    def over_limit(self, trial):
-        self.rejected.append(trial)
-
-    def checkpoint(self, number, part):
-        return Path(f"logged/{number}")
-
-
-class SimulatedTraining:
-    """Returns an accuracy that grows with widths and epochs, for some networks faster than for others."""
-
-    def __init__(self) -> None:
-        self.jobs: list[Job] = []
-
-    def evaluate(self, job: Job) -> Evaluation:
-        self.jobs.append(job)
-        architecture = job.design.architecture
-        size = sum(stage.width for stage in architecture.stages) * (0.1 + int(architecture.id, 16) / 16**12)
-        if architecture.stages[0].width == 7777:
-            raise EvaluationError("the loss is not finite")
-        resumed = job.resume.name.split("@") if job.resume else ["", "0"]  # logged/3 is of a first rung
-        past = int(resumed[1]) if len(resumed) == 2 else 1
-        accuracy = [1 - math.exp(-size / 40) * (0.5 + 0.5 / epoch) for epoch in range(1, job.epochs + 1)]
-        curve = [{"epoch": float(e + 1), "val_accuracy": a} for e, a in enumerate(accuracy)][past:]
-        values = {"accuracy": accuracy[-1] + 0.001 * (job.seed // 1000)}
-        checkpoint = job.folder / f"c@{job.epochs}"
-        return Evaluation(values, job.epochs, tuple(curve), {"train": 1.0}, checkpoint, 1.0)
 
 
 def create(
@@ -327,23 +267,6 @@ def test_a_failed_trial_is_logged_and_the_search_continues(tmp_path):
     assert states[7777].state == "failed"
     assert states[7777].reason == "the loss is not finite"
     assert states[4].state == states[8].state == "complete"
-
-
-class RecordingMeter:
-    """A meter that records the jobs submitted before each measurement, and refuses the first files."""
-
-    def __init__(self, refused: int = 0) -> None:
-        self.jobs: list[Job] = []
-        self.refused, self.measurements = refused, []
-
-    def predict(self, architecture):
-        return {"latency_ms": 1.0, "size_bytes": 1000.0}, 0.1
-
-    def measure(self, architecture):
-        self.measurements.append((architecture.id, len(self.jobs)))
-        if len(self.measurements) <= self.refused:
-            raise ConversionError("the runtime has no such operation")
-        return {"latency_ms": 2.0, "size_bytes": 2000.0}
 
 
 def run_with_meter(tmp_path, limits=(), refused=0):
