@@ -8,6 +8,7 @@ import errno
 import getpass
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TEMPORARY_PREFIX",
+    "file_problem",
     "lock_file",
     "output_file",
     "process_space",
@@ -69,6 +71,24 @@ def output_file(path: Path) -> Iterator[Path]:
         raise InputError(
             f"the output folder must be writable, got '{path.parent}': {reason}; use another folder"
         ) from None
+
+
+def file_problem(path: Path, max_bytes: int | None = None) -> str:
+    """Return why a path is not a file that can be read whole, '' if it is one.
+
+    A pipe or a device, also behind a link, has no end. max_bytes: the greatest size.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        return error.strerror or str(error)
+    if stat.S_ISDIR(status.st_mode):
+        return "it is a folder"
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no regular file"
+    if max_bytes is not None and status.st_size > max_bytes:
+        return f"it has {status.st_size:,} bytes, over the limit of {max_bytes:,}"
+    return ""
 
 
 @contextlib.contextmanager

@@ -10,8 +10,18 @@ from typing import Any
 import yaml
 
 from nas.errors import SpaceError
+from nas.files import file_problem
 
 __all__ = ["dump_yaml", "expand_stages", "read_text", "read_yaml", "stage_width"]
+
+
+MAX_BYTES = 1_000_000
+"""Size of a file; the shipped ones have under 3,000 bytes."""
+
+MAX_VALUES = 100_000
+"""Values of a file when its aliases are expanded."""
+
+MAX_DEPTH, MAX_DIGITS = 50, 18
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,6 +61,9 @@ for _tag, _pattern, _first in (
 
 
 def _decimal_integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    if len(node.value) > MAX_DIGITS:
+        problem = f"a number must have at most {MAX_DIGITS} digits, got {len(node.value):,}"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     return int(loader.construct_scalar(node))
 
 
@@ -69,7 +82,11 @@ def read_yaml(text: str, subject: str) -> dict[str, Any]:
     `subject` names the text in messages.
     """
     try:
-        data = yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            _check_size(node)
+        data = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
@@ -82,16 +99,45 @@ def read_yaml(text: str, subject: str) -> dict[str, Any]:
     return data
 
 
+def _check_size(root: yaml.Node) -> None:
+    """Raise MarkedYAMLError if a document refers to itself, or is too large when its aliases are expanded."""
+    sizes: dict[int, int] = {}  # by node; 0 while the node is being counted
+
+    def count(node: yaml.Node, depth: int) -> int:
+        problem = ""
+        if sizes.get(id(node)) == 0:
+            problem = "an alias refers to the part in which it stands"
+        elif depth > MAX_DEPTH:
+            problem = f"it is nested more than {MAX_DEPTH} deep"
+        elif id(node) not in sizes:
+            sizes[id(node)] = 0
+            children: list[yaml.Node] = []
+            if isinstance(node, yaml.SequenceNode):
+                children = node.value
+            elif isinstance(node, yaml.MappingNode):
+                children = [child for pair in node.value for child in pair]
+            sizes[id(node)] = 1 + sum(count(child, depth + 1) for child in children)
+            if sizes[id(node)] > MAX_VALUES:
+                problem = f"it has more than {MAX_VALUES:,} values when its aliases are expanded"
+        if problem:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return sizes[id(node)]
+
+    count(root, 0)
+
+
 def read_text(path: Path, subject: str) -> str:
     """Read a text file; raises SpaceError if the file does not exist or is not UTF-8 text.
 
     `subject` names the content in messages.
     """
+    reason = file_problem(path, MAX_BYTES)
     try:
-        return path.read_text(encoding="utf-8")
+        if not reason:
+            return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SpaceError(f"{subject} must be a readable YAML file, got '{path}': {reason}") from None
+    raise SpaceError(f"{subject} must be a readable YAML file, got '{path}': {reason}")
 
 
 def expand_stages(data: Mapping[str, Any]) -> dict[str, Any]:

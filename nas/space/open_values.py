@@ -30,6 +30,9 @@ __all__ = [
 Setting = Mapping[str, Scalar]
 """One choice for each active open value, by the open value's name."""
 
+MAX_CHOICES = 1_000
+"""Choices of an open value; a network is built for each of them when a space is checked."""
+
 
 @dataclass(frozen=True)
 class OpenValue:
@@ -166,6 +169,10 @@ def parse_open(node: Mapping[str, Any], name: str) -> OpenNode:
 def _choices(name: str, choices: Any) -> tuple[Scalar, ...]:
     if not isinstance(choices, list) or not choices:
         raise SpaceError(f"{name}.choice must be a list of values, got {choices!r}; write [a, b]")
+    if len(choices) > MAX_CHOICES:
+        raise SpaceError(
+            f"{name}.choice must have at most {MAX_CHOICES:,} values, got {len(choices):,}; leave some out"
+        )
     for choice in choices:
         if not isinstance(choice, str | int | float | bool):
             raise SpaceError(f"{name}.choice must contain plain values, got {choice!r}; write [a, b]")
@@ -189,9 +196,9 @@ def _range(name: str, bounds: Any) -> tuple[Scalar, ...]:
             f"{name}.range needs high >= low and step > 0, got {bounds!r}; write for example [2, 5, 1]"
         )
     steps = int((high - low) / step + 1e-9)
-    if steps >= 10_000:
+    if steps >= MAX_CHOICES:
         raise SpaceError(
-            f"{name}.range must have at most 10,000 values, got {steps + 1:,}; use a larger step"
+            f"{name}.range must have at most {MAX_CHOICES:,} values, got {steps + 1:,}; use a larger step"
         )
     if all(isinstance(bound, int) for bound in bounds):
         return tuple(low + step * index for index in range(steps + 1))

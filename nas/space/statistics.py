@@ -19,6 +19,15 @@ RANDOM_STARTS = 3
 """Random starts of the coordinate descent, in addition to the smallest and the largest choices."""
 
 
+COUNTED_CHOICES = 24
+"""Choices of one value that are compared; of more, so many are drawn."""
+
+COUNTED_DESIGNS = 20_000
+"""Designs that are built to estimate the number of networks, at most."""
+
+MIN_SAMPLES = 40
+
+
 def count_distinct(space: SearchSpace, samples: int = 400, seed: int = 0) -> tuple[float, bool]:
     """Return the number of distinct architectures of a bound space, and whether the number is exact.
 
@@ -26,29 +35,34 @@ def count_distinct(space: SearchSpace, samples: int = 400, seed: int = 0) -> tup
     S x the mean of 1/m over uniformly drawn settings, where m is the number of settings that build the same
     network. m is estimated as a product over the open values: the number of choices that leave the network
     unchanged while the other values stay the same. The product is exact if values lose their effect
-    independently of each other.
+    independently of each other. `samples`: settings to draw, fewer in a space of many choices.
     """
     total = space.settings_count()
     if total <= MAX_ENUMERATED:
         return len({space.design(setting).architecture.id for setting in space.settings()}), True
     rng = np.random.default_rng(seed)
-    shares = [1 / _count_equal(space, sample_uniformly(space.open_values, rng)) for _ in range(samples)]
+    designs = sum(min(len(value.choices), COUNTED_CHOICES) for value in space.open_values)
+    samples = min(samples, max(MIN_SAMPLES, COUNTED_DESIGNS // designs))
+    shares = [1 / _count_equal(space, sample_uniformly(space.open_values, rng), rng) for _ in range(samples)]
     return total * float(np.mean(shares)), False
 
 
-def _count_equal(space: SearchSpace, setting: Setting) -> int:
+def _count_equal(space: SearchSpace, setting: Setting, rng: np.random.Generator) -> float:
     """Estimate the number of settings that build the same network as this one."""
     layers = space.design(setting).architecture.layers
-    count = 1
+    count = 1.0
     for value in space.open_values:
         if not is_active(value, setting):
             continue
+        others = [choice for choice in value.choices if choice != setting[value.name]]
+        drawn = others
+        if len(others) > COUNTED_CHOICES:
+            drawn = [others[n] for n in rng.choice(len(others), COUNTED_CHOICES, replace=False)]
         changed = (
-            complete_setting(space.open_values, {**setting, value.name: choice})
-            for choice in value.choices
-            if choice != setting[value.name]
+            complete_setting(space.open_values, {**setting, value.name: choice}) for choice in drawn
         )
-        count *= 1 + sum(builds_layers(space.design(other).architecture, layers) for other in changed)
+        equal = sum(builds_layers(space.design(other).architecture, layers) for other in changed)
+        count *= 1 + equal * len(others) / max(1, len(drawn))
     return count
 
 
@@ -58,7 +72,8 @@ def find_extreme(
     """Return the setting of a bound space with the least (or greatest) cost, and that cost.
 
     Exact for spaces of up to 4,096 settings. Larger spaces are searched by coordinate descent from the
-    smallest choices, the largest choices and three random settings.
+    smallest choices, the largest choices and three random settings; of a value with many choices, the first,
+    the last and those at distances of powers of two are tried at each step.
     """
     sign = -1.0 if greatest else 1.0
 
@@ -97,8 +112,17 @@ def _descend(
         for position, value in enumerate(values):
             if not is_active(value, best):
                 continue
-            for index in range(len(value.choices)):
+            for index in _tried_indices(indices[position], len(value.choices)):
                 other = [*indices[:position], index, *indices[position + 1 :]]
                 if index != indices[position] and (found := cost(setting_at(other))) < least:
                     indices, best, least, improved = other, setting_at(other), found, True
     return least, best
+
+
+def _tried_indices(index: int, count: int) -> list[int]:
+    """Return the indices of choices to try next to one: all of few, else with distances that double."""
+    if count <= COUNTED_CHOICES:
+        return list(range(count))
+    steps = [2**power for power in range(count.bit_length())]
+    near = {index + sign * step for step in steps for sign in (-1, 1)}
+    return sorted({0, count - 1} | {n for n in near if 0 <= n < count})

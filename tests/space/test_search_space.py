@@ -73,7 +73,7 @@ INVALID = {
     B + "block: {convs: {range: [1, 2]}}": "must be [low, high, step], got [1, 2]",
     B + "block: {convs: {range: [2, 1, 1]}}": "needs high >= low and step > 0, got [2, 1, 1]",
     B + "block: {convs: {range: [1, 2, 0]}}": "needs high >= low and step > 0",
-    B + "block: {dropout: {range: [0, 1, 1e-6]}}": "at most 10,000 values, got 1,000,001",
+    B + "block: {dropout: {range: [0, 1, 1e-6]}}": "at most 1,000 values, got 1,000,001",
     B + "block: {kernel_size: {choice: [3, 4]}}": "use 3 or 5 (in 'it.yaml', at the choice 4 of",
     B + "block: {shrink: {choice: [none, maxpool]}}": "did you mean 'max_pool'?",
     B + "block: {kernel_size: [3, 5, 3]}": "one for each of 2 stages, got 3",
