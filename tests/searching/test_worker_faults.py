@@ -8,14 +8,17 @@ import random
 import signal
 import time
 
+import numpy as np
 import psutil
 import pytest
 from digit_jobs import digit_design, digit_job
 
 import nas
+from nas.architecture import network_cost
 from nas.data import load_dataset
 from nas.errors import RunError, WorkerError
-from nas.executors import LocalProcesses, WorkerQueue
+from nas.evaluation import Evaluation, Job, State, write_state
+from nas.executors import InProcess, LocalProcesses, WorkerQueue
 from nas.executors.members import Patience
 from nas.searching import SearchOptions, Status, prepare_search
 
@@ -118,3 +121,41 @@ def test_a_training_that_is_stopped_is_told_from_a_long_one_and_trained_again(tm
         assert notice.startswith("The worker of trial 0 made no progress for ")
     finally:
         pool.close()
+
+
+SPACE = {
+    "name": "small",
+    "stages": {"count": {"choice": [1, 2, 3]}, "width": {"choice": [4, 8, 16, 32, 64]},
+               "growth": {"choice": [1, 2]}},
+    "block": {"conv": {"choice": ["standard", "separable"]}, "convs": {"choice": [1, 2]}},
+}  # fmt: skip
+
+
+class SmallMemory:
+    """Simulates training in a memory that is too small for networks of over 8,000 parameters."""
+
+    def __init__(self) -> None:
+        self.asked: list[bool] = []  # whether each job needs too much
+
+    def evaluate(self, job: Job, progress=None) -> Evaluation:
+        params = network_cost(job.design.architecture).params
+        self.asked.append(params > 8000)
+        if self.asked[-1]:
+            raise MemoryError("Unable to allocate 8 TiB")
+        checkpoint = job.folder / "checkpoint.npz"
+        write_state(checkpoint, State((), (), epochs=job.epochs))
+        accuracy = 1 - 1 / np.log(params)
+        row = {"epoch": float(job.epochs), "val_accuracy": accuracy}
+        return Evaluation({"accuracy": accuracy}, job.epochs, (row,), {"train": 1.0}, checkpoint, 1.0)
+
+
+def test_the_sampler_avoids_networks_like_those_that_ran_out_of_memory():
+    options = {**SEARCH, "trials": 40, "halving": False, "front_seeds": 1}
+    session = prepare_search(SPACE, SearchOptions.parse(options), "memory")
+    training = SmallMemory()
+    session.executor = InProcess(lambda: training)
+    result = session.run(lambda status: None)
+    failed = [trial.reason for trial in result.trials if trial.state == "failed"]
+    assert set(failed) == {"out of memory: Unable to allocate 8 TiB"}
+    assert np.mean(training.asked[:15]) > 0.3
+    assert np.mean(training.asked[25:]) < 0.2
