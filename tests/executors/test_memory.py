@@ -99,7 +99,7 @@ if __name__ == "__main__":
     folder = Path.cwd()
     data = save_digits(folder / "data")
     pool = WorkerQueue(LocalProcesses(), 1)
-    for number, changes in enumerate([HUGE, {}, HUGE, {}]):
+    for number, changes in enumerate([{}, HUGE, {}]):
         job = digit_job(folder / str(number), data, digit_design(**changes), epochs=1, number=number)
         print(pool.submit(job).exception(timeout=120), flush=True)
     print(*pool.take_notices(), flush=True)
@@ -120,7 +120,7 @@ def test_a_network_for_which_the_kernel_kills_the_worker_fails_out_of_memory(tmp
     assert done.returncode == 0, done.stderr
     killed = "out of memory: the kernel killed its worker process"
     notice = (
-        "Trial 2 ran out of memory in a worker that had trained others, which the kernel killed; it is tried "
+        "Trial 1 ran out of memory in a worker that had trained others, which the kernel killed; it is tried "
         "once more by a new worker."
     )
-    assert done.stdout.splitlines() == [killed, "None", killed, "None", notice]
+    assert done.stdout.splitlines() == ["None", killed, "None", notice]
