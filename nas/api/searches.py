@@ -230,8 +230,7 @@ def resume(
 
     trials, seconds and flat replace the budget of the search; `trials` is the total number, `seconds` the
     time from now on. min_quality replaces the quality floor. retry_failed trains the failed trials again,
-    with their numbers, before any new one. For the others see `nas.search`; everything else stays as it was
-    planned, so that the trials are comparable. Raises NasError.
+    before any new one. For the others see `nas.search`; the rest of the plan stays. Raises NasError.
     """
     changes = {
         "trials": trials,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
@@ -24,6 +25,9 @@ __all__ = ["LocalProcesses", "worker_count"]
 
 WORKER_MB = 1500.0
 """Memory of a worker: TensorFlow, the training of a small network, and a reserve."""
+
+CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
+"""Exit codes of native code that was refused memory, or that has an error of its own."""
 
 REPORT_SECONDS = 1.0
 """Least time between two reports of steps."""
@@ -74,6 +78,7 @@ class _LocalWorker:
         context = multiprocessing.get_context("spawn")
         self._report = report
         self._killed_before = 0  # processes that the kernel had killed when the job began
+        self._memory_limit: int = resource.RLIM_INFINITY  # of its address space in bytes
         self._pipe, theirs = context.Pipe()
         with theirs:  # the process has its own copy: the end of the process is the end of the pipe
             self._process = context.Process(target=_run, args=(theirs, create_evaluator), daemon=True)
@@ -85,8 +90,9 @@ class _LocalWorker:
         """Begin a job; if the process is dead, its death is reported."""
         self._killed_before = memory_kills()
         try:
+            self._memory_limit = _memory_limit(self._process.pid)
             self._pipe.send(job)
-        except OSError:  # the pipe is broken: `_watch` reports the death of the process
+        except OSError:  # the process is dead: `_watch` reports it
             return
 
     def kill(self) -> None:
@@ -107,12 +113,18 @@ class _LocalWorker:
         self._process.kill()  # it has no pipe any more
         self._process.join()
         self._pipe.close()
-        code = self._exit_code()
-        if code < 0:
-            killed = code == -signal.SIGKILL and memory_kills() > self._killed_before
-            self._report(Died(f"was killed by {_signal_name(-code)}", killed))
-        else:
-            self._report(Died(f"ended with exit code {code}{error}"))
+        self._report(self._death(self._exit_code(), error))
+
+    def _death(self, code: int, error: str) -> Died:
+        if code >= 0:
+            return Died(f"ended with exit code {code}{error}")
+        how = f"was killed by {_signal_name(-code)}"
+        if code == -signal.SIGKILL:
+            return Died(how, out_of_memory=memory_kills() > self._killed_before)
+        if code in CRASHES and self._memory_limit != resource.RLIM_INFINITY:
+            how = f"{how} under a limit of {self._memory_limit / 2**20:,.0f} MB (ulimit -v)"
+            return Died(how, memory_suspected=True)
+        return Died(how)
 
     def _receive(self) -> Report | str | None:
         """Return what the process sent, None if it has ended and everything was read."""
@@ -132,6 +144,13 @@ class _LocalWorker:
                 break
             time.sleep(0.01)
         return self._process.exitcode or 0
+
+
+def _memory_limit(pid: int | None) -> int:
+    """Return the limit of the address space of a process; raises OSError if it has ended."""
+    if not hasattr(resource, "prlimit"):  # not Linux: a worker inherits the limit of this process
+        return resource.getrlimit(resource.RLIMIT_AS)[0]
+    return resource.prlimit(pid or 0, resource.RLIMIT_AS)[0]
 
 
 def _signal_name(number: int) -> str:

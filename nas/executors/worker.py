@@ -53,7 +53,8 @@ class Died:
     """
 
     how: str
-    out_of_memory: bool = False  # it was killed because it took too much memory
+    out_of_memory: bool = False  # the kernel killed it because there was no memory left
+    memory_suspected: bool = False  # it crashed under a limit of its memory
 
 
 Report = Ready | Began | Stepped | Ended | Died

@@ -257,7 +257,9 @@ class WorkerQueue:
         elif died.out_of_memory and not member.killed:
             self._end_out_of_memory(task, is_first=not member.ended)
         elif task.deaths:
-            task.future.set_exception(EvaluationError(f"two workers died in it, and the last one {how}"))
+            cause = f"probably {OUT_OF_MEMORY}: " if died.memory_suspected else ""
+            reason = f"{cause}two workers died in it, and the last one {how}"
+            task.future.set_exception(EvaluationError(reason))
         else:
             task.deaths += 1
             self._tasks.insert(0, task)

@@ -330,7 +330,7 @@ def _check_complete(name: str, trials: Sequence[Trial], criteria: Criteria) -> N
     (reason, count), *_ = failed.most_common(1)
     raise RunError(
         f"{rule}: {sum(failed.values())} failed, {count} of them because: {reason}; fix that, and "
-        "start a new search"
+        f"train them again: nas search --resume {name} --retry-failed"
     )
 
 

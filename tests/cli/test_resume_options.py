@@ -41,7 +41,13 @@ def test_an_option_is_taken_or_refused(name, tmp_path, monkeypatch, capsys):
 
 def test_what_may_change_is_an_option_of_a_search_and_a_parameter_of_resume():
     assert set(SearchOptions.model_fields) >= CHANGEABLE
-    assert set(inspect.signature(nas.resume).parameters) == {*CHANGEABLE, "name", "workers", "show"}
+    assert set(inspect.signature(nas.resume).parameters) == {
+        *CHANGEABLE,
+        "name",
+        "retry_failed",
+        "workers",
+        "show",
+    }
 
 
 @pytest.mark.trains

@@ -95,8 +95,9 @@ def test_a_search_whose_trials_all_fail_is_an_error_and_stays_in_the_record(fold
         main([*words, "--workers", "1", "--trial-time", "0.001s"])
     assert ended.value.code == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "nas: a search must train at least one network, but all 2 trials of 'slow' failed, 2 of them "
-        "because: it took longer than the limit of 0 s; fix that, and start a new search"
+        "nas: a search must train at least one network to its full length, but none of the 2 trials of 'slow'"
+        " was: 2 failed, 2 of them because: it took longer than the limit of 0 s; fix that, and train them "
+        "again: nas search --resume slow --retry-failed"
     )
     found = nas.find("slow")
     assert [trial.state for trial in found.trials] == ["failed", "failed"]
