@@ -26,9 +26,10 @@ from nas.device import (
     summarize_onnx,
 )
 from nas.errors import InputError
-from nas.files import temporary_folder
+from nas.files import file_problem, temporary_folder
 from nas.space import SearchSpace
 from nas.tensorflow_imports import import_keras
+from nas.text import shortened
 from nas.training import (
     DataOverrides,
     TrainingProgress,
@@ -42,6 +43,9 @@ from nas.training import (
 __all__ = ["Measurement", "calibrate", "measure", "train"]
 
 MODEL_SUFFIXES = (".keras", ".tflite", ".onnx")
+MAX_MODEL_BYTES = 2 * 2**30
+"""Size of a model file: FlatBuffers and protocol buffers are limited to it."""
+
 CALIBRATION_IMAGES = 200
 """Images that calibrate an int8 file."""
 
@@ -144,10 +148,12 @@ def measure(
     """
     options = LatencyOptions.parse(precision, threads, runtime)
     path = Path(network)
-    if path.suffix in MODEL_SUFFIXES and not path.is_file():
+    if path.suffix in MODEL_SUFFIXES and not path.exists():
         raise InputError(
             f"a model file must exist, got '{network}'; nas export prints the files that it wrote"
         )
+    if path.suffix in MODEL_SUFFIXES and (problem := file_problem(path, MAX_MODEL_BYTES)):
+        raise InputError(f"a model file must be a regular file, got '{network}': {problem}; use another file")
     if path.suffix == ".tflite":
         return Measurement(summarize_litert(path.read_bytes()), measure_file(path, options))
     if path.suffix == ".onnx":
@@ -187,8 +193,8 @@ def _measure_keras(path: Path, options: LatencyOptions) -> Measurement:
     keras = import_keras()
     try:
         model: Any = keras.models.load_model(path, compile=False)
-    except (ValueError, TypeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # whatever a layer raises for its config: ValueError, tf.errors.OpError, ...
+        reason = shortened((str(error).strip().splitlines() or [type(error).__name__])[0], 300)
         raise InputError(f"a .keras file must be one that Keras can load, got '{path}': {reason}") from None
     with temporary_folder() as folder:
         converted = Path(folder, "model.tflite")

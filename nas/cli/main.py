@@ -56,6 +56,12 @@ def main(arguments: list[str] | None = None) -> None:
     except NasError as error:
         _print(str(error))
         sys.exit(error.exit_code)
+    except MemoryError:
+        _print("the input must fit into the memory, which is used up; use less data, or a machine with more")
+        sys.exit(1)
+    except RecursionError:
+        _print("the input is nested too deeply to be read; simplify it")
+        sys.exit(1)
     except OSError as error:
         if error.errno is None:
             raise

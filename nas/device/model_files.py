@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -102,15 +103,34 @@ LITERT_WEIGHT_INPUTS = {
 """The indices of the kernel and the bias among the inputs of LiteRT operators with weights."""
 
 
+LITERT_RULE = "a .tflite file must be a LiteRT FlatBuffer"
+
+DAMAGED = (
+    struct.error, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError,
+    RecursionError,
+)  # fmt: skip
+"""Errors from following the offsets of a FlatBuffer that is cut off or damaged."""
+
+
 def summarize_litert(content: bytes) -> ModelSummary:
     """Count the costs of a LiteRT file, where normalization is folded into the kernels.
 
     Raises InputError if the content is not a LiteRT FlatBuffer.
     """
+    if content[4:8] != b"TFL3":
+        raise InputError(f"{LITERT_RULE}, got other content; export it again")
+    try:
+        layers = _litert_layers(content)
+    except DAMAGED as error:
+        raise InputError(
+            f"{LITERT_RULE}, got damaged content ({type(error).__name__}); export it again"
+        ) from None
+    return _summarize_layers(layers, arena_bytes(content))
+
+
+def _litert_layers(content: bytes) -> list[LayerCost]:
     from ai_edge_litert import schema_py_generated as schema
 
-    if content[4:8] != b"TFL3":
-        raise InputError("a .tflite file must be a LiteRT FlatBuffer, got other content; export it again")
     model = unpack_model(content)
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     tensors = model.subgraphs[0].tensors
@@ -134,7 +154,7 @@ def summarize_litert(content: bytes) -> ModelSummary:
         name = tensors[output].name
         layer_name = name.decode() if isinstance(name, bytes) else str(name or kind)
         layers.append(LayerCost(layer_name, kind.lower(), shape(output)[1:], params, 0, 2 * multiply_adds))
-    return _summarize_layers(layers, arena_bytes(content))
+    return layers
 
 
 def _summarize_layers(layers: Sequence[LayerCost], peak_bytes: int | None) -> ModelSummary:

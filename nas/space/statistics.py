@@ -58,9 +58,7 @@ def _count_equal(space: SearchSpace, setting: Setting, rng: np.random.Generator)
         drawn = others
         if len(others) > COUNTED_CHOICES:
             drawn = [others[n] for n in rng.choice(len(others), COUNTED_CHOICES, replace=False)]
-        changed = (
-            complete_setting(space.open_values, {**setting, value.name: choice}) for choice in drawn
-        )
+        changed = (complete_setting(space.open_values, {**setting, value.name: choice}) for choice in drawn)
         equal = sum(builds_layers(space.design(other).architecture, layers) for other in changed)
         count *= 1 + equal * len(others) / max(1, len(drawn))
     return count

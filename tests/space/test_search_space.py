@@ -154,7 +154,7 @@ def test_unknown_names_and_unreadable_files_are_rejected(tmp_path):
     with pytest.raises(SpaceError, match="No such file"):
         SearchSpace.load(tmp_path / "none.yaml")
     (tmp_path / "folder.yaml").mkdir()
-    with pytest.raises(SpaceError, match="Is a directory"):
+    with pytest.raises(SpaceError, match="it is a folder"):
         SearchSpace.load(tmp_path / "folder.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SpaceError, match="it is not UTF-8 text"):

@@ -1,0 +1,131 @@
+"""A recorded search: its plan, its trials, and what can be done with them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.backends import Precision, build_compiled_model
+from nas.data import Dataset, load_dataset, select_fold
+from nas.errors import DataError
+from nas.evaluation import Evaluator, read_state
+from nas.export import ExportOptions, export_files
+from nas.record import SearchRecord
+from nas.report import draw_predictions, write_figures
+from nas.searching import Plan, reproduce_trial
+from nas.trials import Trial, pareto_front, pick_trial
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+__all__ = ["Found"]
+
+CALIBRATION_IMAGES = 200
+"""Training images that calibrate an int8 file."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A recorded search: its plan and its trained trials.
+
+    Example:
+
+    ```python
+    found = nas.find()
+    best = found.pick("best")
+    found.export(best, "best", formats=("keras", "python"))
+    ```
+    """
+
+    record: SearchRecord
+    plan: Plan
+    trials: tuple[Trial, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the search."""
+        return self.record.name
+
+    @property
+    def front(self) -> list[Trial]:
+        """The Pareto front of the trials that were trained in full, best quality first."""
+        return pareto_front(self.trials, self.plan.criteria)
+
+    def pick(self, choice: str | int = "best", where: str = "") -> Trial:
+        """Return one trial by its number or a rule of `nas export --pick`, such as "smallest-within 1%".
+
+        where: conditions on its values, for example "params < 50000 and accuracy >= 0.9". Raises InputError
+        if there is no such trial.
+        """
+        return pick_trial(self.trials, self.plan.criteria, str(choice), where)
+
+    def reproduce(self, trial: Trial) -> dict[str, float]:
+        """Train a trial again, from its record alone, and return the values that depend on training.
+
+        They equal those of the trial, to the last bit on the same machine with the same versions of the
+        libraries. Raises InputError for a trial that was not trained, DataError if the data has changed.
+        """
+        return dict(reproduce_trial(self.plan, trial))
+
+    def weights(self, trial: Trial) -> list[np.ndarray]:
+        """Return the weights of a trial in the order of Keras' `model.weights`; raises RecordError."""
+        return list(read_state(self.record.file(trial)).weights)
+
+    def model(self, trial: Trial) -> keras.Model:
+        """Return the network of a trial as a compiled Keras model with its weights."""
+        model = build_compiled_model(trial.design.architecture, trial.design.training)
+        model.set_weights(self.weights(trial))
+        return model
+
+    def export(
+        self,
+        trial: Trial,
+        folder: str | Path,
+        *,
+        formats: Sequence[str] = ("keras", "python"),
+        precision: Precision = "float32",
+        fresh: bool = False,
+    ) -> dict[str, Path]:
+        """Write a trial's network as files and return their paths by format.
+
+        formats: of "keras", "python", "litert", "onnx". precision: of the LiteRT file; "int8" is calibrated
+        with training images. fresh: new weights instead of the trained ones. For trained weights, figures of
+        the validation split are written as well if the data is unchanged: `classes.csv` and `confusion.csv`,
+        for several labels `classes.csv`, for regression `numbers.csv` and `predictions.html`, for
+        segmentation a picture of predictions. Existing files are replaced. Raises InputError,
+        ConversionError.
+        """
+        weights = None if fresh else self.weights(trial)
+        calibration = None
+        if precision == "int8":
+            calibration = self._dataset().train.x[:CALIBRATION_IMAGES]
+        options = ExportOptions(tuple(formats), precision, calibration, self.plan.signature)
+        files = export_files(trial.design, weights, Path(folder), options)
+        if self.plan.task == "segmentation" and weights is not None:
+            files["predictions"] = Path(folder) / "predictions.png"
+            files["predictions"].write_bytes(self.draw_predictions(trial))
+        elif weights is not None:
+            with contextlib.suppress(DataError):
+                files |= self._write_figures(trial, Path(folder))
+        return files
+
+    def _write_figures(self, trial: Trial, folder: Path) -> dict[str, Path]:
+        dataset = self._dataset()
+        if dataset.fingerprint != self.plan.fingerprint:
+            return {}
+        dataset = select_fold(dataset, 0, self.plan.folds, self.plan.split_seed)  # that of the weights
+        evaluator, checkpoint = Evaluator(dataset.task), self.record.file(trial)
+        answers = evaluator.answer_split(trial.design, checkpoint, dataset, dataset.validation)
+        return write_figures(answers, dataset.classes, folder)
+
+    def _dataset(self) -> Dataset:
+        return load_dataset(self.plan.data, self.plan)
+
+    def draw_predictions(self, trial: Trial) -> bytes:
+        """Return a PNG of validation images, their masks and a segmentation network's predictions."""
+        first = select_fold(self._dataset(), 0, self.plan.folds, self.plan.split_seed)
+        return draw_predictions(self.model(trial), first)
