@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 __all__ = [
+    "DISK_FULL",
     "TEMPORARY_PREFIX",
     "file_problem",
     "lock_file",
@@ -34,6 +35,9 @@ __all__ = [
 
 TEMPORARY_PREFIX = ".unfinished-"
 """Start of the name of a file that is being written; a killed process may leave one behind."""
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the system's errors for a full disk and an exceeded quota."""
 
 
 @contextlib.contextmanager
@@ -57,13 +61,15 @@ def replace_file(path: Path) -> Iterator[Path]:
 def output_file(path: Path) -> Iterator[Path]:
     """Write a file that the user asked for, like `replace_file`.
 
-    Raises InputError if the folder is not writable, RunError if the disk is full.
+    Raises InputError if the path names no file or the folder is not writable, RunError if the disk is full.
     """
+    if not path.name:
+        raise InputError(f"an output file must have a name, got '{path}'; add a file's name to it")
     try:
         with replace_file(path) as temporary:
             yield temporary
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in DISK_FULL:
             raise RunError(
                 f"'{path}' could not be written because the disk is full; free space or use another folder"
             ) from None

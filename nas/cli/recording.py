@@ -47,11 +47,13 @@ def sync(
     names = list(waiting_searches()) if name is None else [name]
     if not names:
         output.print("Nothing waits in mlruns/spool.")
-    failed: list[RecordError] = []
+    failed: list[NasError] = []
     for each in names:
         try:
             count = SearchRecord.deliver(each, lambda line: errors.print(line, soft_wrap=True))
-        except RecordError as error:
+        except NasError as error:
+            if name is not None:
+                raise
             failed.append(error)
             errors.print(f"{each}: {error}", soft_wrap=True)
         else:
@@ -157,10 +159,13 @@ def _answers() -> bool:
     """Return whether the record's server accepts a connection; a database needs no server."""
     from nas.record import tracking_uri
 
-    address = urlsplit(tracking_uri())
+    try:
+        address = urlsplit(tracking_uri())
+        port = address.port or (443 if address.scheme == "https" else 80)
+    except ValueError:  # no valid address
+        return False
     if not address.scheme.startswith("http"):
         return True
-    port = address.port or (443 if address.scheme == "https" else 80)
     try:
         socket.create_connection((address.hostname or "", port), PROBE_SECONDS).close()
     except OSError:

@@ -239,7 +239,7 @@ def export(
         output.print("No figures by class: the data of the search has changed or cannot be read.")
 
 
-def ui(port: Annotated[int, typer.Option(help="The port to serve on.")] = 5000) -> None:
+def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="The port to serve on.")] = 5000) -> None:
     """Open MLflow on this folder's record: every trial, its learning curve, and the front.
 
     Examples:

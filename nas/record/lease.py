@@ -84,7 +84,7 @@ class Holder:
             return False  # this process has the lock of the spool that they share
         try:
             return abs(psutil.Process(self.process).create_time() - self.started) < 2.0
-        except psutil.Error:
+        except (psutil.Error, ValueError, OverflowError):  # no such process, or no number of one
             return False
 
     def __str__(self) -> str:

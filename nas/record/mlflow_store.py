@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nas.errors import InputError, RecordError
-from nas.files import temporary_folder
+from nas.errors import InputError, RecordError, StorageError
+from nas.files import DISK_FULL, TEMPORARY_PREFIX, lock_file, replace_file, temporary_folder
 from nas.text import redacted
 
 if TYPE_CHECKING:
@@ -139,14 +139,15 @@ def create_store() -> Store:
     """Open the store to write; create database, folders and experiment if needed.
 
     Updates the addresses in a database that was moved, for MLflow's own tools. Call it before worker
-    processes exist. Raises InputError if `mlruns` cannot be written, RecordError if the store cannot be
-    reached.
+    processes exist. Raises InputError or StorageError if `mlruns` cannot be written, RecordError if the store
+    cannot be reached.
     """
     uri = _absolute(tracking_uri())
     _ensure_writable(Path("mlruns"))
     database = _database(uri)
     if database is not None:
         _ensure_writable(database.parent)
+        _create_database(database)
     if (store := _open(uri)) is not None:
         _update_addresses(store)
         return store
@@ -156,8 +157,34 @@ def create_store() -> Store:
         tags = {"mlflow.experimentKind": EXPERIMENT_KIND, **({} if database is None else {BESIDE: "true"})}
         client = _client(uri)
         beside = None if database is None else folder / "artifacts"
-        created = client.create_experiment(EXPERIMENT, location, tags)
+        try:
+            created = client.create_experiment(EXPERIMENT, location, tags)
+        except Exception:
+            if (store := _open(uri)) is None:
+                raise
+            return store  # another process was faster
         return Store(client, str(created), location or "", beside)
+
+
+def _create_database(path: Path) -> None:
+    """Create MLflow's SQLite database if it is absent, completely or not at all.
+
+    MLflow creates it in many steps and can never open a database in which a killed process made some of them.
+    """
+    if path.exists():
+        return
+    lock = lock_file(path.with_name(f".{path.name}.lock"))
+    try:
+        for left in path.parent.glob(f"{TEMPORARY_PREFIX}*-{path.name}*"):
+            left.unlink()
+        if not path.exists():
+            with record_errors("opened"), replace_file(path) as temporary:
+                _prepare_mlflow()
+                from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+                SqlAlchemyStore(f"sqlite:///{temporary}", "./mlruns").engine.dispose()
+    finally:
+        lock.release()
 
 
 def connect() -> Store | None:
@@ -216,14 +243,21 @@ def _update_addresses(store: Store) -> None:
 
 
 def _client(uri: str) -> MlflowClient:
-    _set_environment()
+    _prepare_mlflow()
     from mlflow import MlflowClient
 
-    for name in ("mlflow", "alembic", "urllib3"):  # failures are raised as errors
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     client = MlflowClient(tracking_uri=uri)
     gc.freeze()  # MLflow's objects stay: no collection, nor the one at the end of the process, visits them
     return client
+
+
+def _prepare_mlflow() -> None:
+    """Set MLflow's environment, import it, and silence its log."""
+    _set_environment()
+    import mlflow  # noqa: F401  # sets up its log
+
+    for name in ("mlflow", "alembic", "urllib3"):  # failures are raised as errors
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _set_environment() -> None:
@@ -242,13 +276,17 @@ def _database(uri: str) -> Path | None:
 
 
 def _ensure_writable(folder: Path) -> None:
-    """Create a folder if needed; raises InputError if files cannot be written in it."""
+    """Create a folder if needed; raises InputError if it is not writable, StorageError if the disk is full."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.write_bytes(b"x")
-        probe.unlink()
+        with replace_file(folder / ".probe") as probe:
+            probe.write_bytes(b"x")
+        (folder / ".probe").unlink(missing_ok=True)  # another process may have removed it
     except OSError as error:
+        if error.errno in DISK_FULL:
+            raise StorageError(
+                f"the record's folder must be writable, but the disk of '{folder}' is full; free some space: "
+                "`nas clean --free` deletes what a search keeps without need"
+            ) from None
         raise InputError(
             f"the record's folder must be writable, got '{folder}': {error.strerror}; "
             "fix its permissions, or work in another folder"
@@ -278,6 +316,7 @@ CAUSES = {
     "readonly database": "the database is read-only; fix its permissions",
     "read-only": "the file system is read-only; work in another folder",
     "disk i/o error": "the disk cannot be written or read; check its space and health",
+    "operationalerror) table": "its creation or upgrade was interrupted; move mlflow.db away, or restore a copy",
     "malformed": "the database is damaged; move mlflow.db away, or restore a copy",
     "not a database": "the file is not an MLflow database; move it away",
     "out-of-date database schema": "another version of MLflow created it; run 'mlflow db upgrade' on it",

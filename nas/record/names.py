@@ -24,6 +24,7 @@ __all__ = [
     "in_use",
     "lock_name",
     "new_name",
+    "runs_here",
     "spool_folder",
     "waiting_searches",
 ]
@@ -105,9 +106,18 @@ def waiting_searches() -> dict[str, int]:
         spool = Spool(folder)
         if not runs.is_search_name(folder.name) or spool.is_empty():
             continue
-        try:
-            lock_file(folder / "lock", "it runs").release()
-        except InputError:
-            continue
-        waiting[folder.name] = spool.waiting()
+        if not runs_here(folder.name):
+            waiting[folder.name] = spool.waiting()
     return waiting
+
+
+def runs_here(name: str) -> bool:
+    """Return whether a process in this folder writes the record of a search."""
+    path = spool_folder(name) / "lock"
+    if not path.exists():
+        return False
+    try:
+        lock_file(path, "it runs").release()
+    except InputError:
+        return True
+    return False

@@ -28,7 +28,7 @@ from nas.record.mlflow_store import (
     run_url,
     shown_uri,
 )
-from nas.record.names import NameInUseError, find_search, in_use, lock_name, new_name, spool_folder
+from nas.record.names import NameInUseError, find_search, in_use, lock_name, new_name, runs_here, spool_folder
 from nas.record.spool import Entry, Point, Spool
 from nas.trials import Trial
 
@@ -161,7 +161,8 @@ class SearchRecord:
         record = cls._open_to_write(store, run, notify)
         waiting = record.undelivered
         try:
-            record._to_write.end((header and header.state) or "interrupted")
+            # Another machine may have ended the search since.
+            record._to_write.end(record.state or (header and header.state) or "interrupted")
             if record.delivery_problem:
                 raise RecordError(record.delivery_problem)
         finally:
@@ -298,6 +299,13 @@ class SearchRecord:
         """Return the process that has, or had last, the right to write; raises RecordError."""
         with record_errors("read"):
             return read_holder(self._store, self.run_id)
+
+    def is_written(self) -> bool:
+        """Return whether another process writes the record now; raises RecordError."""
+        if runs_here(self.name):
+            return True
+        holder = self.holder()
+        return holder is not None and not holder.released and holder.lives() is not False
 
     @property
     def state(self) -> RunState | None:

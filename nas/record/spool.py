@@ -187,10 +187,11 @@ class Spool:
                 try:
                     kind, *content = json.loads(line)
                     if kind == "point":
-                        points.append(Point(*content))
+                        name, value, step, time_ms = content
+                        points.append(Point(str(name), float(value), int(step), int(time_ms)))
                     else:
                         trials.append(decode(content[0]))
-                except (ValueError, TypeError, IndexError) as error:
+                except (ValueError, TypeError, IndexError, OverflowError) as error:
                     self.damaged[path] = str(error).partition("\n")[0]
         return trials, points
 
@@ -297,4 +298,4 @@ def _append(path: Path, text: str) -> None:
 
 def _complete_lines(path: Path) -> str:
     text = path.read_bytes()
-    return text[: text.rfind(b"\n") + 1].decode()
+    return text[: text.rfind(b"\n") + 1].decode(errors="replace")  # a damaged line is found when it is read

@@ -12,7 +12,8 @@ from nas.trials import State, Trial
 __all__ = ["decode", "encode"]
 
 STATES = get_args(State)
-SCALARS = (int, float, str, bool)
+LARGEST = 2**63 - 1
+"""Greatest integer of a trial: greater ones cannot be converted to a float."""
 
 
 def encode(trial: Trial) -> str:
@@ -63,20 +64,27 @@ def _problem(trial: Trial) -> str:
     """Return which field of a decoded trial has a value that no trial has, '' if none has."""
     setting = trial.setting
     valid = {
-        "number": type(trial.number) is int,
-        "setting": isinstance(setting, dict) and all(isinstance(v, SCALARS) for v in setting.values()),
+        "number": _is_count(trial.number),
+        "setting": isinstance(setting, dict)
+        and all(isinstance(v, str | bool) or _is_number(v) for v in setting.values()),
         "id": isinstance(trial.id, str),
         "state": trial.state in STATES,
         "values": _are_numbers(trial.values),
-        "epochs": type(trial.epochs) is int and trial.epochs >= 0,
+        "epochs": _is_count(trial.epochs),
         "reason": isinstance(trial.reason, str),
-        "curve": all(_are_numbers(epoch) for epoch in trial.curve),
+        "curve": all(_are_numbers(epoch) and "epoch" in epoch for epoch in trial.curve),
         "seconds": _are_numbers(trial.seconds),
     }
     return ", ".join(name for name, is_valid in valid.items() if not is_valid)
 
 
 def _are_numbers(values: object) -> bool:
-    return isinstance(values, dict) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()
-    )
+    return isinstance(values, dict) and all(_is_number(value) for value in values.values())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (type(value) is int and abs(value) <= LARGEST)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,8 +57,14 @@ def find_problems(name: str | None) -> list[Problem]:
         problems.append(Problem(f"The plan is damaged: {error}.", "Start a new search."))
     else:
         problems += _checkpoint_problems(record, plan, trials)
-    if _runs_elsewhere(record):
+    if record.is_written():
         return problems
+    if (scratch := scratch_folder(record.name)).exists():
+        problems.append(
+            Problem(
+                f"'{scratch}' was left by a process that was killed.", repair=partial(shutil.rmtree, scratch)
+            )
+        )
     waiting = waiting_searches().get(record.name)
     if waiting is not None or record.state is None:
         text = f"{waiting} trials wait in mlruns/spool" if waiting else "The run is open"
@@ -65,12 +72,6 @@ def find_problems(name: str | None) -> list[Problem]:
             Problem(
                 f"{text}, but no process writes the record.",
                 repair=partial(SearchRecord.deliver, record.name),
-            )
-        )
-    if (scratch := scratch_folder(record.name)).exists():
-        problems.append(
-            Problem(
-                f"'{scratch}' was left by a process that was killed.", repair=partial(shutil.rmtree, scratch)
             )
         )
     return problems
@@ -82,14 +83,17 @@ def find_waste(name: str | None) -> list[Waste]:
     Raises InputError for an unknown name or a search that runs, RecordError.
     """
     record = SearchRecord.open(name)
-    if _runs_elsewhere(record):
+    if record.is_written():
         raise InputError(
-            f"only a search that does not run is cleaned, but {record.holder()} writes '{record.name}'; wait "
-            "until it ends"
+            f"only a search that does not run is cleaned, but another process runs '{record.name}'; wait until "
+            "it ends"
         )
     plan = Plan.parse(record.config)
     trials = [trial for trial in record.trials() if trial.state != "over_limit"]
     found = []
+    if (scratch := scratch_folder(record.name)).exists():
+        size = sum(path.lstat().st_size for path in scratch.rglob("*"))
+        found.append(Waste(f"'{scratch}'", size, partial(shutil.rmtree, scratch)))
     dominated = create_halving(plan).dominated(trials, ended=True)
     if size := sum(record.file_bytes(trial) for trial in dominated):
         found.append(
@@ -97,9 +101,6 @@ def find_waste(name: str | None) -> list[Waste]:
                 f"weights of {len(dominated)} dominated trials", size, partial(_drop, record.name, dominated)
             )
         )
-    if (scratch := scratch_folder(record.name)).exists():
-        size = sum(path.lstat().st_size for path in scratch.rglob("*"))
-        found.append(Waste(f"'{scratch}'", size, partial(shutil.rmtree, scratch)))
     return found
 
 
@@ -117,15 +118,11 @@ def _drop(name: str, trials: list[Trial]) -> None:
         raise RecordError(record.delivery_problem)
 
 
-def _runs_elsewhere(record: SearchRecord) -> bool:
-    """Return whether another process writes the record."""
-    holder = record.holder()
-    return holder is not None and not holder.released and holder.lives() is not False
-
-
 def _number_problems(trials: list[Trial]) -> list[Problem]:
     numbers = {trial.number for trial in trials}
-    missing = sorted(set(range(max(numbers, default=-1) + 1)) - numbers)
+    # A damaged record may claim any number: only the first ones that are missing are looked for.
+    unused = (number for number in range(max(numbers, default=-1) + 1) if number not in numbers)
+    missing = list(itertools.islice(unused, SHOWN_NUMBERS + 1))
     if not missing:
         return []
     listed = ", ".join(map(str, missing[:SHOWN_NUMBERS])) + (", ..." if len(missing) > SHOWN_NUMBERS else "")

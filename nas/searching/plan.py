@@ -75,7 +75,7 @@ class SearchOptions(DataOptions):
     keep_weights: bool = False
     """Keep the weights of every trial; `false`: delete those of a trial that one trained as long dominates
     beyond noise."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     """Seed of the sampler and the training."""
     deterministic: bool = False
     """Let no decision depend on time: equal options give equal trials whatever the number of workers."""

@@ -41,8 +41,8 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}; omit it for the default")
-        if self.seed < 0:
-            raise InputError(f"seed must be 0 or more, got {self.seed}; use for example 0")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed must be at least 0 and below 2**32, got {self.seed}; use for example 0")
         for name in self.formats:
             if name not in FORMATS:
                 raise InputError(f"unknown format '{name}'; {nearest(name, FORMATS)}")
