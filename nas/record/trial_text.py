@@ -64,7 +64,8 @@ def _problem(trial: Trial) -> str:
     """Return which field of a decoded trial has a value that no trial has, '' if none has."""
     setting = trial.setting
     valid = {
-        "number": _is_count(trial.number),
+        "number": type(trial.number) is int
+        and abs(trial.number) <= LARGEST,  # rejected candidates count down
         "setting": isinstance(setting, dict)
         and all(isinstance(v, str | bool) or _is_number(v) for v in setting.values()),
         "id": isinstance(trial.id, str),
