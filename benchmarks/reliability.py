@@ -150,7 +150,7 @@ def kill_searches(
             totals["holes"] += len(recorded) != max(map(int, recorded), default=-1) + 1
             doctor = run([*REAL, "doctor", "x"], folder)
             if doctor.returncode:
-                faults.append(f"doctor: {doctor.stdout.strip().splitlines()[0]}")
+                faults.append(f"doctor: {(doctor.stdout + doctor.stderr).strip().splitlines()[0]}")
     return {**totals, "faults": faults[:10]}
 
 

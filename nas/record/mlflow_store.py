@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nas.errors import InputError, RecordError, StorageError
+from nas.errors import InputError, NasError, RecordError, StorageError
 from nas.files import DISK_FULL, TEMPORARY_PREFIX, lock_file, replace_file, temporary_folder
 from nas.text import redacted
 
@@ -182,7 +182,9 @@ def _create_database(path: Path) -> None:
                 _prepare_mlflow()
                 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-                SqlAlchemyStore(f"sqlite:///{temporary}", "./mlruns").engine.dispose()
+                SqlAlchemyStore(  # type: ignore[no-untyped-call]  # MLflow's has no types
+                    f"sqlite:///{temporary}", "./mlruns"
+                ).engine.dispose()
     finally:
         lock.release()
 
@@ -276,7 +278,7 @@ def _database(uri: str) -> Path | None:
 
 
 def _ensure_writable(folder: Path) -> None:
-    """Create a folder if needed; raises InputError if it is not writable, StorageError if the disk is full."""
+    """Create a folder if needed; raises InputError if it is not writable, StorageError on a full disk."""
     try:
         with replace_file(folder / ".probe") as probe:
             probe.write_bytes(b"x")
@@ -298,7 +300,7 @@ def record_errors(action: Literal["opened", "read", "written"]) -> Iterator[None
     """Turn failures of MLflow into RecordError: the record cannot be opened, read or written."""
     try:
         yield
-    except (InputError, RecordError):
+    except NasError:
         raise
     except Exception as error:  # MLflow lets errors of SQLAlchemy, requests and the system through
         raise RecordError(
@@ -316,7 +318,7 @@ CAUSES = {
     "readonly database": "the database is read-only; fix its permissions",
     "read-only": "the file system is read-only; work in another folder",
     "disk i/o error": "the disk cannot be written or read; check its space and health",
-    "operationalerror) table": "its creation or upgrade was interrupted; move mlflow.db away, or restore a copy",
+    "operationalerror) table": "its creation was interrupted; move mlflow.db away, or restore a copy",
     "malformed": "the database is damaged; move mlflow.db away, or restore a copy",
     "not a database": "the file is not an MLflow database; move it away",
     "out-of-date database schema": "another version of MLflow created it; run 'mlflow db upgrade' on it",

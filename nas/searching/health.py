@@ -85,8 +85,8 @@ def find_waste(name: str | None) -> list[Waste]:
     record = SearchRecord.open(name)
     if record.is_written():
         raise InputError(
-            f"only a search that does not run is cleaned, but another process runs '{record.name}'; wait until "
-            "it ends"
+            f"only a search that does not run is cleaned, but another process runs '{record.name}'; wait "
+            "until it ends"
         )
     plan = Plan.parse(record.config)
     trials = [trial for trial in record.trials() if trial.state != "over_limit"]
