@@ -64,8 +64,7 @@ def _problem(trial: Trial) -> str:
     """Return which field of a decoded trial has a value that no trial has, '' if none has."""
     setting = trial.setting
     valid = {
-        "number": type(trial.number) is int
-        and abs(trial.number) <= LARGEST,  # rejected candidates count down
+        "number": type(trial.number) is int and (trial.state == "over_limit" or _is_count(trial.number)),
         "setting": isinstance(setting, dict)
         and all(isinstance(v, str | bool) or _is_number(v) for v in setting.values()),
         "id": isinstance(trial.id, str),
