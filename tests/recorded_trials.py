@@ -32,7 +32,10 @@ class Digits:
 
 def curve(epochs: int) -> tuple[dict[str, float], ...]:
     rng = np.random.default_rng(7)
-    return tuple({"loss": float(rng.random()), "val_accuracy": float(rng.random())} for _ in range(epochs))
+    return tuple(
+        {"epoch": float(epoch), "loss": float(rng.random()), "val_accuracy": float(rng.random())}
+        for epoch in range(1, epochs + 1)
+    )
 
 
 def trial(number: int, epochs: int = 3, **changes: object) -> Trial:

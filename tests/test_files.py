@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,12 @@ def test_an_output_that_cannot_be_written_is_one_clear_error(tmp_path, number, e
     with pytest.raises(error, match=message), output_file(tmp_path / "file.txt"):
         raise OSError(number, os.strerror(number))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["/", "."])
+def test_an_output_without_a_name_is_one_clear_error(path):
+    with pytest.raises(InputError, match="an output file must have a name"), output_file(Path(path)):
+        pass
 
 
 HOLDER = """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nas.errors import InputError, RecordError, StorageError
+from nas.errors import InputError, NasError, RecordError, StorageError
 from nas.files import DISK_FULL, TEMPORARY_PREFIX, lock_file, replace_file, temporary_folder
 from nas.text import redacted
 
@@ -298,7 +298,7 @@ def record_errors(action: Literal["opened", "read", "written"]) -> Iterator[None
     """Turn failures of MLflow into RecordError: the record cannot be opened, read or written."""
     try:
         yield
-    except (InputError, RecordError):
+    except NasError:
         raise
     except Exception as error:  # MLflow lets errors of SQLAlchemy, requests and the system through
         raise RecordError(

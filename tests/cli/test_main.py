@@ -90,6 +90,7 @@ BAD = {
     "no trials": ([*SMALL, "--trials", "0"], "trials"),
     "an invalid duration": ([*SMALL, "--time", "soon"], "write 90s, 30m or 2h"),
     "negative workers": ([*SMALL, "--workers", "-1"], "--workers"),
+    "a seed of 65 bits": ([*SMALL, "--seed", str(2**65)], "seed must be at most 4294967295"),
     "unknown engine": ([*SMALL, "--engine", "optna"], "did you mean 'optuna'"),
     "unknown sampler": ([*SMALL, "--engine", "optuna", "--sampler", "tpa"], "did you mean 'tpe'"),
     "a network outside the space": ([*SMALL, "--start-from", "vgg_small"], "takes points of the space"),

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from recorded_trials import free_port
 
+from nas.cli import main
 from nas.record import SearchRecord
 
 pytestmark = [
@@ -41,3 +42,11 @@ def test_no_server_is_left(number, tmp_path, monkeypatch):
         assert process.wait(20) == (-number if number == signal.SIGKILL else 0)
     _, alive = psutil.wait_procs(servers, timeout=20)
     assert alive == []
+
+
+@pytest.mark.parametrize("port", ["0", "70000"])
+def test_a_port_that_is_none_is_refused(port, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["ui", "--port", port])
+    assert end.value.code == 2
+    assert "1<=x<=65535" in capsys.readouterr().err

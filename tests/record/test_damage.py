@@ -22,6 +22,9 @@ DAMAGES = {
     "number": ({"nas.trial.0": ('"number":1', '"number":"one"')}, "damaged: number"),
     "state": ({"nas.trial.0": ('"complete"', '"finished"')}, "damaged: state"),
     "values": ({"nas.trial.0": ('"params":1234', '"params":"[/b]"')}, "damaged: values"),
+    "negative number": ({"nas.trial.0": ('"number":1', '"number":-1')}, "damaged: number"),
+    "huge integer": ({"nas.trial.0": ('"params":1234', f'"params":1{"0" * 400}')}, "damaged: values"),
+    "no epoch": ({"nas.trial.0": ('"epoch":', '"epocs":')}, "damaged: curve"),
     "network": ({"nas.trial.0": ('"stages":[', '"stages":[{"width":-1},')}, ""),
     "depth": ({"nas.trial.0": "[" * 4000}, ""),
 }
@@ -81,6 +84,16 @@ def test_damaged_files_of_the_spool_and_of_over_limit_trials_are_left_out(record
     again = SearchRecord.open(record.name)
     assert [each.number for each in again.trials()] == [0, 2]
     assert again.damage == []
+
+
+def test_a_damaged_journal_is_read_around(record: SearchRecord) -> None:
+    record._delivery._stop()
+    record.log_over_limit([trial(5, state="over_limit", epochs=0, curve=())])
+    journal = record._spool.folder / "journal.jsonl"
+    journal.write_bytes(b'\xff\xfe\n["point","x","high",1,2]\n["point"]\n\0\0\n' + journal.read_bytes())
+    found = SearchRecord.open(record.name)
+    assert [each.number for each in found.trials()] == [5]
+    assert [part.name for part in found.damage] == [f"'{journal}'"]
 
 
 def test_a_search_whose_plan_is_damaged_is_named(record: SearchRecord) -> None:

@@ -161,6 +161,13 @@ def test_a_damaged_lease_is_no_lease(shared: Path) -> None:
         SearchRecord.resume("shared").finish("complete")
 
 
+@pytest.mark.parametrize("process", [-1, 10**30])
+def test_a_holder_that_is_no_process_is_dead(shared: Path, process: int) -> None:
+    record = SearchRecord.open("shared")
+    of_another_machine(record, machine=lease._machine(), process=process, released=False)
+    SearchRecord.resume("shared").finish("complete")
+
+
 def test_a_process_that_lost_its_lease_delivers_nothing_and_says_so(
     shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +253,17 @@ def test_what_waits_is_delivered_when_the_server_is_back(
         assert [item.path for item in found._search._artifacts.list_artifacts()] == ["front.csv"]
     finally:
         stop(server)
+
+
+def test_what_waits_does_not_change_how_another_machine_ended_the_search(shared: Path) -> None:
+    record = SearchRecord.resume("shared")
+    record._delivery._stop()
+    record.log(trial(1))
+    record._delivery.close()  # killed before anything was delivered
+    record._right.lock.release()
+    record._store.client.set_terminated(record.run_id, "FINISHED")
+    assert SearchRecord.deliver("shared") == 1
+    assert SearchRecord.open("shared").state == "complete"
 
 
 def test_what_waits_is_not_delivered_to_another_record(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 from recorded_trials import ARCHITECTURE, deliver, free_port, trial
 
 from nas.architecture import Architecture, read_yaml
-from nas.errors import InputError, RecordError
+from nas.errors import InputError, RecordError, StorageError
 from nas.record import SearchRecord, tracking_uri, ui_command
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates
@@ -34,6 +37,39 @@ def test_a_damaged_database_is_one_clear_error(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "mlruns/mlflow.db").write_bytes(b"no database" * 1000)
     with pytest.raises(RecordError, match="cannot be opened: the file is not an MLflow database"):
         SearchRecord.open()
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("moment", range(4))
+def test_a_process_killed_while_it_creates_the_database_leaves_none_or_all(
+    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", "from nas.record import SearchRecord; SearchRecord.create('killed', {})"]
+    )
+    folder = tmp_path / "mlruns"
+    while not [*folder.glob("*mlflow.db"), *folder.glob("*-mlflow.db")]:
+        assert writer.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.3 * moment)
+    writer.kill()
+    writer.wait()
+    with contextlib.suppress(InputError):  # if it was created
+        SearchRecord.create("killed", {}).finish("complete")
+    assert SearchRecord.open("killed").name == "killed"
+    assert not [*folder.glob(".unfinished-*")]
+
+
+def test_a_full_disk_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(StorageError, match="is full; free some space: `nas clean --free`"):
+        SearchRecord.create("full", {})
+    assert not [*tmp_path.glob("mlruns/.*probe*")]
 
 
 @pytest.mark.trains
