@@ -23,7 +23,10 @@ from nas.record import SearchRecord, lease, waiting_searches
 from nas.record.lease import Holder, Lease, LeaseLostError
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+pytestmark = [
+    pytest.mark.trains,  # starts processes and creates databases
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
+]
 
 HOLD = """
     import sys, time
@@ -223,7 +226,6 @@ def test_two_machines_cannot_create_one_name(shared: Path, monkeypatch: pytest.M
     assert SearchRecord.open("new").config == {"machine": "far"}
 
 
-@pytest.mark.trains
 def test_what_waits_is_delivered_when_the_server_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def leave_scratch(name):
     return folder
 
 
+@pytest.mark.trains  # starts a process
 def test_a_search_that_runs_in_this_folder_is_left_alone():
     import json
 
