@@ -26,9 +26,8 @@ class SimulatedEvaluator:
     def __init__(self, task: str) -> None:
         self._task = task
 
-    def evaluate(self, job: Job, report: Callable[[str], None] = print) -> Evaluation:
+    def evaluate(self, job: Job, progress: Callable[[int, int], None] = print) -> Evaluation:
         """Return the result of a simulated training."""
-        report("simulated")
         past = 0
         if job.resume is not None:
             with np.load(job.resume) as file:
@@ -36,6 +35,7 @@ class SimulatedEvaluator:
         curve = []
         for epoch in range(past + 1, job.epochs + 1):
             time.sleep(SECONDS_PER_EPOCH)
+            progress(epoch - past, job.epochs - past)
             accuracy = accuracy_of(job.design.architecture.id, epoch)
             curve.append({"epoch": float(epoch), "loss": 1.0, "accuracy": accuracy, "val_accuracy": accuracy})
         job.folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ Each part runs real `nas` commands in folders of their own. `kills` and `server`
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -32,16 +33,44 @@ OPTIONS = ["--space", "xception_like", "--objectives", "accuracy,params"]
 LINE = re.compile(r"trial (\d+) (paused|complete) at (\d+) epochs?.*?: accuracy ([\d.]+)%")
 KILLS_PER_SEARCH = 12
 READ = """
-import json, sys, warnings
+import json, os, sys, warnings
 warnings.simplefilter("ignore")
 import nas
-found = nas.find(sys.argv[1])
-numbers = {}
-for trial in found.trials:
-    at = {int(e["epoch"]): e["val_accuracy"] for e in trial.curve if "val_accuracy" in e}
-    numbers[trial.number] = [trial.epochs, at, trial.values.get("accuracy")]
-print(json.dumps([numbers, [part.name + ": " + part.why for part in found.record.damage]]))
+for line in sys.stdin:
+    os.chdir(line.strip())
+    try:
+        found = nas.find("x")
+    except nas.errors.NasError as error:
+        print(json.dumps([{}, [] if "no search" in str(error) else [str(error)]]), flush=True)
+        continue
+    numbers = {}
+    for trial in found.trials:
+        at = {int(e["epoch"]): e["val_accuracy"] for e in trial.curve if "val_accuracy" in e}
+        numbers[trial.number] = [trial.epochs, at, trial.values.get("accuracy")]
+    print(json.dumps([numbers, [part.name + ": " + part.why for part in found.record.damage]]), flush=True)
 """
+
+
+class Reader:
+    """Reads the record of the search `x` of a folder, in a process of its own."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", READ], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, folder: Path) -> tuple[dict[str, Any], list[str]]:
+        """Return the recorded trials by number, and what is damaged."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(folder, file=self._process.stdin, flush=True)
+        numbers, damage = json.loads(self._process.stdout.readline())
+        return numbers, damage
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
 
 
 def run(
@@ -76,21 +105,6 @@ def run_until(command: Sequence[str], folder: Path, seconds: float) -> tuple[lis
     return lines, code
 
 
-def read_record(name: str, folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the recorded trials by number, and what is damaged."""
-    import json
-
-    done = run([sys.executable, "-c", READ, name], folder)
-    if done.returncode and "there is no search" in done.stderr:
-        return {}, []
-    if done.returncode and "unknown search" in done.stderr:
-        return {}, []
-    if done.returncode:
-        return {}, [done.stderr.strip().splitlines()[-1]]
-    numbers, damage = json.loads(done.stdout)
-    return numbers, damage
-
-
 def missing_lines(lines: Sequence[str], recorded: dict[str, Any]) -> list[str]:
     """Return the lines about trials that the record does not confirm."""
     missing = []
@@ -114,6 +128,7 @@ def kill_searches(
     rng = random.Random(seed)
     totals = {"kills": 0, "sound": 0, "lines": 0, "lost": 0, "duplicates": 0, "holes": 0, "searches": 0}
     faults: list[str] = []
+    read_record = Reader()
     with tempfile.TemporaryDirectory() as temporary:
         while totals["kills"] < count:
             folder = Path(temporary, f"search{totals['searches']}")
@@ -121,7 +136,7 @@ def kill_searches(
             totals["searches"] += 1
             shown: list[str] = []
             for attempt in range(min(KILLS_PER_SEARCH, count - totals["kills"])):
-                exists = bool(read_record("x", folder)[0]) or attempt > 3
+                exists = bool(read_record(folder)[0]) or attempt > 3
                 options = ["--resume", "x"] if exists else [*OPTIONS, "--name", "x", "--trials", str(trials)]
                 lines, code = run_until([*command, "search", *options], folder, rng.uniform(0.3, longest))
                 if code is not None and any("in use" in line for line in lines):
@@ -134,7 +149,7 @@ def kill_searches(
                     break  # it ended before it was killed
                 totals["kills"] += 1
                 shown += lines
-                recorded, damage = read_record("x", folder)
+                recorded, damage = read_record(folder)
                 lost = missing_lines(shown, recorded)
                 totals["lost"] += len(lost)
                 totals["sound"] += not damage and not lost
@@ -142,7 +157,7 @@ def kill_searches(
                 faults += [*lost[:3], *damage[:3], *(line.strip() for line in lines if "Traceback" in line)]
             totals["lines"] += sum(LINE.match(line) is not None for line in shown)
             end = run([*command, "search", "--resume", "x"], folder)
-            recorded, damage = read_record("x", folder)
+            recorded, damage = read_record(folder)
             if end.returncode:
                 faults.append(end.stderr.strip().splitlines()[-1])
             faults += damage
@@ -151,6 +166,7 @@ def kill_searches(
             doctor = run([*REAL, "doctor", "x"], folder)
             if doctor.returncode:
                 faults.append(f"doctor: {(doctor.stdout + doctor.stderr).strip().splitlines()[0]}")
+    read_record.close()
     return {**totals, "faults": faults[:10]}
 
 
@@ -158,7 +174,7 @@ def kills(count: int, seed: int) -> dict[str, Any]:
     """Kill searches with simulated trainings, two at a time."""
     with ThreadPoolExecutor(2) as pool:
         halves = list(
-            pool.map(lambda part: kill_searches(count // 2, seed + part, SIMULATED, 40, 16.0), range(2))
+            pool.map(lambda part: kill_searches(count // 2, seed + part, SIMULATED, 40, 12.0), range(2))
         )
     return {key: halves[0][key] + halves[1][key] for key in halves[0]}
 
@@ -176,8 +192,8 @@ def server(seed: int) -> dict[str, Any]:
         folder, other, home = (Path(temporary, name) for name in ("here", "there", "server"))
         for each in (folder, other, home):
             each.mkdir()
-        uri = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
-        os.environ.update(uri)
+        os.environ["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
+        read_record = Reader()
         running = _serve(home, port)
         command = [*SIMULATED, "search", *OPTIONS, "--name", "x", "--trials", "40"]
         process = subprocess.Popen(
@@ -194,7 +210,7 @@ def server(seed: int) -> dict[str, Any]:
         said = [line for line in lines if "in mlruns/spool" in line]
         running = _serve(home, port)
         sync = run([*REAL, "sync"], folder)
-        recorded, damage = read_record("x", folder)
+        recorded, damage = read_record(folder)
         ended = sum(1 for number in recorded)
         pair: list[subprocess.CompletedProcess[str]] = []
         threads = [
@@ -210,7 +226,8 @@ def server(seed: int) -> dict[str, Any]:
             thread.start()
         for thread in threads:
             thread.join()
-        after, damage_after = read_record("x", folder)
+        after, damage_after = read_record(folder)
+        read_record.close()
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
     del os.environ["MLFLOW_TRACKING_URI"]
@@ -266,7 +283,9 @@ def disk(megabytes: int = 24) -> dict[str, Any]:
                     paused = time.monotonic()
                     threading.Timer(8.0, filler.unlink).start()
             code = process.wait()
-            recorded, damage = read_record("x", folder)
+            read_record = Reader()
+            recorded, damage = read_record(folder)
+            read_record.close()
         finally:
             subprocess.run(["umount", "-l", temporary], check=True)
     return {

@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _print(sentence: str) -> None:
-    print(f"nas: {printable(redacted(shortened(sentence, LONGEST)))}", file=sys.stderr)
+    print(f"nas: {printable(shortened(redacted(sentence), LONGEST))}", file=sys.stderr)
 
 
 def _run(arguments: list[str]) -> None:
