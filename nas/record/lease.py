@@ -113,7 +113,7 @@ class Lease:
         if holder is not None and not holder.released:
             _refuse_if_it_lives(store, run_id, name, holder, notify)
         if holder is not None and (holder.waiting or not holder.released) and not _is_here(holder):
-            waiting = f"{holder.waiting} trials" if holder.waiting else "trials"
+            waiting = {0: "trials", 1: "1 trial"}.get(holder.waiting, f"{holder.waiting} trials")
             notify(
                 f"'{name}' was last written by {holder} in {holder.folder}, where {waiting} may wait to be "
                 f"delivered; `nas sync {name}` there delivers them."
