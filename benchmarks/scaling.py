@@ -126,7 +126,7 @@ class SegmentedSearch:
         started = time.process_time()
         trials = self.record.trials() if resumed else []
         self.status = Status(Budget(10**9))
-        self.writer = RecordWriter(self.record, self.plan, trials)
+        self.writer = RecordWriter(self.record, self.plan, trials, Path("scratch"))
         values, describe = self.screen.space.open_values, self.screen.describe
         proposer = create_engine(
             name, values, self.plan.criteria, (), describe, sampler=sampler, seed=self.plan.seed

@@ -14,7 +14,8 @@ ECHOED = 80
 REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Characters that change the direction of the text that follows."""
 
-CREDENTIALS = re.compile(r"(?<=://)(?:[^\s/'\"@]*|[^\s/:@]+:[^\s@]*(?=@[\w.-]))@(?:[^\s/'\"@]*@)*")
+CREDENTIALS = re.compile(r"(?<=://)(?:[^\s/'\"@]*|[^\s/:@]+:(?!\d+(?:/|$))[^\s@]*)@(?:[^\s/'\"@]*@)*")
+"""What stands before the last `@` of an address; a password may contain slashes, but a port is none."""
 QUERY_SECRET = re.compile(
     r"(?i)([?&;](?:[\w-]*(?:token|password|passwd|pwd|secret|key|signature))=)[^\s&'\"]+"
 )

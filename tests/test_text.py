@@ -30,6 +30,10 @@ def test_control_characters_are_escaped(text, shown):
         ("https://host/x?user=me&access_token=abc&page=2", "https://host/x?user=me&access_token=***&page=2"),
         ("https://host/x?sslPassword=abc", "https://host/x?sslPassword=***"),
         ("sqlite:////home/me@work/mlflow.db", "sqlite:////home/me@work/mlflow.db"),
+        ("postgresql://u:pa/ss@h/db", "postgresql://h/db"),
+        ("postgresql://u:pa'ss@h/db", "postgresql://h/db"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("http://host:5000/x?user=a@b", "http://host:5000/x?user=a@b"),
         ("mail me@host, see http://host", "mail me@host, see http://host"),
     ],
 )

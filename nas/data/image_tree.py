@@ -23,7 +23,7 @@ from nas.data.file_formats import (
     register_heif,
 )
 from nas.data.folder_listing import TABLE_NAMES, join_path, list_folder
-from nas.data.text import printable
+from nas.data.text import one_line
 from nas.errors import DataError
 
 __all__ = [
@@ -183,7 +183,7 @@ class ImageTree:
 
     def display_path(self, path: str) -> str:
         """Return a path with the root that the user passed, for messages."""
-        return printable(f"{self.root}/{path}" if path else self.root)
+        return one_line(f"{self.root}/{path}" if path else self.root)
 
 
 def name_of(path: str) -> str:
@@ -212,7 +212,7 @@ def tree_from_folder(path: Path) -> ImageTree:
     root, found = str(path), list_folder(path)
     for error in found.unreadable:
         raise DataError(
-            f"a data set's folders must be readable, got {printable(str(error.filename))}: "
+            f"a data set's folders must be readable, got {one_line(str(error.filename))}: "
             f"{error.strerror}; change its permissions or remove it"
         ) from error
     warnings = []
@@ -234,4 +234,4 @@ def tree_from_folder(path: Path) -> ImageTree:
 def _about_paths(root: str, paths: Sequence[str], noun: str, what: str) -> str:
     """Return a sentence about one path, with the number of the others."""
     more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
-    return printable(f"The {noun} {root}/{paths[0]}{more} {what}.")
+    return one_line(f"The {noun} {root}/{paths[0]}{more} {what}.")

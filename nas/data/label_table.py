@@ -19,7 +19,7 @@ from nas.data.image_tree import ImageTree, tree_from_folder
 from nas.data.labelled_images import source_from_images
 from nas.data.options import DataOptions
 from nas.data.source import Array, Source
-from nas.data.text import printable
+from nas.data.text import one_line
 from nas.errors import DataError, nearest
 
 __all__ = ["choose_columns", "read_table_file", "read_table_of", "table_names_files"]
@@ -85,7 +85,7 @@ def _read_content(open_table: Callable[[], IO[bytes]], name: str) -> bytes:
         with open_table() as file:
             content = file.read(MAX_BYTES + 1)
     except Exception as error:  # of zlib, lzma, zipfile or the file system
-        reason = printable(str(error)) or type(error).__name__
+        reason = one_line(str(error)) or type(error).__name__
         raise DataError(
             f"a table must be readable, got {name}, which is not ({reason}); write it again"
         ) from error
@@ -143,7 +143,7 @@ def _parse(content: bytes, name: str) -> _Table:
         raise DataError(
             f"a table must be CSV in UTF-8, got {name}, which is not ({error}); save it again"
         ) from error
-    names = [printable(cell.strip()) for cell in rows[0]] if rows else []
+    names = [one_line(cell.strip()) for cell in rows[0]] if rows else []
     if names and not names[0]:
         names[0] = UNNAMED
     if len(rows) < 2 or len(names) < 2 or "" in names or len(set(names)) < len(names):
@@ -160,7 +160,7 @@ def _parse(content: bytes, name: str) -> _Table:
             )
     cells = zip(*rows[1:], strict=True)
     columns = {
-        name: [printable(cell.strip()) for cell in column] for name, column in zip(names, cells, strict=True)
+        name: [one_line(cell.strip()) for cell in column] for name, column in zip(names, cells, strict=True)
     }
     return _Table(name, columns)
 

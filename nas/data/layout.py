@@ -9,7 +9,7 @@ from nas.data.folder_names import Role, loose_split, role_of
 from nas.data.image_tree import ImageTree, class_name, name_of
 from nas.data.layout_doubts import find_repeated_names, refuse_doubtful_classes
 from nas.data.pairing import common_stems
-from nas.data.text import printable
+from nas.data.text import one_line
 from nas.errors import DataError
 
 __all__ = ["Layout", "find_layout"]
@@ -35,7 +35,7 @@ def find_layout(tree: ImageTree, labels: str) -> Layout:
             "labels"
         )
     top = _unwrap(tree, "")
-    notes = [f"The data set is in the folder {printable(top)}/."] if top else []
+    notes = [f"The data set is in the folder {one_line(top)}/."] if top else []
     if labels != "classes":
         folders, masks = _mask_folders(tree, top)
         if masks:
@@ -54,7 +54,7 @@ def find_layout(tree: ImageTree, labels: str) -> Layout:
     if labels == "auto":
         refuse_doubtful_classes(tree, folders["train"])
     if len(folders) > 1:
-        listed = ", ".join(f"{printable(folder)}/ is {split}" for split, folder in folders.items())
+        listed = ", ".join(f"{one_line(folder)}/ is {split}" for split, folder in folders.items())
         notes.append(f"By the names of folders, {listed}.")
     return Layout(folders, {}, tuple(notes))
 
@@ -155,7 +155,7 @@ def _refuse_unpaired(tree: ImageTree, images: str, masks: str) -> None:
 
 
 def _mask_note(split: str, images: str, masks: str) -> str:
-    return f"Images of {split} are in {printable(images)}/, masks of the same names in {printable(masks)}/."
+    return f"Images of {split} are in {one_line(images)}/, masks of the same names in {one_line(masks)}/."
 
 
 def _class_folders(tree: ImageTree, top: str) -> dict[str, str]:

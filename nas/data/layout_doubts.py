@@ -13,7 +13,7 @@ from nas.data.folder_names import SPLIT_WORDS, loose_split
 from nas.data.image_files import open_image
 from nas.data.image_tree import ImageTree, class_name, name_of
 from nas.data.pairing import files_by_stem, short_image_names, without_mask_word, without_zeros
-from nas.data.text import printable
+from nas.data.text import one_line
 from nas.errors import DataError
 
 __all__ = ["find_repeated_names", "refuse_doubtful_classes"]
@@ -95,7 +95,7 @@ def _refuse_masks_beside_images(tree: ImageTree, folder: str) -> None:
     )
     if len(masks) > MASK_SHARE * len(stems):
         raise DataError(
-            f"folders of classes must not hold masks, got {printable(masks[0])} beside the image of that "
+            f"folders of classes must not hold masks, got {one_line(masks[0])} beside the image of that "
             f"name in {tree.display_path(folder)}; move the masks away, or {OVERRULE}"
         )
 
@@ -113,7 +113,7 @@ def _refuse_splits_of_classes(tree: ImageTree, children: Sequence[str]) -> None:
             splits[(match["after"] or match["before"])].add(SPLIT_WORDS[word])
     if repeated := sorted(name for name, found in splits.items() if len(found) > 1):
         raise DataError(
-            f"folders of classes must not be named after splits, got '{printable(repeated[0])}' for "
+            f"folders of classes must not be named after splits, got '{one_line(repeated[0])}' for "
             f"{' and '.join(sorted(splits[repeated[0]]))} in {tree.display_path('')}; move them below "
             f"train/, val/ and test/, or {OVERRULE}"
         )

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from nas.data.source import Array
-from nas.data.text import printable
+from nas.data.text import one_line
 from nas.errors import DataError
 
 __all__ = ["read_npz_arrays"]
@@ -46,15 +46,15 @@ def read_npz_arrays(path: Path, is_used: Callable[[str], bool]) -> tuple[dict[st
                 for info in archive.infolist()
                 if info.filename.endswith(".npy")
             }
-            if damaged := [key for key in members if printable(key) != key]:
-                raise ValueError(f"the name {printable(damaged[0])} has control characters")
+            if damaged := [key for key in members if one_line(key) != key]:
+                raise ValueError(f"the name {one_line(damaged[0])} has control characters")
             used = {key: info for key, info in members.items() if is_used(key)}
             _check_memory(path, list(used.values()))
             return {key: _read_member(archive, info, path, key) for key, info in used.items()}, list(members)
     except DataError:
         raise
     except READ_ERRORS as error:
-        reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
+        reason = one_line(" ".join(str(error).split()))[:200] or type(error).__name__
         raise DataError(
             f"an .npz must be readable by numpy.load, got {path}, which is not ({reason}); write it again"
         ) from error

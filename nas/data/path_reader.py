@@ -18,7 +18,7 @@ from nas.data.options import DataOptions
 from nas.data.parquet import read_parquet
 from nas.data.shards import find_shards
 from nas.data.source import Source
-from nas.data.text import printable
+from nas.data.text import one_line
 from nas.data.tfrecord import TFRECORD_SUFFIXES, read_tfrecord
 from nas.errors import DataError
 
@@ -110,6 +110,6 @@ def _refuse_archives(where: str, files: Sequence[str]) -> None:
     """Raise DataError if there is nothing but archives."""
     if files and all(name.lower().endswith(ARCHIVES) for name in files):
         raise DataError(
-            f"a data set must hold files that can be read, got only archives in {printable(where)}, such as "
-            f"{printable(min(files))}; unpack them, or pass one .zip"
+            f"a data set must hold files that can be read, got only archives in {one_line(where)}, such as "
+            f"{one_line(min(files))}; unpack them, or pass one .zip"
         )

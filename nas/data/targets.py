@@ -11,7 +11,7 @@ import numpy as np
 from nas.data.folder_names import sorted_names
 from nas.data.options import LabelKind
 from nas.data.source import Array, Task
-from nas.data.text import printable
+from nas.data.text import one_line
 from nas.errors import DataError
 
 __all__ = ["Targets", "find_targets", "squeeze_labels"]
@@ -86,9 +86,9 @@ def squeeze_labels(y: Array, key: str) -> Array:
             raise DataError(
                 f"the text of {key} must be Unicode, got other characters; number the classes instead"
             ) from error
-        if damaged := [value for value in values if printable(value) != value]:
+        if damaged := [value for value in values if one_line(value) != value]:
             raise DataError(
-                f"the text of {key} must have no control characters, got '{printable(damaged[0])[:60]}'; "
+                f"the text of {key} must have no control characters, got '{one_line(damaged[0])[:60]}'; "
                 "rename the class"
             )
         return text

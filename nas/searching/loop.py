@@ -340,4 +340,6 @@ class Search:
             earlier = before.seconds.get(name, 0.0) if before else 0.0
             self.status.add_seconds(name, spent - earlier)
         self.status.trials[trial.number] = trial
+        if trial.state == "complete":
+            self._training.remove_files(trial.number)  # the record has them
         self._engine.tell(trial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,20 @@ class RecordWriter:
     """Writes ended trials; what a call was given is kept when it returns."""
 
     def __init__(
-        self, record: SearchRecord, plan: Plan, trials: Sequence[Trial], halving: Halving | None = None
+        self,
+        record: SearchRecord,
+        plan: Plan,
+        trials: Sequence[Trial],
+        scratch: Path,
+        halving: Halving | None = None,
     ) -> None:
-        """Set the parts. `halving`: by which the weights of dominated trials are dropped; None keeps them."""
+        """Set the parts.
+
+        scratch: where checkpoints to train further are kept.
+        halving: by which the weights of dominated trials are dropped; None keeps them.
+        """
         self._record, self._criteria, self._halving = record, plan.criteria, halving
+        self._scratch = scratch
         self._dropped: set[int] = set()
         self._trials = {trial.number: trial for trial in trials if trial.state != "over_limit"}
         self._front = pareto_front(list(self._trials.values()), plan.criteria)
@@ -54,8 +65,18 @@ class RecordWriter:
         self._record.log_over_limit([trial])
 
     def checkpoint(self, number: int, part: int) -> Path:
-        """Return the checkpoint of a part of a trial in the record."""
-        return self._record.file(self._trials[number], checkpoint_name(part))
+        """Return a copy of the checkpoint of a part of a trial in the record; raises RecordError.
+
+        The record's own file may be one that waits, and that is removed as soon as MLflow has it.
+        """
+        target = self._scratch / "resumed" / f"{number}-{checkpoint_name(part)}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        trial, name = self._trials[number], checkpoint_name(part)
+        try:
+            shutil.copyfile(self._record.file(trial, name), target)
+        except FileNotFoundError:  # delivered at this moment
+            shutil.copyfile(self._record.file(trial, name), target)
+        return target
 
     def show_delivery(self, status: Status) -> None:
         """Set what the status says about MLflow; raises RecordError if another process writes the record."""

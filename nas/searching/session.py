@@ -243,7 +243,8 @@ class Session:
         scratch = scratch_folder(record.name)
         shutil.rmtree(scratch, ignore_errors=True)
         status = Status(Budget(plan.max_trials, plan.seconds, plan.flat))
-        writer = RecordWriter(record, plan, self.trials, None if plan.keep_weights else create_halving(plan))
+        kept = None if plan.keep_weights else create_halving(plan)
+        writer = RecordWriter(record, plan, self.trials, scratch, kept)
 
         def show_all(status: Status) -> None:
             writer.show_delivery(status)

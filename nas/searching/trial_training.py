@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,13 @@ class TrialTraining:
         """Number of trainings of a trial."""
         return self.repeats * len(self.datasets)
 
+    def remove_files(self, number: int) -> None:
+        """Remove the scratch files of a trial that has ended: the record has what is needed."""
+        shutil.rmtree(self._folder(number), ignore_errors=True)
+
+    def _folder(self, number: int) -> Path:
+        return self.scratch / f"trial{number}"
+
     def job(self, trial: Trial, part: int, epochs: tuple[int, int], resume: Path | None) -> Job:
         """Return the training of a part of a trial up to an epoch.
 
@@ -38,7 +46,7 @@ class TrialTraining:
             dataset=self.datasets[fold],
             epochs=epochs[0],
             full_epochs=epochs[1],
-            folder=self.scratch / f"trial{trial.number}" / str(part),
+            folder=self._folder(trial.number) / str(part),
             resume=resume,
             seed=self.seed + 1000 * seed,
             number=trial.number,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from nas.errors import RecordError, StorageError
@@ -51,7 +53,7 @@ def trial(number, accuracy=0.5):
 @pytest.mark.parametrize("problem", ["", "nothing answers there"])
 def test_the_status_shows_that_mlflow_is_away(problem):
     status = Status(Budget())
-    writer = RecordWriter(SimulatedRecord(problem), PLAN, [])
+    writer = RecordWriter(SimulatedRecord(problem), PLAN, [], Path("scratch"))
     for number in range(2):
         writer.trial(trial(number), {})
     writer.show_delivery(status)
@@ -63,7 +65,7 @@ def test_the_status_shows_that_mlflow_is_away(problem):
 
 def test_a_record_that_another_process_took_over_ends_the_search():
     record = SimulatedRecord()
-    writer = RecordWriter(record, PLAN, [])
+    writer = RecordWriter(record, PLAN, [], Path("scratch"))
     writer.show_delivery(Status(Budget()))
     record.is_lost = True
     with pytest.raises(RecordError, match="another process"):
@@ -72,7 +74,7 @@ def test_a_record_that_another_process_took_over_ends_the_search():
 
 def test_a_complete_trial_below_the_quality_floor_is_written():
     record = SimulatedRecord()
-    writer = RecordWriter(record, PLAN.model_copy(update={"min_quality": 0.95}), [])
+    writer = RecordWriter(record, PLAN.model_copy(update={"min_quality": 0.95}), [], Path("scratch"))
     for number, accuracy in enumerate((0.7, 0.99)):
         writer.trial(trial(number, accuracy), {})
     assert len(record.logged) == 2
@@ -84,7 +86,7 @@ def test_a_complete_trial_below_the_quality_floor_is_written():
 def test_a_search_pauses_while_its_folder_cannot_be_written(kind, monkeypatch):
     monkeypatch.setattr(log, "PAUSE_SECONDS", 0.001)
     record, status = SimulatedRecord(failures=3), Status(Budget())
-    pausing = PausingLog(RecordWriter(record, PLAN, []), status)
+    pausing = PausingLog(RecordWriter(record, PLAN, [], Path("scratch")), status)
     shown = []
     pausing.show = lambda status: shown.append(status.paused)
     pausing.trial(trial(4), {}) if kind == "trial" else pausing.over_limit(trial(4))
@@ -94,3 +96,22 @@ def test_a_search_pauses_while_its_folder_cannot_be_written(kind, monkeypatch):
     assert status.paused == ""
     assert len(status.notices) == 2  # one when it pauses, one when it continues
     assert "The search is paused: 'mlruns/spool/x' cannot be written" in status.notices[0]
+
+
+def test_a_checkpoint_to_resume_outlives_its_delivery(tmp_path):
+    """The file that waits is removed when MLflow has it, also while a worker reads it."""
+    waiting, delivered = tmp_path / "waiting.npz", tmp_path / "delivered.npz"
+    delivered.write_bytes(b"weights")
+
+    class Record(SimulatedRecord):
+        def file(self, trial, name):
+            files.append(waiting if not files else delivered)
+            return files[-1]
+
+    files = []
+    writer = RecordWriter(Record(), PLAN, [trial(3)], tmp_path / "scratch")
+    path = writer.checkpoint(3, 0)  # the waiting file has been delivered between its look-up and its copy
+    assert files == [waiting, delivered]
+    delivered.unlink()
+    assert path.read_bytes() == b"weights"
+    assert path.is_relative_to(tmp_path / "scratch")
