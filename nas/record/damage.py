@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 from nas.record.mlflow_search import MlflowSearch
+from nas.record.mlflow_store import record_errors
 from nas.record.spool import Spool
 
 __all__ = ["Damage", "damage_notices", "list_damage"]
@@ -15,12 +16,18 @@ SHOWN = 5
 """Damaged parts of a record that a sentence lists."""
 
 
-class Damage(NamedTuple):
+@dataclass(frozen=True)
+class Damage:
     """A part of a record that cannot be read."""
 
     name: str
     why: str
-    set_aside: Callable[[], None]  # so that it is not read any more; raises any error of MLflow
+    mark: Callable[[], None]
+
+    def set_aside(self) -> None:
+        """Mark the part, so that it is not read any more; raises RecordError."""
+        with record_errors("written"):
+            self.mark()
 
 
 def list_damage(search: MlflowSearch, spool: Spool) -> list[Damage]:
