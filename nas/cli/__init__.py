@@ -1,4 +1,4 @@
-"""The command line: `nas search | front | show | export | train | measure | calibrate | space | ui`."""
+"""The command line: the commands of `nas`, one module for each group."""
 
 from nas.cli.main import app, main
 
