@@ -41,7 +41,7 @@ for line in sys.stdin:
     try:
         found = nas.find("x")
     except nas.errors.NasError as error:
-        print(json.dumps([{}, [] if "no search" in str(error) else [str(error)]]), flush=True)
+        print(json.dumps([{}, [str(error)]]), flush=True)
         continue
     numbers = {}
     for trial in found.trials:
@@ -135,8 +135,8 @@ def kill_searches(
             folder.mkdir()
             totals["searches"] += 1
             shown: list[str] = []
-            for attempt in range(min(KILLS_PER_SEARCH, count - totals["kills"])):
-                exists = bool(read_record(folder)[0]) or attempt > 3
+            for _ in range(min(KILLS_PER_SEARCH, count - totals["kills"])):
+                exists = not any("there is no search" in what for what in read_record(folder)[1])
                 options = ["--resume", "x"] if exists else [*OPTIONS, "--name", "x", "--trials", str(trials)]
                 lines, code = run_until([*command, "search", *options], folder, rng.uniform(0.3, longest))
                 if code is not None and any("in use" in line for line in lines):
@@ -150,12 +150,15 @@ def kill_searches(
                 totals["kills"] += 1
                 shown += lines
                 recorded, damage = read_record(folder)
+                damage = [what for what in damage if "there is no search" not in what]
                 lost = missing_lines(shown, recorded)
                 totals["lost"] += len(lost)
                 totals["sound"] += not damage and not lost
                 totals["duplicates"] += sum("has the number" in what for what in damage)
                 faults += [*lost[:3], *damage[:3], *(line.strip() for line in lines if "Traceback" in line)]
             totals["lines"] += sum(LINE.match(line) is not None for line in shown)
+            if any("there is no search" in what for what in read_record(folder)[1]):
+                continue  # it was never alive for long enough to be created
             end = run([*command, "search", "--resume", "x"], folder)
             recorded, damage = read_record(folder)
             if end.returncode:

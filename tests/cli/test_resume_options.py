@@ -58,7 +58,7 @@ def test_options_of_a_resumed_search_are_applied(tmp_path, monkeypatch, capsys):
     common = ["--workers", "0", "--json"]
     new = ["--name", "photos", "--train-limit", "100", "--objectives", "accuracy,params", "--no-halving"]
     assert run(*new, "--epochs", "1", "--trials", "1", "--max-params", "20000", *common) == 0
-    given = ["--trials", "2", "--time", "9m", "--stop-when-flat", "--min-accuracy", "0.01"]
+    given = ["--keep-weights", "--trials", "2", "--time", "9m", "--stop-when-flat", "--min-accuracy", "0.01"]
     assert run("--resume", "photos", *given, "--front-seeds", "1", "--trial-time", "5m", *common) == 0
     assert "limits      params <= 20,000, accuracy >= 0.01" in capsys.readouterr().err
     found = nas.find("photos")
@@ -71,5 +71,6 @@ def test_options_of_a_resumed_search_are_applied(tmp_path, monkeypatch, capsys):
         "min_quality": 0.01,
         "front_seeds": 1,
         "trial_seconds": 300,
+        "keep_weights": True,
     }
     assert (found.plan.epochs, found.plan.halving, found.plan.limits) == (1, False, {"params": 20000})

@@ -59,7 +59,10 @@ def test_a_search_shows_that_mlflow_is_away(tmp_path):
     finally:
         if server.poll() is None:
             stop(server)
-    assert process.returncode == 0
+    assert process.returncode == 3
     assert "nothing answers there; start the server" in errors
-    assert "in mlruns/spool. The next nas search --resume away delivers them." in output
+    assert "in mlruns/spool. What waits is delivered as soon as MLflow takes it." in errors  # when it happens
+    last = errors.splitlines()[-1]
+    assert last.endswith("`nas sync away` delivers them, and the next command of `nas` tries to.")
+    assert "Pareto front of away" in output
     assert "Traceback" not in errors
