@@ -57,7 +57,7 @@ def sync(
             failed.append(error)
             errors.print(f"{each}: {error}", soft_wrap=True)
         else:
-            output.print(f"{each}: {_trials(count)} delivered")
+            output.print(f"{each}: {_results(count)} delivered")
     if failed:
         raise RecordError(f"{len(failed)} of {len(names)} searches could not be delivered; see above")
 
@@ -143,16 +143,16 @@ def deliver_in_passing() -> None:
             SearchRecord.deliver(name)
         except NasError as error:
             errors.print(
-                f"{_trials(count)} of '{name}' could not be delivered to MLflow: {error}; `nas sync {name}` "
+                f"{_results(count)} of '{name}' could not be delivered to MLflow: {error}; `nas sync {name}` "
                 "tries again.",
                 soft_wrap=True,
             )
         else:
-            errors.print(f"{_trials(count)} of '{name}' delivered to MLflow.", soft_wrap=True)
+            errors.print(f"{_results(count)} of '{name}' delivered to MLflow.", soft_wrap=True)
 
 
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"
+def _results(count: int) -> str:
+    return "1 result" if count == 1 else f"{count} results"
 
 
 def _answers() -> bool:

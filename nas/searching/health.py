@@ -67,7 +67,7 @@ def find_problems(name: str | None) -> list[Problem]:
         )
     waiting = waiting_searches().get(record.name)
     if waiting is not None or record.state is None:
-        text = f"{waiting} trials wait in mlruns/spool" if waiting else "The run is open"
+        text = f"{waiting} results of trials wait in mlruns/spool" if waiting else "The run is open"
         problems.append(
             Problem(
                 f"{text}, but no process writes the record.",

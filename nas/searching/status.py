@@ -46,7 +46,7 @@ class Status:
     notices: list[str] = field(default_factory=list)  # sentences about what went wrong, as it happens
     record_problem: str = ""  # why MLflow does not take writes at the moment; '' if it does
     _next_number: int = 0  # no number below it is unused
-    undelivered: int = 0  # trials that wait in the spool until MLflow takes them
+    undelivered: int = 0  # results of trials that wait in the spool until MLflow takes them
 
     @property
     def elapsed(self) -> float:
@@ -80,7 +80,7 @@ class Status:
         """A sentence about trials that MLflow does not take at the moment, '' if it takes them."""
         if not self.record_problem:
             return ""
-        waiting = "1 trial waits" if self.undelivered == 1 else f"{self.undelivered} trials wait"
+        waiting = "1 result waits" if self.undelivered == 1 else f"{self.undelivered} results wait"
         return f"{self.record_problem}; {waiting} in mlruns/spool."
 
     def unused_number(self) -> int:

@@ -80,7 +80,7 @@ def test_a_problem_of_mlflow_is_shown_once_and_its_end_too(capsys):
     assert lines == [
         "trial 0 complete at 3 epochs: accuracy 50.0%, params 10",
         "trial 1 complete at 3 epochs: accuracy 50.0%, params 10",
-        "MLflow's record at http://x cannot be written; 1 trial waits in mlruns/spool. What waits "
+        "MLflow's record at http://x cannot be written; 1 result waits in mlruns/spool. What waits "
         "is delivered as soon as MLflow takes it.",
         "MLflow takes trials again.",
     ]

@@ -60,7 +60,7 @@ def test_the_status_shows_that_mlflow_is_away(problem):
     assert [(each.number, each.run_id) for each in writer.trials()] == [(0, "run"), (1, "run")]
     assert status.record_problem == problem
     assert status.undelivered == (2 if problem else 0)
-    assert status.delivery_notice == (problem and f"{problem}; 2 trials wait in mlruns/spool.")
+    assert status.delivery_notice == (problem and f"{problem}; 2 results wait in mlruns/spool.")
 
 
 def test_a_record_that_another_process_took_over_ends_the_search():
