@@ -52,7 +52,7 @@ class Holder:
     started: float  # of the process, seconds since 1970
     folder: str  # the working folder
     renewed: float  # seconds since 1970
-    waiting: int = 0  # trials in its spool
+    waiting: int = 0  # results of trials in its spool
     released: bool = False
 
     @classmethod
@@ -113,7 +113,7 @@ class Lease:
         if holder is not None and not holder.released:
             _refuse_if_it_lives(store, run_id, name, holder, notify)
         if holder is not None and (holder.waiting or not holder.released) and not _is_here(holder):
-            waiting = {0: "trials", 1: "1 trial"}.get(holder.waiting, f"{holder.waiting} trials")
+            waiting = {0: "results", 1: "1 result"}.get(holder.waiting, f"{holder.waiting} results")
             notify(
                 f"'{name}' was last written by {holder} in {holder.folder}, where {waiting} may wait to be "
                 f"delivered; `nas sync {name}` there delivers them."
@@ -137,7 +137,7 @@ class Lease:
     def renew(self, waiting: int = 0) -> None:
         """Check that this process still has the lease, and tell others that it lives.
 
-        waiting: number of trials in the spool.
+        waiting: number of results in the spool.
 
         Raises LeaseLostError, or any error of MLflow.
         """

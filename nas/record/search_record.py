@@ -138,7 +138,7 @@ class SearchRecord:
 
     @classmethod
     def deliver(cls, name: str, notify: Callable[[str], None] = lambda _: None) -> int:
-        """Deliver what waits in the spool of a search of this folder; return the number of trials.
+        """Deliver what waits in the spool of a search of this folder; return the number of results.
 
         Raises InputError if another process writes the record, RecordError if MLflow cannot be written.
         """
@@ -203,7 +203,7 @@ class SearchRecord:
 
     @property
     def undelivered(self) -> int:
-        """Number of trials that wait in the spool to be delivered to MLflow."""
+        """Number of results of trials that wait in the spool to be delivered to MLflow."""
         return self._spool.waiting()
 
     @property

@@ -100,7 +100,7 @@ def test_a_killed_process_of_this_machine_does_not_keep_the_lease(shared: Path) 
     record.finish("complete")
     (note,) = notes  # what the killed process kept lies in its own folder
     assert f"process {first.pid}" in note
-    assert f"in {shared / 'a'}, where trials may wait" in note
+    assert f"in {shared / 'a'}, where results may wait" in note
 
 
 def test_of_processes_that_resume_at_once_one_has_the_lease(shared: Path) -> None:
@@ -139,7 +139,9 @@ def test_a_lease_of_another_machine_expires(shared: Path, monkeypatch: pytest.Mo
     notes: list[str] = []
     again = SearchRecord.resume("shared", notes.append)
     assert "watching" in notes[0]
-    assert "on far in /far/away, where 3 trials may wait to be delivered; `nas sync shared` there" in notes[1]
+    assert (
+        "on far in /far/away, where 3 results may wait to be delivered; `nas sync shared` there" in notes[1]
+    )
     again.finish("complete")
 
 
