@@ -94,6 +94,10 @@ class SimulatedExecutor:
         done.set_result(Evaluation(values, job.epochs, tuple(curve), seconds, target, 500.0))
         return done
 
+    def take_notices(self) -> list[str]:
+        """Return no notices: nothing goes wrong."""
+        return []
+
     def close(self) -> None:
         """Do nothing: no job is running."""
 

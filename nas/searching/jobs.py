@@ -25,12 +25,17 @@ class Jobs:
     """
 
     def __init__(self, executor: Executor, log: PausingLog, status: Status, lag: int | None = None) -> None:
-        self.workers, self.lag = executor.workers, lag
+        self.lag = lag
         self._executor, self._log, self._status = executor, log, status
         self._pending: dict[Future[Evaluation], tuple[Job, int]] = {}  # with the part of the trial
 
     def __len__(self) -> int:
         return len(self._pending)
+
+    @property
+    def workers(self) -> int:
+        """Number of jobs that run at once."""
+        return self._executor.workers
 
     @property
     def unfinished(self) -> int:
