@@ -21,7 +21,7 @@ import psutil
 
 from nas.errors import InputError, RecordError
 from nas.files import process_space
-from nas.record.mlflow_store import Store
+from nas.record.mlflow_store import Store, database_identity
 
 __all__ = ["RENEW_SECONDS", "Holder", "Lease", "LeaseLostError", "read_holder"]
 
@@ -54,13 +54,21 @@ class Holder:
     renewed: float  # seconds since 1970
     waiting: int = 0  # results of trials in its spool
     released: bool = False
+    database: str = ""  # see `database_identity`
 
     @classmethod
     def of_this_process(cls, session: int) -> Holder:
         """Return this process as the holder."""
         process = psutil.Process()
         return cls(
-            session, platform.node(), _machine(), process.pid, process.create_time(), os.getcwd(), time.time()
+            session,
+            platform.node(),
+            _machine(),
+            process.pid,
+            process.create_time(),
+            os.getcwd(),
+            time.time(),
+            database=database_identity(),
         )
 
     @classmethod
@@ -71,13 +79,15 @@ class Holder:
         except (ValueError, TypeError, RecursionError):
             return None
         expected = {"session": int, "process": int, "waiting": int, "released": bool}
-        expected |= dict.fromkeys(("host", "machine", "folder"), str)
+        expected |= dict.fromkeys(("host", "machine", "folder", "database"), str)
         numbers = isinstance(holder.started, int | float) and isinstance(holder.renewed, int | float)
         types = all(type(getattr(holder, name)) is kind for name, kind in expected.items())
         return holder if numbers and types else None
 
     def lives(self) -> bool | None:
         """Return whether the process lives and writes; None if it is on another machine."""
+        if self.database != database_identity():
+            return False  # it writes the database of which this is a copy
         if self.machine != _machine():
             return None
         if Path(self.folder) == Path.cwd():

@@ -28,6 +28,7 @@ __all__ = [
     "Store",
     "connect",
     "create_store",
+    "database_identity",
     "record_errors",
     "run_url",
     "shown_uri",
@@ -76,6 +77,15 @@ def tracking_uri() -> str:
 def shown_uri() -> str:
     """Return the address of the record without credentials, to be shown."""
     return redacted(tracking_uri())
+
+
+def database_identity() -> str:
+    """Return what tells a SQLite database from a copy of it; '' for a record on a server."""
+    path = _database(_absolute(tracking_uri()))
+    if path is None:
+        return ""
+    status = path.stat()
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def ui_command(port: int = 5000) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,3 +284,19 @@ def test_what_waits_is_not_delivered_to_another_record(shared: Path, monkeypatch
     with pytest.raises(RecordError, match="set MLFLOW_TRACKING_URI"):
         SearchRecord.deliver("shared")
     assert waiting_searches() == {"shared": 1}
+
+
+def test_a_copy_of_a_project_does_not_wait_for_the_process_that_writes_the_original(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    original.mkdir()
+    monkeypatch.chdir(original)
+    record = SearchRecord.create("photos", {})
+    shutil.copytree(original, copy)
+    monkeypatch.chdir(copy)
+    SearchRecord.resume("photos").finish("complete")
+    monkeypatch.chdir(original)
+    record.finish("interrupted")
+    assert SearchRecord.open("photos").state == "interrupted"
