@@ -1,8 +1,12 @@
 """Writing and reading files, and expanding `block` and `stages`."""
 
+import os
+import re
+import time
+
 import pytest
 
-from nas.architecture import dump_yaml, read_yaml
+from nas.architecture import dump_yaml, read_text, read_yaml
 from nas.architecture.notation import expand_stages
 from nas.errors import SpaceError
 
@@ -118,3 +122,40 @@ def test_stages_that_cannot_be_expanded_raise_one_sentence(data, message):
     with pytest.raises(SpaceError) as error:
         expand_stages(data)
     assert message in str(error.value)
+
+
+ALIASES = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(10)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (ALIASES, "at line 6 it has more than 100,000 values when its aliases are expanded"),
+        ("stages: &s\n  - *s\n", "an alias refers to the part in which it stands"),
+        ("stem: &s {width: *s}\n", "an alias refers to the part in which it stands"),
+        ("width: " + "9" * 5000, "a number must have at most 18 digits, got 5,000"),
+        ("a: " + "[" * 60 + "]" * 60, "it is nested more than 50 deep"),
+        ("a: " + "[" * 3000 + "]" * 3000, "it is nested too deeply"),
+    ],
+)
+def test_text_that_would_be_read_without_end_is_refused(text, problem):
+    started = time.monotonic()
+    with pytest.raises(SpaceError, match=re.escape(problem)):
+        read_yaml(text, "it")
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_only_regular_files_of_a_moderate_size_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    (tmp_path / "large.yaml").write_text("a: 1\n#" + "x" * 1_000_000)
+    for name, problem in (
+        ("pipe.yaml", "it is no regular file"),
+        ("zero.yaml", "it is no regular file"),
+        ("large.yaml", "it has 1,000,006 bytes, over the limit of 1,000,000"),
+    ):
+        with pytest.raises(SpaceError, match=problem):
+            read_text(tmp_path / name, "a space")

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from nas.cli.main import main
+from nas.errors import RunError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -192,3 +193,25 @@ def test_completion_can_be_installed(capsys, monkeypatch):
     code, out, _ = run(["--show-completion", "bash"], capsys)
     assert code == 0
     assert "_NAS_COMPLETE=complete_bash" in out
+
+
+@pytest.mark.parametrize(
+    ("raised", "sentence"),
+    [
+        (MemoryError(), "nas: the input must fit into the memory"),
+        (RecursionError(), "nas: the input is nested too deeply"),
+        (RunError("x" * 1980 + " http://me:topsecret99999999@host/p"), "nas: " + "x" * 1980),
+    ],
+)
+def test_an_error_of_the_boundary_is_one_sentence_without_credentials(raised, sentence, capsys, monkeypatch):
+    def fail(arguments):
+        raise raised
+
+    monkeypatch.setitem(main.__globals__, "_run", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(["front"])
+    printed = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert printed.startswith(sentence)
+    assert "topsecret" not in printed
+    assert len(printed) < 2010

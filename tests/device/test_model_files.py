@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nas.architecture import Architecture
+from nas.backends import litert_bytes
 from nas.device import summarize_architecture, summarize_keras, summarize_litert, summarize_onnx
 from nas.errors import InputError
 from nas.export import export_litert, export_onnx
@@ -67,3 +68,10 @@ def test_other_files_are_refused(tmp_path):
         summarize_litert(other.read_bytes())
     with pytest.raises(InputError, match="ONNX model"):
         summarize_onnx(other)
+
+
+@pytest.mark.parametrize("length", [8, 12, 40, 300, 900])
+def test_a_litert_file_that_is_cut_off_is_one_sentence(length):
+    architecture = Architecture.from_dict({"input_shape": [8, 8, 1], "classes": 3, "stages": [{"width": 4}]})
+    with pytest.raises(InputError, match=r"must be a LiteRT FlatBuffer, got (damaged|other) content"):
+        summarize_litert(litert_bytes(architecture, None, "float32")[:length])
