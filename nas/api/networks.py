@@ -193,7 +193,7 @@ def _measure_keras(path: Path, options: LatencyOptions) -> Measurement:
     keras = import_keras()
     try:
         model: Any = keras.models.load_model(path, compile=False)
-    except Exception as error:  # whatever a layer raises for its config: ValueError, tf.errors.OpError, ...
+    except Exception as error:  # layers raise errors without a common type: ValueError, tf.errors.OpError
         reason = shortened((str(error).strip().splitlines() or [type(error).__name__])[0], 300)
         raise InputError(f"a .keras file must be one that Keras can load, got '{path}': {reason}") from None
     with temporary_folder() as folder:

@@ -70,7 +70,7 @@ def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
                 given[name] = value
         command(**values, data_options=given)
 
-    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # of functools
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # functions take attributes
     return wrapped
 
 

@@ -16,7 +16,7 @@ class JobEvaluator(Protocol):
     """Evaluates jobs, as `nas.evaluation.Evaluator` does; each worker creates one for all its jobs."""
 
     def evaluate(self, job: Job, progress: Progress = ...) -> Evaluation:
-        """Return the result of a job; report each step: a job that hangs is told from a long one by that."""
+        """Return the result of a job. Call `progress` after each step, so that a hang can be detected."""
         ...
 
 
