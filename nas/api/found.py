@@ -13,9 +13,10 @@ from nas.data import Dataset, load_dataset, select_fold
 from nas.errors import DataError
 from nas.evaluation import Evaluator, read_state
 from nas.export import ExportOptions, export_files
+from nas.files import output_file
 from nas.record import SearchRecord
-from nas.report import draw_predictions, write_figures
-from nas.searching import Plan, reproduce_trial
+from nas.report import draw_predictions, page_html, write_figures
+from nas.searching import Plan, RecordedReport, reproduce_trial
 from nas.trials import Trial, pareto_front, pick_trial
 
 if TYPE_CHECKING:
@@ -112,6 +113,16 @@ class Found:
             with contextlib.suppress(DataError):
                 files |= self._write_figures(trial, Path(folder))
         return files
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report of the search, one HTML page that needs no network; return its path.
+
+        Examples are left out if the data of the search is away or has changed: the page says so.
+        """
+        page = page_html(RecordedReport(self.name).data())
+        with output_file(Path(path)) as unfinished:
+            unfinished.write_text(page, encoding="utf-8")
+        return Path(path)
 
     def _write_figures(self, trial: Trial, folder: Path) -> dict[str, Path]:
         dataset = self._dataset()

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from nas.cli import data, measuring, recording, results, searching, spaces, training
+from nas.cli import data, measuring, recording, reporting, results, searching, spaces, training
 from nas.errors import NasError, NasWarning
 from nas.text import printable, redacted, shortened
 
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 searching.add_to(app)
 results.add_to(app)
+reporting.add_to(app)
 recording.add_to(app)
 training.add_to(app)
 data.add_to(app)

@@ -1,13 +1,7 @@
-"""`nas front`, `nas show`, `nas export` and `nas ui`: the results of a search."""
+"""`nas front`, `nas show`, `nas reproduce` and `nas export`: the results of a search."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,13 +15,6 @@ from nas.text import shortened
 
 __all__ = ["add_to"]
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-STOP_SECONDS = 5.0
-"""Time that a server has to stop before it is killed."""
-
-PR_SET_PDEATHSIG = 1  # of prctl(2)
-
 PICKS_HELP = "best, knee, smallest, fastest, 'smallest-within 1%' or 'fastest-within 1%'."
 
 
@@ -37,7 +24,6 @@ def add_to(app: typer.Typer) -> None:
     app.command(help=show.__doc__)(show)
     app.command(help=export.__doc__)(export)
     app.command(help=reproduce.__doc__)(reproduce)
-    app.command(help=ui.__doc__)(ui)
 
 
 def front(
@@ -48,7 +34,6 @@ def front(
         bool,
         typer.Option("--errors", help="Show standard errors of qualities, and which members are tied."),
     ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write the interactive figure to this file.")] = None,
 ) -> None:
     """Show the Pareto front of a search: the networks that are not dominated.
 
@@ -63,13 +48,9 @@ def front(
         nas front --errors
 
         nas front photos --json
-
-        nas front photos --html front.html
     """
     from nas.api import find
-    from nas.cli.terminal import errors, print_json
-    from nas.files import output_file
-    from nas.report import figure_html, pareto_figure
+    from nas.cli.terminal import print_json
     from nas.trials import error_rows, trial_rows
 
     found = find(name)
@@ -84,11 +65,6 @@ def front(
         complete = len(criteria.comparable(found.trials))
         print_table(found.name, trials, found.plan, every, complete, errors_of)
         print_floor(found.trials, criteria)
-    if html is not None:
-        figure = pareto_figure(found.trials, criteria, found.record.links(found.trials))
-        with output_file(html) as temporary:
-            temporary.write_text(figure_html(figure), encoding="utf-8")
-        errors.print(f"wrote {html}")
 
 
 def _name_and_number(command: str, arguments: list[str]) -> tuple[str | None, str]:
@@ -237,53 +213,3 @@ def export(
         output.print(class_table("\nOn the validation split", figures))
     elif trial.design.architecture.task != "segmentation" and not fresh:
         output.print("No figures by class: the data of the search has changed or cannot be read.")
-
-
-def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="The port to serve on.")] = 5000) -> None:
-    """Open MLflow on this folder's record: every trial, its learning curve, and the front.
-
-    Examples:
-
-        nas ui
-
-        nas ui --port 5001
-    """
-    from nas.cli.terminal import errors
-    from nas.record import ui_command
-
-    command = ui_command(port)
-    errors.print(f"http://127.0.0.1:{port}  (stop with Ctrl-C)")
-    raise typer.Exit(_serve(command))
-
-
-def _serve(command: list[str]) -> int:
-    """Run a server until it ends, or this process is asked to; return the exit code.
-
-    The server and its own processes are a session, which ends as a whole. It also ends if this process is
-    killed, where the system can do that (Linux).
-    """
-    server = subprocess.Popen(command, start_new_session=True, preexec_fn=_end_with_parent)
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    earlier = {number: signal.signal(number, stop) for number in STOPPING}
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-            try:
-                server.wait(STOP_SECONDS)
-            finally:
-                os.killpg(server.pid, signal.SIGKILL)
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to end this process when its parent ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

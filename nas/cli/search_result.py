@@ -25,6 +25,7 @@ def print_table(
 ) -> None:
     """Print trials as a table; `complete`: number of trials of the search that are trained in full."""
     from nas.cli.terminal import label, number, output, table, with_error
+    from nas.trials import network_summary
 
     names = [objective.name for objective in plan.parsed_objectives()]
     names = list(dict.fromkeys([*names, *plan.limits, "params", "flops"]))
@@ -36,7 +37,7 @@ def print_table(
             *(with_error(value, trial.values.get(value), found.get(f"{value}_se")) for value in names),
             *([number("trial", found["tied_with"])] if errors else []),
             *([trial.state] if every else []),
-            summary(trial),
+            network_summary(trial),
         ]
         for trial, found in zip(trials, errors or [{}] * len(trials), strict=True)
     ]
@@ -76,18 +77,6 @@ def print_floor(trials: Sequence[Trial], criteria: Criteria) -> None:
         output.print(f"No network is better than guessing, {label(quality.name)} {guess}.")
 
 
-def summary(trial: Trial) -> str:
-    """Return a short description of a trial's network: widths, kinds, convolutions per stage, residuals."""
-    if trial.architecture is None:
-        return trial.id
-    stages = trial.architecture.stages
-    widths = "-".join(str(stage.width) for stage in stages)
-    kinds = "/".join(dict.fromkeys(stage.conv for stage in stages))
-    convs = "/".join(dict.fromkeys(str(stage.convs * stage.blocks) for stage in stages))
-    residual = "/".join(dict.fromkeys(stage.residual for stage in stages if stage.residual != "none"))
-    return f"{widths} {kinds} x{convs}{' ' + residual if residual else ''}"
-
-
 def print_result(result: Result, json: bool) -> None:
     """Print what a search found, where it is recorded, and which commands may follow."""
     from nas.cli.terminal import duration, errors, output, print_json
@@ -125,24 +114,16 @@ def print_result(result: Result, json: bool) -> None:
 def _print_picks(result: Result) -> None:
     """Print the networks that a user is likely to look for."""
     from nas.cli.terminal import label, number, output, table
-    from nas.trials import pick_trial
+    from nas.trials import pick_answers
 
-    if not result.front:
-        return
     criteria = result.plan.criteria
-    first = criteria.qualities[0]
-    quality = first.name
-    margin = "1 point" if first.maximize else f"{first.value(0.01):.3g}"
-    rules = {f"best {label(quality)}": "best", f"smallest within {margin} of it": SUGGESTED}
-    if all("latency_ms" in trial.values for trial in result.front):
-        rules[f"fastest within {margin} of it"] = "fastest-within 1%"
-    rules["knee of the front"] = "knee"
-    names = list(dict.fromkeys([quality, "params", *(cost.name for cost in criteria.costs)]))
+    names = [criteria.qualities[0].name, "params", *(cost.name for cost in criteria.costs)]
+    names = list(dict.fromkeys(names))
     rows = []
-    for text, rule in rules.items():
-        trial = pick_trial(result.trials, criteria, rule)
-        values = (number(name, trial.values.get(name)) for name in names)
-        quoted = f'"{rule}"' if " " in rule else rule
-        rows.append([text, str(trial.number), *values, f"--pick {quoted}"])
-    output.print(table("", ["", "trial", *map(label, names), "export with"], rows))
-    output.print()
+    for answer in pick_answers(result.trials, criteria):
+        values = (number(name, answer.trial.values.get(name)) for name in names)
+        quoted = f'"{answer.rule}"' if " " in answer.rule else answer.rule
+        rows.append([answer.title, str(answer.trial.number), *values, f"--pick {quoted}"])
+    if rows:
+        output.print(table("", ["", "trial", *map(label, names), "export with"], rows))
+        output.print()

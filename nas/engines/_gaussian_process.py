@@ -265,6 +265,20 @@ class ErrorModel:
         high, low = self._transform.inverse(mean + deviation), self._transform.inverse(mean - deviation)
         return (high + low) / 2.0, np.maximum((high - low) / 2.0, 1e-6)
 
+    def sample(self, rows: Array, count: int, rng: np.random.Generator) -> Array:
+        """Draw levels at rows together from the posterior, at full length, without noise: (count, rows)."""
+        from scipy.linalg import cholesky, solve_triangular
+
+        none = np.zeros(len(rows))
+        cross = self._covariance(rows, none, self._inputs, self._lags)
+        solved = solve_triangular(self._lower, cross.T, lower=True, check_finite=False)
+        covariance = self._covariance(rows, none, rows, none) - solved.T @ solved
+        # Rounding makes it indefinite where rows are nearly equal.
+        covariance[np.diag_indices_from(covariance)] += 1e-6 * covariance.diagonal().max() + JITTER
+        root = self._deviation_factor * cholesky(covariance, lower=True, check_finite=False)
+        drawn = cross @ self._weights + rng.standard_normal((count, len(rows))) @ root.T
+        return self._transform.inverse(self._center + self._scale * drawn)
+
 
 class _Effects:
     """Covariances of the main effects of values, with an average variance of 1 over a random sample."""

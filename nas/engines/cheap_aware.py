@@ -129,6 +129,21 @@ class CheapAware:
         """
         return self._flatness
 
+    def sample_levels(self, settings: Sequence[Setting], count: int) -> Array | None:
+        """Draw the levels of the first quality's error at settings from the posterior: (count, settings).
+
+        None while too few trials are observed.
+        """
+        if self._first is None:
+            self._first = self._start()
+        if len(self._observed) < MIN_OBSERVED:
+            return None
+        if not self._is_fitted:
+            self._fit()
+        entries = [self._pool.entry(setting) for setting in settings]
+        inputs = self._pool.inputs([entry for entry in entries if entry is not None])
+        return self._models[0].sample(inputs, count, self._rng)
+
     def _start(self) -> list[PoolEntry]:
         """Describe the initial candidates and return those to propose first.
 

@@ -1,6 +1,6 @@
 """Train and validate a network, from initial weights or a checkpoint, and write a checkpoint."""
 
-from nas.evaluation.checkpoint import State, load_weights, read_state, write_state
+from nas.evaluation.checkpoint import State, load_weights, read_answers, read_state, write_state
 from nas.evaluation.evaluator import AnyAnswers, Evaluator
 from nas.evaluation.guessing import constant_qualities
 from nas.evaluation.job import Evaluation, Job, Progress
@@ -22,6 +22,7 @@ __all__ = [
     "confusion_matrix",
     "constant_qualities",
     "load_weights",
+    "read_answers",
     "read_state",
     "write_state",
 ]

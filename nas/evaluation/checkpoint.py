@@ -1,10 +1,10 @@
-"""Checkpoints: the weights of a network and the state of its optimizer in one `.npz` file."""
+"""Checkpoints: the weights of a network, the state of its optimizer and its answers in one `.npz` file."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from nas.files import replace_file
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["State", "load_weights", "read_state", "write_state"]
+__all__ = ["State", "load_weights", "read_answers", "read_state", "write_state"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class State:
     `weights` are in the order of Keras' `model.weights`, and `names` are their paths there; they are those
     that were validated. `slots` are the moving averages of the optimizer, each a vector over all trained
     weights; empty before the first step. `last` are the trained weights after the last step, as a vector, if
-    `weights` are an average: training continues from them.
+    `weights` are an average: training continues from them. `answers` are the arrays of `saved` of the answers
+    to the validation split.
     """
 
     names: Sequence[str]
@@ -35,6 +36,7 @@ class State:
     steps: int = 0
     epochs: int = 0
     last: np.ndarray | None = None
+    answers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def write_state(path: Path, state: State) -> None:
@@ -46,6 +48,7 @@ def write_state(path: Path, state: State) -> None:
     arrays |= {f"optimizer/{number}": slot for number, slot in enumerate(state.slots)}
     if state.last is not None:
         arrays["last"] = state.last
+    arrays |= {f"answers/{name}": value for name, value in state.answers.items()}
     arrays["progress"] = np.array([state.epochs, state.steps])
     try:
         with replace_file(path) as temporary, temporary.open("wb") as file:
@@ -70,7 +73,19 @@ def read_state(path: Path) -> State:
         ) from None
     weights = {name.removeprefix("weights/"): a for name, a in arrays.items() if name.startswith("weights/")}
     slots = [a for name, a in arrays.items() if name.startswith("optimizer/")]
-    return State(tuple(weights), tuple(weights.values()), tuple(slots), steps, epochs, arrays.get("last"))
+    answers = {name.removeprefix("answers/"): a for name, a in arrays.items() if name.startswith("answers/")}
+    last = arrays.get("last")
+    return State(tuple(weights), tuple(weights.values()), tuple(slots), steps, epochs, last, answers)
+
+
+def read_answers(path: Path) -> dict[str, np.ndarray]:
+    """Read only the answers of a checkpoint; empty if it has none or the file is damaged."""
+    try:
+        with path.open("rb") as opened, np.load(opened) as file:
+            names = [name for name in file.files if name.startswith("answers/")]
+            return {name.removeprefix("answers/"): file[name] for name in names}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return {}
 
 
 def load_weights(model: keras.Model, checkpoint: Path) -> None:

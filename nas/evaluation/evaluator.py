@@ -74,10 +74,10 @@ class Evaluator:
 
         The weights that are validated are an average over the steps of the last epoch, and the statistics of
         batch normalization are computed for them from training examples, without dropout and augmentation.
-        The checkpoint contains both. Equal jobs have equal results, and a job that resumes a checkpoint has
-        the result of an uninterrupted one. Raises EvaluationError if the loss is not finite or the checkpoint
-        is of another network, SpaceError for a network that cannot be trained on the data, StorageError if
-        the checkpoint cannot be written, RunError if the data set cannot be opened.
+        The checkpoint contains both, and the answers. Equal jobs have equal results, and a job that resumes a
+        checkpoint has the result of an uninterrupted one. Raises EvaluationError if the loss is not finite or
+        the checkpoint is of another network, SpaceError for a network that cannot be trained on the data,
+        StorageError if the checkpoint cannot be written, RunError if the data set cannot be opened.
         """
         record = job.dataset / RECORD_FILE
         dataset = self._open_dataset(job.dataset, record.stat().st_mtime_ns if record.is_file() else 0)
@@ -111,7 +111,7 @@ class Evaluator:
         with clock.measure("save"):
             epochs = max(job.epochs, state.epochs)
             checkpoint = job.folder / CHECKPOINT
-            state = trainer.state(epochs) if curve else state
+            state = replace(trainer.state(epochs) if curve else state, answers=answers.saved())
             write_state(checkpoint, replace(state, slots=(), last=None) if job.is_last else state)
         memory_mb = psutil.Process().memory_info().rss / 2**20
         return Evaluation(values, epochs, tuple(curve), clock.seconds, checkpoint, memory_mb)

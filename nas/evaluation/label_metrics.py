@@ -24,6 +24,10 @@ class LabelAnswers:
         """The predicted labels, those of a probability over 0.5: (n, labels) int."""
         return (self.scores > 0).astype(np.int32)
 
+    def saved(self) -> dict[str, np.ndarray]:
+        """Return the arrays that are kept with a checkpoint, small."""
+        return {"predicted": self.predicted.astype(np.bool_), "losses": self.losses.astype(np.float32)}
+
     def metrics(self) -> dict[str, float]:
         """Return loss, map, macro_f1 and label_accuracy.
 

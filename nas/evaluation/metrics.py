@@ -27,6 +27,10 @@ class Answers:
     scores: np.ndarray | None  # (n,) for two classes: greater for the second class; else None
     classes: int
 
+    def saved(self) -> dict[str, np.ndarray]:
+        """Return the arrays that are kept with a checkpoint, small."""
+        return {"predicted": self.predicted.astype(np.int32), "losses": self.losses.astype(np.float32)}
+
     def metrics(self) -> dict[str, float]:
         """Return loss, accuracy, balanced_accuracy, macro_f1 and, for two classes, auc."""
         confusion = confusion_matrix(self.truth, self.predicted, self.classes)
@@ -86,6 +90,10 @@ class PixelAnswers:
     counted: np.ndarray  # (n,) pixels
     intersections: np.ndarray  # (n, classes) pixels that are of a class and predicted as it
     unions: np.ndarray  # (n, classes) pixels that are of a class or predicted as it
+
+    def saved(self) -> dict[str, np.ndarray]:
+        """Return the arrays that are kept with a checkpoint, small."""
+        return {"intersections": self.intersections.sum(axis=0), "unions": self.unions.sum(axis=0)}
 
     def metrics(self) -> dict[str, float]:
         """Return loss, accuracy and mean_iou: the mean over the classes that occur."""

@@ -20,6 +20,10 @@ class NumberAnswers:
     predicted: np.ndarray  # (n, numbers)
     losses: np.ndarray  # (n,) means over the numbers of squared errors in standard deviations of the training
 
+    def saved(self) -> dict[str, np.ndarray]:
+        """Return the arrays that are kept with a checkpoint, small."""
+        return {"predicted": self.predicted.astype(np.float32), "losses": self.losses.astype(np.float32)}
+
     def select(self, number: int) -> NumberAnswers:
         """Return the answers for one of the numbers."""
         chosen = slice(number, number + 1)

@@ -1,7 +1,7 @@
 """The record of searches and trainings in MLflow, with a spool for what MLflow does not take yet."""
 
-from nas.record.mlflow_store import shown_uri, tracking_uri, ui_command
-from nas.record.names import NameInUseError, waiting_searches
+from nas.record.mlflow_store import mlflow_server_command, shown_uri, tracking_uri
+from nas.record.names import NameInUseError, recorded_names, waiting_searches
 from nas.record.search_record import SearchRecord
 from nas.record.training_record import TrainingRecord, TrainingRun
 
@@ -10,8 +10,9 @@ __all__ = [
     "SearchRecord",
     "TrainingRecord",
     "TrainingRun",
+    "mlflow_server_command",
+    "recorded_names",
     "shown_uri",
     "tracking_uri",
-    "ui_command",
     "waiting_searches",
 ]

@@ -43,6 +43,7 @@ class Delivery:
         self._retry_at = 0.0
         self._pause = PAUSE_SECONDS[0]
         self._mutex = threading.Lock()  # one delivery at a time
+        self._files_lock = threading.Lock()  # while files for the search's run are written or removed
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="record", daemon=True)
 
@@ -88,7 +89,7 @@ class Delivery:
 
     def write_files(self, texts: Mapping[str, str]) -> None:
         """Keep files until the search's run is updated; raises StorageError."""
-        with self._mutex:
+        with self._files_lock:
             self._spool.attach(texts)
 
     def flush(self) -> bool:
@@ -182,8 +183,11 @@ class Delivery:
         self._points = []
         self._spool.end_delivery()
         for path in self._spool.attached():
+            written = path.stat().st_mtime_ns
             self._search.write_file(path)
-            path.unlink()
+            with self._files_lock:
+                if path.stat().st_mtime_ns == written:  # else a newer one has replaced it
+                    path.unlink()
         self._search.mark_front(self._front)
         self._search.drop_files(drops)
         self._flush_at = time.monotonic() + FLUSH_SECONDS

@@ -252,7 +252,7 @@ def _paged(store: Store, query: str, order: list[str]) -> Iterator[Run]:
 
 def trial_from_run(run: Run) -> Trial:
     """Return the trial of a run; raises KeyError or ValueError for any other run."""
-    return decode(_joined_text("nas.trial", run.data.tags), run.info.run_id)
+    return decode(_joined_text("nas.trial", run.data.tags), run.info.run_id, int(run.info.end_time or 0))
 
 
 def table_csv(trials: Sequence[Trial]) -> str:

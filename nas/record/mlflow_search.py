@@ -212,6 +212,14 @@ class MlflowSearch:
             "train the network again"
         )
 
+    def text(self, name: str) -> str:
+        """Return the content of a text file on the search's run, '' if there is none."""
+        if name not in [item.path for item in self._artifacts.list_artifacts()]:
+            return ""
+        with temporary_folder() as folder:
+            path = self._artifacts.download_artifacts(name, str(folder))  # type: ignore[no-untyped-call]
+            return Path(path).read_text(encoding="utf-8")
+
     def _read_tables(self) -> list[Trial]:
         """Read the over-limit trials; keep the rows of the last table, which is written again with more."""
         trials: list[Trial] = []

@@ -29,11 +29,11 @@ __all__ = [
     "connect",
     "create_store",
     "database_identity",
+    "mlflow_server_command",
     "record_errors",
     "run_url",
     "shown_uri",
     "tracking_uri",
-    "ui_command",
     "write_text",
 ]
 
@@ -88,30 +88,26 @@ def database_identity() -> str:
     return f"{status.st_dev}:{status.st_ino}"
 
 
-def ui_command(port: int = 5000) -> list[str]:
-    """Return the command that serves the record to a browser; run it in this process's environment.
+def mlflow_server_command(port: int) -> list[str]:
+    """Return the command that serves MLflow's own pages of the record; run it in this process's environment.
 
-    Updates the addresses in a database that was moved. Raises InputError if the record is on a server,
-    RecordError if the database cannot be read.
+    Updates the addresses in a database that was moved. Raises RecordError if the database cannot be read.
     """
-    uri = tracking_uri()
-    if uri.startswith("http"):
-        raise InputError(
-            f"the record is on a server, which serves it already; open {shown_uri()} in a browser"
-        )
     if (store := connect()) is not None:
         _update_addresses(store)
     _set_environment()
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # not as an option: everyone can read those of a process
-    options = ["--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "ui", *options]
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = tracking_uri()  # everyone can read the options of a process
+    return [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
 
 
-def run_url(run_id: str, experiment_id: str) -> str:
-    """Return the address of a run's page: on the user's server, else where `nas ui` serves by default."""
-    uri = tracking_uri()
-    base = shown_uri().rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
-    return f"{base}/#/experiments/{experiment_id}/runs/{run_id}?{MODEL_PAGES}"
+def run_url(run_id: str, experiment_id: str, server: str = "") -> str:
+    """Return the address of a run's page on MLflow's server; '' if no server is known.
+
+    server: its address; '' is that of the record, if it is on a server.
+    """
+    known = server or (tracking_uri() if tracking_uri().startswith("http") else "")
+    base = redacted(known).rstrip("/")
+    return f"{base}/#/experiments/{experiment_id}/runs/{run_id}?{MODEL_PAGES}" if base else ""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ __all__ = [
     "in_use",
     "lock_name",
     "new_name",
+    "recorded_names",
     "runs_here",
     "spool_folder",
     "waiting_searches",
@@ -94,6 +95,13 @@ def find_search(name: str | None) -> tuple[Store, Run]:
     if name not in searches:
         raise InputError(f"unknown search '{shortened(name)}'; {nearest(name, searches)}")
     return store, searches[name]
+
+
+def recorded_names() -> list[str]:
+    """Return the names of all searches in the record, the latest first; raises RecordError."""
+    store = connect()
+    with record_errors("read"):
+        return list(dict(runs.named_searches(store))) if store else []
 
 
 def waiting_searches() -> dict[str, int]:

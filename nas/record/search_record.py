@@ -7,6 +7,7 @@ to MLflow by a thread.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -215,14 +216,17 @@ class SearchRecord:
         """Raise RecordError if another process has taken over the record."""
         self._to_write.check()
 
-    def link(self, run_id: str) -> str:
-        """Return the address of a run's page in MLflow's user interface."""
-        return run_url(run_id, self._store.experiment_id)
+    def link(self, run_id: str, server: str = "") -> str:
+        """Return the address of a run's page in MLflow's user interface; '' if no server is known.
 
-    def links(self, trials: Iterable[Trial]) -> dict[int, str]:
-        """Return the addresses of the pages of trials by trial number, of those that are in MLflow."""
-        run_ids = {trial.number: self.trial_run(trial) for trial in trials}
-        return {number: self.link(run_id) for number, run_id in run_ids.items() if run_id}
+        server: its address; '' is that of the record, if it is on a server.
+        """
+        return run_url(run_id, self._store.experiment_id, server)
+
+    def trial_link(self, trial: Trial, server: str = "") -> str:
+        """Return the address of a trial's page; '' if MLflow does not have it or no server is known."""
+        run_id = self.trial_run(trial)
+        return self.link(run_id, server) if run_id else ""
 
     def trial_run(self, trial: Trial) -> str:
         """Return the id of a trial's run, '' if MLflow does not have it yet."""
@@ -234,7 +238,7 @@ class SearchRecord:
         When this returns, the trial and its files survive the process and a failure of power. They are
         delivered to MLflow later. Raises StorageError if `mlruns` cannot be written.
         """
-        self._to_write.write_trial(Entry(trial, files or {}, _now_ms()))
+        self._to_write.write_trial(Entry(trial, files or {}, trial.ended_ms or _now_ms()))
 
     def log_over_limit(self, trials: Sequence[Trial]) -> None:
         """Write trials that were never trained, as rows of a table on the search's run.
@@ -253,6 +257,15 @@ class SearchRecord:
         Raises StorageError.
         """
         self._to_write.write_files(texts)
+
+    def text(self, name: str) -> str:
+        """Return the content of a text file on the search's run, '' if there is none; raises RecordError."""
+        for path in self._spool.attached():
+            if path.name == name:
+                with contextlib.suppress(FileNotFoundError):  # delivered at this moment
+                    return path.read_text(encoding="utf-8")
+        with record_errors("read"):
+            return self._search.text(name)
 
     def flush(self) -> bool:
         """Deliver everything that waits; return whether that succeeded (see `delivery_problem`)."""

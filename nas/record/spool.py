@@ -104,7 +104,8 @@ class Spool:
             try:
                 content = json.loads((folder / TRIAL_FILE).read_text(encoding="utf-8"))
                 files = {path.name: path for path in sorted(folder.iterdir()) if path.name != TRIAL_FILE}
-                entries.append(Entry(decode(content["trial"]), files, int(content["time_ms"]), folder))
+                time_ms = int(content["time_ms"])
+                entries.append(Entry(decode(content["trial"], ended_ms=time_ms), files, time_ms, folder))
             except FileNotFoundError:
                 if folder.exists():  # else delivered meanwhile by the process that writes
                     self.damaged[folder] = f"it has no {TRIAL_FILE}"

@@ -17,7 +17,7 @@ LARGEST = 2**63 - 1
 
 
 def encode(trial: Trial) -> str:
-    """Encode a trial as one line of JSON. `decode` restores it exactly, except for its run_id."""
+    """Encode a trial as one line of JSON. `decode` restores it except for `run_id` and `ended_ms`."""
     architecture = trial.architecture
     data = {
         "number": trial.number,
@@ -42,7 +42,7 @@ def _python_number(value: Any) -> Any:
     return value.item()
 
 
-def decode(text: str, run_id: str = "") -> Trial:
+def decode(text: str, run_id: str = "", ended_ms: int = 0) -> Trial:
     """Decode a trial that `encode` wrote; raises ValueError for any other text."""
     try:
         data = json.loads(text)
@@ -52,6 +52,7 @@ def decode(text: str, run_id: str = "") -> Trial:
             architecture=architecture and Architecture.model_validate(architecture),
             training=Training.model_validate(training),
             run_id=run_id,
+            ended_ms=ended_ms,
         )
     except (KeyError, TypeError, AttributeError, RecursionError, NasError) as error:
         raise ValueError(f"the text of a trial is damaged: {error}") from None

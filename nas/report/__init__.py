@@ -1,21 +1,31 @@
-"""Figures and pictures of a search, and the description of its data."""
+"""The page of a report and its parts, pictures, and the description of data."""
 
+from nas.report.answers_data import ExampleImages, answers_data
 from nas.report.class_figures import write_figures
 from nas.report.contact_sheet import draw_contact_sheet
 from nas.report.data_summary import data_lines, describe_data
-from nas.report.figures import figure_html, hypervolume_figure, pareto_figure
-from nas.report.number_figures import numbers_figure
+from nas.report.drawing import draw_network
+from nas.report.effects import choice_indices, contrasts, first_order_shares, grouped_names
+from nas.report.page import page_html
+from nas.report.search_data import rounded, search_history, trial_columns
 from nas.report.segmentation_pictures import draw_predictions, picture_html
 
 __all__ = [
+    "ExampleImages",
+    "answers_data",
+    "choice_indices",
+    "contrasts",
     "data_lines",
     "describe_data",
     "draw_contact_sheet",
+    "draw_network",
     "draw_predictions",
-    "figure_html",
-    "hypervolume_figure",
-    "numbers_figure",
-    "pareto_figure",
+    "first_order_shares",
+    "grouped_names",
+    "page_html",
     "picture_html",
+    "rounded",
+    "search_history",
+    "trial_columns",
     "write_figures",
 ]

@@ -1,4 +1,4 @@
-"""Figures by class, label or number, as CSV files, and predicted against true numbers as a figure."""
+"""Figures by class, label or number, and predicted and true numbers, as CSV files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from nas.evaluation import (
     confusion_matrix,
 )
 from nas.files import output_file
-from nas.report.figures import figure_html
-from nas.report.number_figures import numbers_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +69,8 @@ def write_figures(answers: AnyAnswers, names: Sequence[str], folder: Path) -> di
     """Write the figures of the answers to a split, and return the paths by their name.
 
     `classes.csv`: the rows of `class_rows` or `label_rows`. `confusion.csv`: a row for each true class.
-    `numbers.csv`: the rows of `number_rows`, and `predictions.html` a figure of them. None for segmentation.
+    `numbers.csv`: the rows of `number_rows`; `predictions.csv`: true and predicted numbers of each example.
+    None for segmentation.
     """
     match answers:
         case Answers():
@@ -86,12 +85,13 @@ def write_figures(answers: AnyAnswers, names: Sequence[str], folder: Path) -> di
         case LabelAnswers():
             return _write_tables({"classes": _table(label_rows(answers, names))}, folder)
         case NumberAnswers():
-            paths = _write_tables({"numbers": _table(number_rows(answers, names))}, folder)
-            paths["predictions"] = folder / "predictions.html"
-            with output_file(paths["predictions"]) as unfinished:
-                page = figure_html(numbers_figure(answers.truth, answers.predicted, names))
-                unfinished.write_text(page, encoding="utf-8")
-            return paths
+            columns = [f"{kind} {name}" for kind in ("true", "predicted") for name in names]
+            values = np.concatenate([answers.truth, answers.predicted], axis=1)
+            tables = {
+                "numbers": _table(number_rows(answers, names)),
+                "predictions": [columns, *values.tolist()],
+            }
+            return _write_tables(tables, folder)
         case _:
             return {}
 

@@ -7,12 +7,10 @@ import io
 import numpy as np
 
 from nas.data import Dataset
+from nas.report.pictures import CELL, example_pictures
 from nas.report.segmentation_pictures import class_colours, draw_legend, legend_height
 
 __all__ = ["draw_contact_sheet"]
-
-CELL = 112
-"""Greatest side of an example in pixels."""
 
 TEXT = 16
 """Height of a label in pixels."""
@@ -31,7 +29,7 @@ def draw_contact_sheet(dataset: Dataset, count: int = 48) -> bytes:
 
     indices = _chosen(dataset, count)
     x = np.asarray(dataset.train.x[indices])
-    pictures = [_picture(image) for image in _eight_bits(dataset, x)]
+    pictures = example_pictures(dataset, x)
     rows = -(-len(indices) // COLUMNS)
     width, height = COLUMNS * (CELL + GAP) + GAP, rows * (CELL + TEXT + GAP) + GAP
     legend = dataset.classes if dataset.task == "segmentation" else ()
@@ -67,32 +65,6 @@ def _chosen(dataset: Dataset, count: int) -> np.ndarray:
     chosen = np.argsort(turns * len(dataset.classes) + labels, kind="stable")[:count]
     ordered: np.ndarray = chosen[np.argsort(labels[chosen], kind="stable")]
     return ordered
-
-
-def _eight_bits(dataset: Dataset, x: np.ndarray) -> np.ndarray:
-    low, high = (0.0, 255.0) if dataset.rescale else (float(x.min()), float(x.max()))
-    scaled: np.ndarray = np.clip((x - low) * (255 / max(high - low, 1e-12)), 0, 255).astype(np.uint8)
-    return scaled
-
-
-def _picture(x: np.ndarray) -> np.ndarray:
-    """Return an example (height, width, channels), or a signal (length, channels), as RGB pixels."""
-    if x.ndim == 2:
-        return _curves(x)
-    pixels: np.ndarray = x[..., :3] if x.shape[-1] >= 3 else np.repeat(x[..., :1], 3, axis=-1)
-    return np.ascontiguousarray(pixels)
-
-
-def _curves(signal: np.ndarray) -> np.ndarray:
-    """Draw the channels of a signal, 0..255, one below the other."""
-    length, channels = signal.shape
-    band = max(16, CELL // channels)
-    pixels = np.full((band * channels, min(length, CELL), 3), 255, np.uint8)
-    columns = np.linspace(0, length - 1, pixels.shape[1]).astype(int)
-    for channel in range(channels):
-        rows = (band - 1) * (255 - signal[columns, channel].astype(int)) // 255 + band * channel
-        pixels[rows, np.arange(len(columns))] = (31, 119, 180)
-    return pixels
 
 
 def _with_mask(dataset: Dataset, pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from nas.searching.health import find_problems, find_waste
 from nas.searching.plan import CHANGEABLE, Plan, SearchOptions
 from nas.searching.planning import fitting_qualities
+from nas.searching.recorded_report import RecordedReport
 from nas.searching.reproducing import reproduce_trial
 from nas.searching.screening import counted_costs
 from nas.searching.session import Result, prepare_search, resume_search
@@ -11,6 +12,7 @@ from nas.searching.status import Status
 __all__ = [
     "CHANGEABLE",
     "Plan",
+    "RecordedReport",
     "Result",
     "SearchOptions",
     "Status",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +17,10 @@ from nas.searching.plan import Plan
 from nas.searching.status import Status
 from nas.trials import Trial, hypervolume_curve, pareto_front
 
-__all__ = ["RecordWriter"]
+__all__ = ["RecordWriter", "rejected_reasons"]
+
+VALUE = re.compile(r" is [0-9.,e+-]+(?=, over)")
+"""The value in the reason of an over-limit trial."""
 
 
 class RecordWriter:
@@ -36,11 +42,13 @@ class RecordWriter:
         self._record, self._criteria, self._halving = record, plan.criteria, halving
         self._scratch = scratch
         self._dropped: set[int] = set()
+        self.rejected = rejected_reasons(trials)
         self._trials = {trial.number: trial for trial in trials if trial.state != "over_limit"}
         self._front = pareto_front(list(self._trials.values()), plan.criteria)
 
     def trial(self, trial: Trial, files: Mapping[str, Path]) -> None:
         """Write the latest state of a trial; raises StorageError if it cannot be kept."""
+        trial = replace(trial, ended_ms=int(1000 * time.time()))
         self._record.log(trial, files)
         before = self._trials.get(trial.number)
         self._trials[trial.number] = trial
@@ -63,6 +71,7 @@ class RecordWriter:
     def over_limit(self, trial: Trial) -> None:
         """Write a candidate that a limit rejected; raises StorageError if it cannot be kept."""
         self._record.log_over_limit([trial])
+        self.rejected += rejected_reasons([trial])
 
     def checkpoint(self, number: int, part: int) -> Path:
         """Return a copy of the checkpoint of a part of a trial in the record; raises RecordError.
@@ -87,3 +96,8 @@ class RecordWriter:
     def trials(self) -> list[Trial]:
         """Return all trials, with the ids of the runs that MLflow has."""
         return [replace(trial, run_id=self._record.trial_run(trial)) for trial in self._trials.values()]
+
+
+def rejected_reasons(trials: Sequence[Trial]) -> Counter[str]:
+    """Return how many candidates were rejected by each limit before any training."""
+    return Counter(VALUE.sub("", trial.reason) for trial in trials if trial.state == "over_limit")

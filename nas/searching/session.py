@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import re
 import shutil
 from collections import Counter
@@ -25,7 +24,6 @@ from nas.executors import Executor, InProcess, LocalProcesses, WorkerQueue, exit
 from nas.record import NameInUseError, SearchRecord
 from nas.report import data_lines
 from nas.searching.earlier_searches import read_earlier_searches
-from nas.searching.final_files import final_files
 from nas.searching.health import scratch_folder
 from nas.searching.loop import Search
 from nas.searching.plan import Plan, SearchOptions
@@ -41,6 +39,7 @@ from nas.searching.planning import (
     starting_settings,
 )
 from nas.searching.record_writer import RecordWriter
+from nas.searching.report_file import ReportFile
 from nas.searching.screening import Screen
 from nas.searching.status import Budget, Status
 from nas.searching.steering import LAG, SteeredEngine, UntimedTrials
@@ -246,8 +245,11 @@ class Session:
         kept = None if plan.keep_weights else create_halving(plan)
         writer = RecordWriter(record, plan, self.trials, scratch, kept)
 
+        report = ReportFile(record, plan, self._fold(0))  # that of the recorded weights
+
         def show_all(status: Status) -> None:
             writer.show_delivery(status)
+            report.refresh(status, writer, executor.workers)
             show(status)
 
         state: Literal["complete", "interrupted", "failed"] = "failed"
@@ -289,8 +291,7 @@ class Session:
                     writer.drop_weights(ended=True)
                 record.flush()  # the figures link to the pages of the trials
                 trials = writer.trials()
-                files = final_files(trials, plan, record, self._fold(0))  # that of the recorded weights
-                record.attach(files | {"time.json": json.dumps(worker_time)})
+                report.finish(trials, state, writer, worker_time)
             finally:
                 record.finish(state)
                 status.record_problem = record.delivery_problem

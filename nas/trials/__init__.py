@@ -4,8 +4,9 @@ from nas.trials.candidate import Candidate
 from nas.trials.criteria import Criteria
 from nas.trials.earlier import EarlierSearch, Observation
 from nas.trials.front import front_csv, hypervolume_curve, pareto_front, trial_rows
+from nas.trials.labels import network_summary
 from nas.trials.pareto import non_dominated, scale_to_unit
-from nas.trials.pick import pick_trial
+from nas.trials.pick import pick_answers, pick_trial
 from nas.trials.ties import error_rows
 from nas.trials.trial import OBJECTIVES, Limit, Objective, State, Trial, parse_objectives
 
@@ -22,9 +23,11 @@ __all__ = [
     "error_rows",
     "front_csv",
     "hypervolume_curve",
+    "network_summary",
     "non_dominated",
     "pareto_front",
     "parse_objectives",
+    "pick_answers",
     "pick_trial",
     "scale_to_unit",
     "trial_rows",

@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nas.errors import InputError, nearest
 from nas.trials.criteria import Criteria
@@ -14,7 +15,7 @@ from nas.trials.front import pareto_front
 from nas.trials.pareto import knee
 from nas.trials.trial import OBJECTIVES, Trial
 
-__all__ = ["PICKS", "Condition", "parse_conditions", "pick_trial"]
+__all__ = ["PICKS", "Answer", "Condition", "parse_conditions", "pick_answers", "pick_trial"]
 
 PICKS = {
     "best": "the greatest quality",
@@ -39,6 +40,14 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 
 COMPARISON = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=|<|>|==)\s*([-+0-9._e]+)\s*", re.IGNORECASE)
+
+
+class Answer(NamedTuple):
+    """A network that a user is likely to look for."""
+
+    title: str
+    rule: str  # of PICKS
+    trial: Trial
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,21 @@ def pick_trial(trials: Sequence[Trial], criteria: Criteria, choice: str, where: 
         margin = float(within[2]) / 100 if within else math.inf
         return _cheapest(useful, criteria, cost, margin)
     return min(useful, key=lambda trial: (criteria.error(trial), *criteria.points([trial])[0]))
+
+
+def pick_answers(trials: Sequence[Trial], criteria: Criteria) -> list[Answer]:
+    """Return the networks that a user is likely to look for, empty without a useful trial."""
+    useful = criteria.useful(trials)
+    if not useful:
+        return []
+    first = criteria.qualities[0]
+    quality = first.name.removeprefix("val_").replace("_", " ")
+    margin = "1 point" if first.maximize else f"{first.value(0.01):.3g}"
+    rules = {"best": f"best {quality}", "smallest-within 1%": f"smallest within {margin} of it"}
+    if all("latency_ms" in trial.values for trial in useful):
+        rules["fastest-within 1%"] = f"fastest within {margin} of it"
+    rules["knee"] = "knee of the front"
+    return [Answer(title, rule, pick_trial(trials, criteria, rule)) for rule, title in rules.items()]
 
 
 def _cheapest(trials: Sequence[Trial], criteria: Criteria, cost: str, margin: float) -> Trial:

@@ -117,6 +117,8 @@ class Trial:
     architecture: Architecture | None = None  # None only for a row of a table
     training: Training = field(default_factory=Training)
     run_id: str = ""  # MLflow's, once it is logged
+    # When it reached its state, in milliseconds since 1970; 0 if unknown.
+    ended_ms: int = field(default=0, compare=False)
 
     @property
     def seconds_per_epoch(self) -> float:

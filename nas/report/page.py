@@ -1,0 +1,33 @@
+"""A report as one HTML page that needs no network: template, styles, D3, scripts and data in one file."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+__all__ = ["page_html"]
+
+SCRIPTS = ("core.js", "front.js", "card.js", "analysis.js")
+
+
+def page_html(data: Mapping[str, Any]) -> str:
+    """Return the page of a report; data: see `nas.searching.reporting`."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return Template(_static("report.html")).substitute(
+        title=html.escape(f"{data['name']} · nas"),
+        style=_static("report.css"),
+        # No text in the data may end the element that holds it.
+        data=text.replace("<", "\\u003c"),
+        library=_static("d3.min.js"),
+        scripts="".join(map(_static, SCRIPTS)).replace('"use strict";', ""),
+    )
+
+
+@lru_cache
+def _static(name: str) -> str:
+    return files("nas.report").joinpath("static", name).read_text(encoding="utf-8")

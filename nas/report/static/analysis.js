@@ -1,0 +1,149 @@
+"use strict";
+// What a search shows about its space, its progress and its time.
+
+function bars(parent, entries, label, h = 22) {
+  // entries: [text, mean, low, high, shown], shares of 1
+  const left = 190, w = width(parent, 620), right = 64;
+  const svg = picture(parent, w, entries.length * h + 6, label);
+  const x = d3.scaleLinear([0, Math.max(0.05, d3.max(entries, (one) => one[3]))], [left, w - right]);
+  entries.forEach(([text, mean, low, high, shown], index) => {
+    const y = index * h;
+    svg.append("text").attr("x", left - 6).attr("y", y + 15).attr("text-anchor", "end").text(text.length > 28 ? text.slice(0, 27) + "…" : text).append("title").text(text);
+    svg.append("rect").attr("x", left).attr("y", y + 4).attr("height", h - 8).attr("width", Math.max(0, x(mean) - left)).attr("fill", "var(--done)").attr("opacity", 0.75);
+    if (high > low) svg.append("line").attr("x1", x(low)).attr("x2", x(high)).attr("y1", y + h / 2).attr("y2", y + h / 2).attr("stroke", "var(--ink)").attr("stroke-width", 1.5);
+    svg.append("text").attr("class", "soft").attr("x", w - right + 6).attr("y", y + 15).text(shown);
+  });
+}
+
+function renderImportance() {
+  if (!data.importance.length) return;
+  const box = section("importance", "Which choices matter", "The share of the variation over the whole space that each open value explains alone (functional analysis of variance). For the quality it comes from the model of the search; lines are intervals of 95 % of its posterior. Costs are computed.");
+  const halves = element("div", { class: "halves" });
+  box.append(halves);
+  for (const target of data.importance) {
+    const figure = element("div", {}, element("h3", {}, nameOf(target.name).title));
+    halves.append(figure);
+    const entries = Object.entries(target.shares).map(([name, share]) => [name, ...share, (100 * share[0]).toFixed(0) + " %"]).sort((a, b) => b[1] - a[1]).slice(0, 10);
+    bars(figure, entries, `importance for ${target.name}`);
+    const rest = 1 - d3.sum(Object.values(target.shares), (share) => share[0]);
+    if (rest > 0.005) figure.append(element("p", { class: "soft" }, `Combinations of values explain the remaining ${(100 * rest).toFixed(0)} %.`));
+  }
+}
+
+function renderContrasts() {
+  if (!data.contrasts || !data.contrasts.length) return;
+  const box = section("contrasts", "Choices at equal cost", `The error with one choice, divided by the error with another one, for networks of equal ${nameOf(data.contrast_cost).title.toLowerCase()}, by the model of the search. Below 1 the first is better; intervals of 95 % that include 1 are pale.`);
+  const figure = element("div", {});
+  box.append(figure);
+  const h = 24, left = 330, w = width(figure, 860), rows = data.contrasts;
+  const narrow = w < 560, offset = narrow ? 8 : left, row = narrow ? 40 : h;
+  const svg = picture(figure, w, rows.length * row + 30, "error ratios of choices");
+  const x = d3.scaleLog([Math.min(0.5, d3.min(rows, (one) => one.low)), Math.max(2, d3.max(rows, (one) => one.high))], [offset, w - 30]);
+  svg.append("g").attr("class", "axis").attr("transform", `translate(0,${rows.length * row + 4})`).call(d3.axisBottom(x).ticks(5, "~g"));
+  svg.append("line").attr("class", "bound").attr("x1", x(1)).attr("x2", x(1)).attr("y1", 0).attr("y2", rows.length * row);
+  rows.forEach((one, index) => {
+    const y = index * row + row - 10, sure = one.low > 1 || one.high < 1, shade = sure ? (one.high < 1 ? "var(--good)" : "var(--front)") : "var(--pale)";
+    svg.append("text").attr("x", narrow ? 8 : left - 10).attr("y", narrow ? y - 12 : y + 4).attr("text-anchor", narrow ? "start" : "end").text(`${one.value}: ${one.choice} / ${one.against}`);
+    svg.append("line").attr("x1", x(one.low)).attr("x2", x(one.high)).attr("y1", y).attr("y2", y).attr("stroke", shade).attr("stroke-width", 2.5);
+    svg.append("circle").attr("cx", x(one.ratio)).attr("cy", y).attr("r", 4.5).attr("fill", shade).append("title").text(`${one.ratio.toFixed(2)}, from ${one.low.toFixed(2)} to ${one.high.toFixed(2)}`);
+  });
+}
+
+function renderHistory() {
+  const history = data.history;
+  if (!history.trial.length) return;
+  const box = section("history", "Progress");
+  box.append(element("div", { class: "controls" }, element("label", {}, "over", options(state.over, [["trials", "trials"], ["minutes", "minutes of search"]], (value) => { state.over = value; renderHistory(); }))));
+  const halves = element("div", { class: "halves" });
+  box.append(halves);
+  const across = state.over === "trials" ? history.trial.map((_, index) => index + 1) : history.minutes;
+  const draw = (title, values, name) => {
+    const figure = element("div", {}, element("h3", {}, title));
+    halves.append(figure);
+    const w = width(figure, 680), h = 220, margin = { left: 62, right: 12, top: 8, bottom: 36 };
+    const svg = picture(figure, w, h, title);
+    const x = d3.scaleLinear([0, d3.max(across) || 1], [margin.left, w - margin.right]);
+    const y = axisOf(name, values, [h - margin.bottom, margin.top]);
+    svg.append("g").attr("class", "axis").attr("transform", `translate(0,${h - margin.bottom})`).call(d3.axisBottom(x).ticks(6));
+    svg.append("g").attr("class", "axis").attr("transform", `translate(${margin.left},0)`).call(y.draw(d3.axisLeft(d3.scaleLinear())));
+    svg.append("text").attr("class", "soft").attr("x", w / 2).attr("y", h - 4).attr("text-anchor", "middle").text(state.over);
+    const points = values.map((value, index) => [x(across[index]), known(value) ? y.at(value) : NaN]).filter(([, at]) => Number.isFinite(at));
+    svg.append("path").attr("fill", "none").attr("stroke", "var(--done)").attr("stroke-width", 2).attr("d", d3.line().curve(d3.curveStepAfter)(points));
+  };
+  draw("Hypervolume, share of the objectives' box", history.hypervolume, "trial");
+  draw(`Best ${nameOf(data.quality).title.toLowerCase()}`, history.best, data.quality);
+}
+
+function renderTime() {
+  const entries = Object.entries(data.worker_time);
+  if (entries.length) {
+    const box = section("time", "The workers' time", "Shares of the time of all workers since the search was started or last resumed. start: before the first job; end: no new work was left; wait: idle; confirm: other seeds of front members.");
+    bars(box, entries.sort((a, b) => b[1] - a[1]).map(([name, share]) => [name, share, share, share, (100 * share).toFixed(1) + " %"]), "shares of the workers' time");
+  }
+  if (data.screened.length) {
+    const box = section("screened", "Screened out", `${d3.sum(data.screened, (one) => one[1])} candidates were rejected by a limit before any training.`);
+    box.append(element("table", {}, element("tbody", {}, ...data.screened.map(([reason, count]) => element("tr", {}, element("td", {}, reason), element("td", {}, String(count)))))));
+  }
+}
+
+function renderConfirmed() {
+  const found = data.confirmed;
+  if (!found) return;
+  const box = section("confirmed", "Confirmed", found.summary);
+  box.append(element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, ...found.columns.map((name) => element("th", {}, name)))),
+    element("tbody", {}, ...found.rows.map((row) => element("tr", { class: "row", tabindex: 0, "data-trial": row.trial, onclick: () => select(row.trial) }, ...row.cells.map((text) => element("td", {}, text))))))));
+}
+
+function renderFacts() {
+  const box = section("facts", "The search");
+  box.append(element("div", { class: "scroll" }, element("table", {}, element("tbody", {}, ...data.facts.map(([name, text]) => element("tr", {}, element("td", {}, name), element("td", { class: "text", style: "white-space:normal;overflow-wrap:anywhere" }, text)))))));
+  if (data.picture) box.append(element("h3", {}, data.picture.title), element("img", { src: data.picture.source, alt: data.picture.title, style: "max-width:100%" }));
+}
+
+function renderAll() {
+  makeRows();
+  const costs = data.names.filter((one) => data.objectives.includes(one.name) && one.name !== data.quality);
+  if (!(state.x in data.columns)) state.x = costs.length ? costs[0].name : "params" in data.columns ? "params" : "trial";
+  if (!(state.y in data.columns)) state.y = data.quality;
+  for (const name of ["answers", "front", "confirmed", "table", "parallel", "importance", "contrasts", "history", "time", "screened", "facts"]) {
+    if (!document.getElementById(name)) document.querySelector("main").append(element("section", { id: name }));
+  }
+  renderHeader();
+  renderAnswers();
+  if (!known(state.selected) && data.answers.length) state.selected = (data.answers.find((one) => one.rules.includes("smallest-within 1%")) || data.answers[0]).trial;
+  renderFront();
+  renderConfirmed();
+  renderTable();
+  renderParallel();
+  renderImportance();
+  renderContrasts();
+  renderHistory();
+  renderTime();
+  renderFacts();
+  renderSelection();
+}
+
+function redrawKeepingPlace() {
+  const [left, top, focused] = [scrollX, scrollY, document.activeElement && document.activeElement.id];
+  const cursor = focused === "filter" ? document.activeElement.selectionStart : 0;
+  renderAll();
+  if (focused === "filter") { document.getElementById("filter").focus(); document.getElementById("filter").setSelectionRange(cursor, cursor); }
+  scrollTo(left, top);
+}
+
+async function poll() {
+  // Only a page that `nas ui` serves has an address from which newer data comes.
+  try {
+    const answer = await fetch(data.poll, { headers: { "If-None-Match": data.version } });
+    if (answer.status === 200) { data = await answer.json(); redrawKeepingPlace(); }
+    document.body.dataset.polled = Date.now();
+  } catch { document.body.dataset.polled = "failed"; }
+  if (data.state === "running" || data.state === "new") setTimeout(poll, data.poll_ms);
+}
+
+const chosen = location.hash.match(/^#trial-(\d+)$/);
+if (chosen) state.selected = +chosen[1];
+renderAll();
+let drawnWidth = document.documentElement.clientWidth;
+addEventListener("resize", () => { if (document.documentElement.clientWidth !== drawnWidth) { drawnWidth = document.documentElement.clientWidth; redrawKeepingPlace(); } });
+if (data.poll && (data.state === "running" || data.state === "new")) setTimeout(poll, data.poll_ms);

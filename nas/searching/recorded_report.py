@@ -1,0 +1,101 @@
+"""The report of a search from its record, also while another process writes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nas.data import Dataset, load_dataset, select_fold
+from nas.errors import InputError
+from nas.record import SearchRecord
+from nas.searching.plan import Plan
+from nas.searching.record_writer import rejected_reasons
+from nas.searching.report_file import best_predictions
+from nas.searching.reporting import Reporter
+from nas.trials import Trial
+
+__all__ = ["RecordedReport"]
+
+
+class RecordedReport:
+    """Reads the record of a search again and again, and puts the data of its report together.
+
+    Raises InputError for an unknown name, RecordError if the record cannot be read.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        server: str = "",
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        """Open the record; name: None is the latest search.
+
+        server: the address of MLflow's server, to which the page links; '' is that of the record, if it is on
+        a server.
+        progress: receives a line every few seconds while examples are read.
+        """
+        self._record = SearchRecord.open(name)
+        self.name = self._record.name
+        self._plan = Plan.parse(self._record.config)
+        self._dataset = _load(self._plan, progress)
+        self._server = server
+        self._reporter = Reporter(self.name, self._plan, self._dataset, self._file, self._link)
+        self._last: dict[str, Any] = {}
+
+    @property
+    def notices(self) -> list[str]:
+        """Sentences for the user about what is damaged and was left out."""
+        return self._record.notices
+
+    def data(self) -> dict[str, Any]:
+        """Return the data of the page as the record is now; `version` is a hash of what it shows.
+
+        What takes seconds, such as the importance of open values, is left out while the search runs.
+        """
+        self._record = SearchRecord.open(self.name)
+        trials = self._record.trials()
+        state = self._record.state or ("running" if self._record.is_written() else "interrupted")
+        confirmed = self._record.text("confirmed.json")
+        version = _version(trials, state, confirmed)
+        if self._last.get("version") != version:
+            times = self._record.text("time.json")
+            data = self._reporter.data(
+                trials,
+                state,
+                rejected_reasons(trials),
+                worker_time=json.loads(times) if times and state != "running" else None,
+                confirmed=json.loads(confirmed) if confirmed else None,
+                thorough=state != "running",
+            )
+            if self._dataset is not None and state != "running":
+                data["picture"] = best_predictions(trials, self._plan, self._record, self._dataset)
+            data["notices"] += self._record.notices
+            data["mlflow"] = self._record.link(self._record.run_id, self._server)
+            self._last = {**data, "version": version}
+        return self._last
+
+    def _link(self, trial: Trial) -> str:
+        return self._record.trial_link(trial, self._server)
+
+    def _file(self, trial: Trial) -> Path:
+        return self._record.file(trial)
+
+
+def _load(plan: Plan, progress: Callable[[str], None] | None) -> Dataset | None:
+    """Return the first fold of the data of a search; None if the data is away or has changed."""
+    try:
+        dataset = load_dataset(plan.data, plan, progress)
+    except InputError:
+        return None
+    if dataset.fingerprint != plan.fingerprint:
+        return None
+    return select_fold(dataset, 0, plan.folds, plan.split_seed)
+
+
+def _version(trials: list[Trial], state: str, confirmed: str) -> str:
+    states = [(trial.number, trial.state, trial.epochs, trial.trainings) for trial in trials]
+    return hashlib.sha256(repr((states, state, confirmed)).encode()).hexdigest()[:16]
