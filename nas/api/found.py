@@ -96,7 +96,7 @@ class Found:
         formats: of "keras", "python", "litert", "onnx". precision: of the LiteRT file; "int8" is calibrated
         with training images. fresh: new weights instead of the trained ones. For trained weights, figures of
         the validation split are written as well if the data is unchanged: `classes.csv` and `confusion.csv`,
-        for several labels `classes.csv`, for regression `numbers.csv` and `predictions.html`, for
+        for several labels `classes.csv`, for regression `numbers.csv` and `predictions.csv`, for
         segmentation a picture of predictions. Existing files are replaced. Raises InputError,
         ConversionError.
         """

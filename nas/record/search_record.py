@@ -217,10 +217,7 @@ class SearchRecord:
         self._to_write.check()
 
     def link(self, run_id: str, server: str = "") -> str:
-        """Return the address of a run's page in MLflow's user interface; '' if no server is known.
-
-        server: its address; '' is that of the record, if it is on a server.
-        """
+        """Return the address of a run's page on MLflow's server; '' if none is known, see `run_url`."""
         return run_url(run_id, self._store.experiment_id, server)
 
     def trial_link(self, trial: Trial, server: str = "") -> str:

@@ -6,9 +6,10 @@ from nas.report.contact_sheet import draw_contact_sheet
 from nas.report.data_summary import data_lines, describe_data
 from nas.report.drawing import draw_network
 from nas.report.effects import choice_indices, contrasts, first_order_shares, grouped_names
+from nas.report.network_data import network_data
 from nas.report.page import page_html
 from nas.report.search_data import rounded, search_history, trial_columns
-from nas.report.segmentation_pictures import draw_predictions, picture_html
+from nas.report.segmentation_pictures import draw_predictions
 
 __all__ = [
     "ExampleImages",
@@ -22,8 +23,8 @@ __all__ = [
     "draw_predictions",
     "first_order_shares",
     "grouped_names",
+    "network_data",
     "page_html",
-    "picture_html",
     "rounded",
     "search_history",
     "trial_columns",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import html
 import json
 from collections.abc import Mapping
@@ -21,8 +23,8 @@ def page_html(data: Mapping[str, Any]) -> str:
     return Template(_static("report.html")).substitute(
         title=html.escape(f"{data['name']} · nas"),
         style=_static("report.css"),
-        # No text in the data may end the element that holds it.
-        data=text.replace("<", "\\u003c"),
+        # Compressed, it is a third as large, and no text in it can end the element that holds it.
+        data=base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode(),
         library=_static("d3.min.js"),
         scripts="".join(map(_static, SCRIPTS)).replace('"use strict";', ""),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import colorsys
 import io
 from collections.abc import Sequence
@@ -23,7 +22,6 @@ __all__ = [
     "draw_legend",
     "draw_predictions",
     "legend_height",
-    "picture_html",
 ]
 
 Pixels = NDArray[np.uint8]
@@ -103,10 +101,3 @@ def draw_predictions(model: keras.Model, dataset: Dataset, count: int = 6) -> by
     indices = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
     x, masks = np.asarray(split.x)[indices], np.asarray(split.y)[indices]
     return draw_comparison(x, masks, predict(model, x).argmax(axis=-1), dataset.classes)
-
-
-def picture_html(png: bytes, title: str) -> str:
-    """Return a self-contained HTML page with a PNG."""
-    data = base64.b64encode(png).decode()
-    head = f"<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1>"
-    return f'{head}<img alt="{title}" src="data:image/png;base64,{data}">'

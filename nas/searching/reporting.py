@@ -220,12 +220,14 @@ class Reporter:
     def _effects(self, trained: Sequence[Trial]) -> dict[str, Any]:
         """Return the importance of the open values and the comparison of choices, by the engine's model."""
         plan, values = self._plan, self._space.open_values
+        if not trained or not values:
+            return {}
         screen = create_screen(plan, self._space, None)
         rng = np.random.default_rng(0)
         settings = [sample(values, rng) for _ in range(DRAWN_SETTINGS)]
         fitted = [trained[n] for n in np.unique(np.linspace(0, len(trained) - 1, MAX_FITTED).astype(int))]
         levels = sample_error_levels(values, plan.criteria, screen.describe, fitted, settings, DRAWS)
-        if levels is None or not values:
+        if levels is None:
             return {}
         names, indices = grouped_names(values), choice_indices(values, settings)
         costs = self._costs(screen, settings)

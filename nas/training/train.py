@@ -14,8 +14,9 @@ from nas.data import Dataset
 from nas.errors import DataError, InputError, nearest
 from nas.evaluation import Evaluator, Job, read_state, write_state
 from nas.export import FORMATS, ExportOptions, export_files
+from nas.files import output_file
 from nas.record import TrainingRecord, TrainingRun
-from nas.report import write_figures
+from nas.report import network_data, page_html, write_figures
 from nas.searching import fitting_qualities
 from nas.tensorflow_imports import import_tensorflow
 from nas.training.folder import TrainingFolder
@@ -153,6 +154,7 @@ class _Training:
 
     def begin(self, name: str) -> None:
         """Store the starting weights in the folder, and create or find the run in MLflow."""
+        self.name = name
         options, folder = self.options, self.folder
         if not folder.results:
             self.data = self.dataset.save(folder.scratch / "data")
@@ -190,7 +192,7 @@ class _Training:
             values = self._values()
             best = read_state(self.folder.best_weights)
             files = export_files(self.design, list(best.weights), self.folder.path, formats)
-            files |= self._figures()
+            files |= self._figures(values)
             state = "complete"
         except KeyboardInterrupt:
             state = "interrupted"
@@ -242,13 +244,39 @@ class _Training:
         test: Mapping[str, float] = self.folder.results["test"]
         return test
 
-    def _figures(self) -> dict[str, Path]:
-        """Write figures by class, label or number on the test split with the best weights."""
-        dataset = self.dataset
+    def _figures(self, values: Mapping[str, float]) -> dict[str, Path]:
+        """Write the report, and figures by class, label or number, of the best weights on the test split."""
+        dataset, options = self.dataset, self.options
         if dataset.test is None:
             return {}
         answers = self._evaluator.answer_split(self.design, self.folder.best_weights, dataset, dataset.test)
-        return write_figures(answers, dataset.classes, self.folder.path)
+        training = self.design.training
+        page = page_html(
+            network_data(
+                self.name,
+                self.design,
+                quality=self.quality,
+                values={**values, **self._test()},
+                curve=self.folder.curve,
+                dataset=dataset,
+                split=dataset.test,
+                answers=answers.saved(),
+                facts=[
+                    ("data", f"{dataset.source}, fingerprint {dataset.fingerprint}"),
+                    ("best weights", f"of epoch {self.folder.best} of {len(self.folder.curve)}"),
+                    ("starting weights", options.weights or "initialized"),
+                    ("seed", str(options.seed)),
+                    ("batch size", str(training.batch_size)),
+                    ("learning rate", f"{training.learning_rate:g}, {training.schedule}"),
+                    ("input", dataset.signature.input_text()),
+                    ("output", dataset.signature.output_text()),
+                ],
+            )
+        )
+        report = self.folder.path / "report.html"
+        with output_file(report) as unfinished:
+            unfinished.write_text(page, encoding="utf-8")
+        return {"report": report, **write_figures(answers, dataset.classes, self.folder.path)}
 
     def _values(self) -> dict[str, float]:
         quality, negative_loss = self._best_score()

@@ -18,7 +18,7 @@ from recorded_trials import ARCHITECTURE, deliver, free_port, trial
 
 from nas.architecture import Architecture, read_yaml
 from nas.errors import InputError, RecordError, StorageError
-from nas.record import SearchRecord, tracking_uri, ui_command
+from nas.record import SearchRecord, mlflow_server_command, tracking_uri
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -73,12 +73,11 @@ def test_a_full_disk_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.trains
-def test_the_ui_command_serves_the_record(record: SearchRecord) -> None:
+def test_the_command_serves_the_record(record: SearchRecord) -> None:
     logged = deliver(record, trial(0))
     port = free_port()
-    ui = subprocess.Popen(
-        ui_command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    ui = subprocess.Popen(mlflow_server_command(port), **silent, start_new_session=True)
     try:
         address = f"http://127.0.0.1:{port}"
         path = f"/get-artifact?run_uuid={logged.run_id}&path=architecture.yaml"

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from recorded_trials import ARCHITECTURE, Digits, deliver, trial
+from recorded_trials import ARCHITECTURE, Digits, deliver, free_port, trial
 
 from nas.architecture import Design, Training
-from nas.record import SearchRecord, TrainingRecord, TrainingRun, tracking_uri, ui_command
+from nas.record import SearchRecord, TrainingRecord, TrainingRun, mlflow_server_command, tracking_uri
 
 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -83,7 +83,7 @@ def test_a_moved_project_is_shown_by_mlflow(project: Path, tmp_path: Path) -> No
     moved = project.rename(tmp_path / "moved")
     with inside(moved):
         (first, _), run_id = SearchRecord.open("photos").trials(), SearchRecord.open("photos").run_id
-        ui_command()
+        mlflow_server_command(free_port())
         assert from_mlflow(first.run_id, "epochs-3/checkpoint.npz") == b"weights"
         assert from_mlflow(run_id, "front.csv") == b"0\n"
 

@@ -109,7 +109,8 @@ def test_credentials_appear_nowhere(answers: bool, tmp_path: Path, monkeypatch: 
         assert done[0].returncode == 0, done[0].stderr
         if not answers:
             stop(server)
-        done += [call(*each, cwd=project) for each in (["front"], ["ui"], ["search", "--resume"], ["sync"])]
+        more = (["front"], ["report"], ["search", "--resume"], ["sync"])
+        done += [call(*each, cwd=project) for each in more]
     finally:
         if answers:
             stop(server)
@@ -118,5 +119,5 @@ def test_credentials_appear_nowhere(answers: bool, tmp_path: Path, monkeypatch: 
         assert "Traceback" not in each.stderr
     assert f"http://127.0.0.1:{port}" in done[0].stdout
     files = [path for path in tmp_path.glob("**/*") if path.is_file()]
-    assert any(path.name == "front.html" for path in files)
+    assert any(path.name == "report.html" for path in files)
     assert [path for path in files if b"hunter22" in path.read_bytes()] == []

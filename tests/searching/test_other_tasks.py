@@ -154,7 +154,7 @@ def test_an_export_has_figures_of_the_validation_split(task, folder, run):
     mean = np.mean([float(row[column]) for row in rows])
     assert mean == pytest.approx(best.values[QUALITY[task]], abs=1e-6)
     assert columns[-1] in shown
-    assert (folder / "best" / "predictions.html").exists() == (task == "regression")
+    assert (folder / "best" / "predictions.csv").exists() == (task == "regression")
     assert "No figures" not in shown
 
 

@@ -62,12 +62,14 @@ function renderHistory() {
     halves.append(figure);
     const w = width(figure, 680), h = 220, margin = { left: 62, right: 12, top: 8, bottom: 36 };
     const svg = picture(figure, w, h, title);
-    const x = d3.scaleLinear([0, d3.max(across) || 1], [margin.left, w - margin.right]);
+    const end = state.over === "trials" ? across.length + 1 : 1.02 * d3.max(across) || 1;
+    const x = d3.scaleLinear([0, end], [margin.left, w - margin.right]);
     const y = axisOf(name, values, [h - margin.bottom, margin.top]);
     svg.append("g").attr("class", "axis").attr("transform", `translate(0,${h - margin.bottom})`).call(d3.axisBottom(x).ticks(6));
     svg.append("g").attr("class", "axis").attr("transform", `translate(${margin.left},0)`).call(y.draw(d3.axisLeft(d3.scaleLinear())));
     svg.append("text").attr("class", "soft").attr("x", w / 2).attr("y", h - 4).attr("text-anchor", "middle").text(state.over);
     const points = values.map((value, index) => [x(across[index]), known(value) ? y.at(value) : NaN]).filter(([, at]) => Number.isFinite(at));
+    if (points.length) points.push([x(end), points.at(-1)[1]]);
     svg.append("path").attr("fill", "none").attr("stroke", "var(--done)").attr("stroke-width", 2).attr("d", d3.line().curve(d3.curveStepAfter)(points));
   };
   draw("Hypervolume, share of the objectives' box", history.hypervolume, "trial");
@@ -95,13 +97,14 @@ function renderConfirmed() {
 }
 
 function renderFacts() {
-  const box = section("facts", "The search");
-  box.append(element("div", { class: "scroll" }, element("table", {}, element("tbody", {}, ...data.facts.map(([name, text]) => element("tr", {}, element("td", {}, name), element("td", { class: "text", style: "white-space:normal;overflow-wrap:anywhere" }, text)))))));
+  const box = section("facts", data.kind === "network" ? "The training" : "The search");
+  box.append(element("table", { class: "facts" }, element("tbody", {}, ...data.facts.map(([name, text]) => element("tr", {}, element("td", {}, name), element("td", { class: "text" }, text))))));
   if (data.picture) box.append(element("h3", {}, data.picture.title), element("img", { src: data.picture.source, alt: data.picture.title, style: "max-width:100%" }));
 }
 
 function renderAll() {
   makeRows();
+  if (data.kind === "network") { renderNetwork(); return; }
   const costs = data.names.filter((one) => data.objectives.includes(one.name) && one.name !== data.quality);
   if (!(state.x in data.columns)) state.x = costs.length ? costs[0].name : "params" in data.columns ? "params" : "trial";
   if (!(state.y in data.columns)) state.y = data.quality;
@@ -131,6 +134,8 @@ function redrawKeepingPlace() {
   scrollTo(left, top);
 }
 
+const isRunning = () => data.state === "running";
+
 async function poll() {
   // Only a page that `nas ui` serves has an address from which newer data comes.
   try {
@@ -138,12 +143,32 @@ async function poll() {
     if (answer.status === 200) { data = await answer.json(); redrawKeepingPlace(); }
     document.body.dataset.polled = Date.now();
   } catch { document.body.dataset.polled = "failed"; }
-  if (data.state === "running" || data.state === "new") setTimeout(poll, data.poll_ms);
+  if (isRunning()) setTimeout(poll, data.poll_ms);
 }
 
-const chosen = location.hash.match(/^#trial-(\d+)$/);
-if (chosen) state.selected = +chosen[1];
-renderAll();
-let drawnWidth = document.documentElement.clientWidth;
-addEventListener("resize", () => { if (document.documentElement.clientWidth !== drawnWidth) { drawnWidth = document.documentElement.clientWidth; redrawKeepingPlace(); } });
-if (data.poll && (data.state === "running" || data.state === "new")) setTimeout(poll, data.poll_ms);
+function renderNetwork() {
+  // The page of one network: the same card, without anything to select.
+  renderHeader();
+  state.selected = rows[0].trial;
+  const box = section("network", "The network");
+  box.append(element("div", { id: "card", class: "panel wide" }));
+  renderCard();
+  renderFacts();
+}
+
+async function start() {
+  data = await readData();
+  const chosen = location.hash.match(/^#trial-(\d+)$/);
+  if (chosen) state.selected = +chosen[1];
+  renderAll();
+  let drawnWidth = document.documentElement.clientWidth;
+  addEventListener("resize", () => {
+    if (document.documentElement.clientWidth === drawnWidth) return;
+    drawnWidth = document.documentElement.clientWidth;
+    redrawKeepingPlace();
+  });
+  if (data.poll && isRunning()) setTimeout(poll, data.poll_ms);
+  document.body.dataset.drawn = "yes";
+}
+
+start();

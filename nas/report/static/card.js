@@ -1,6 +1,7 @@
 "use strict";
 // One network: its drawing, costs by stage, learning curve, confusion matrix and errors; two side by side.
 
+const single = () => data.kind === "network";
 const KINDS = { standard: "#0072B2", separable: "#009E73", depthwise: "#56B4E9", inverted: "#CC79A7", transposed: "#E69F00", "": "#7F8C97" };
 
 function drawNetwork(parent, network, most) {
@@ -44,7 +45,7 @@ function drawCurve(parent, curve) {
   const x = d3.scaleLinear([1, Math.max(2, curve.epoch.at(-1))], [margin.left, w - margin.right]);
   const losses = [...curve.loss, ...(curve.val_loss || [])].filter((one) => one > 0);
   const y = d3.scaleLog(losses.length ? [d3.min(losses), d3.max(losses)] : [0.1, 1], [h - margin.bottom, margin.top]).nice();
-  svg.append("g").attr("class", "axis").attr("transform", `translate(0,${h - margin.bottom})`).call(d3.axisBottom(x).ticks(6).tickFormat(d3.format("d")));
+  svg.append("g").attr("class", "axis").attr("transform", `translate(0,${h - margin.bottom})`).call(d3.axisBottom(x).tickValues(x.ticks(6).filter(Number.isInteger)).tickFormat(d3.format("d")));
   svg.append("g").attr("class", "axis").attr("transform", `translate(${margin.left},0)`).call(d3.axisLeft(y).ticks(4, "~g"));
   svg.append("text").attr("class", "soft").attr("x", w / 2).attr("y", h - 4).attr("text-anchor", "middle").text("epoch");
   const draw = (scale, values, shade, dots) => {
@@ -104,7 +105,7 @@ function drawNumbers(parent, numbers) {
 
 function answerParts(answers) {
   const parts = [];
-  if (answers.confusion) { const box = element("div", {}); parts.push([element("h3", {}, "Confusion matrix"), element("p", { class: "soft" }, "Validation examples, true classes in rows."), box, () => drawConfusion(box, answers.confusion)]); }
+  if (answers.confusion) { const box = element("div", {}); parts.push([element("h3", {}, "Confusion matrix"), element("p", { class: "soft" }, `${single() ? "Test" : "Validation"} examples${answers.first ? ", first training" : ""}; true classes in rows.`), box, () => drawConfusion(box, answers.confusion)]); }
   if (answers.numbers) { const box = element("div", {}); parts.push([element("h3", {}, "Predicted and true numbers"), box, () => drawNumbers(box, answers.numbers)]); }
   if (answers.labels) parts.push([element("h3", {}, answers.labels.title), element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, ...answers.labels.columns.map((name) => element("th", {}, name)))), element("tbody", {}, ...answers.labels.rows.map((row) => element("tr", {}, ...row.map((value) => element("td", {}, typeof value === "number" && !Number.isInteger(value) ? (100 * value).toFixed(1) + " %" : String(value)))))))), () => {}]);
   if (answers.errors && answers.errors.length) parts.push([element("h3", {}, "Worst errors"), element("div", { class: "errors" }, ...answers.errors.map(([image, truth, predicted]) => element("figure", {}, element("img", { src: data.images[image], alt: `example of ${truth}` }), element("figcaption", {}, truth, element("br"), "→ " + predicted)))), () => {}]);
@@ -117,20 +118,29 @@ function renderCard() {
   const row = known(state.selected) ? byTrial(state.selected) : null;
   if (!row) { card.append(element("p", { class: "soft" }, "Select a network.")); return; }
   const network = data.networks[row.trial], curve = data.curves[row.trial], answers = data.results[row.trial];
-  card.append(element("h3", { style: "margin-top:0" }, `Trial ${row.trial}`, " ", element("span", { class: "badge" }, row.group)), element("p", { class: "soft" }, data.labels[row.trial] || row.id));
-  card.append(element("p", {}, data.names.filter((one) => known(row[one.name]) && (data.objectives.includes(one.name) || one.name === "params" || one.name === "flops")).map((one) => `${one.title.replace("Validation ", "")} ${withError(row, one.name)}`).join(" · ")));
-  card.append(element("p", { class: "soft" }, `${row.epochs} epochs${row.trainings > 1 ? `, mean of ${row.trainings} trainings` : ""}, trained for ${row.minutes < 1 ? (60 * row.minutes).toFixed(0) + " s" : row.minutes.toFixed(1) + " minutes"}.`));
-  const buttons = element("div", { class: "controls" }, element("button", { type: "button", onclick: () => { state.pinned = state.pinned === row.trial ? null : row.trial; renderSelection(); } }, state.pinned === row.trial ? "no comparison" : "compare with another"));
-  if (data.links[row.trial]) buttons.append(element("a", { href: data.links[row.trial], target: "_blank", rel: "noopener" }, "run in MLflow"));
-  card.append(buttons);
-  if (row.state === "complete") card.append(command(`nas export ${data.name} --pick ${row.trial}`));
+  if (!single()) card.append(element("h3", { style: "margin-top:0" }, `Trial ${row.trial}`, " ", element("span", { class: "badge" }, row.group)));
+  card.append(element("p", { class: "soft" }, data.labels[row.trial] || row.id));
+  const values = data.names.filter((one) => known(row[one.name]) && (single() || data.objectives.includes(one.name) || one.name === "params" || one.name === "flops"));
+  card.append(element("p", {}, values.map((one) => `${single() ? one.title : shortTitle(one.name)} ${withError(row, one.name)}`).join(" · ")));
+  if (!single()) {
+    card.append(element("p", { class: "soft" }, `${row.epochs} epochs${row.trainings > 1 ? `, mean of ${row.trainings} trainings` : ""}, trained for ${row.minutes < 1 ? (60 * row.minutes).toFixed(0) + " s" : row.minutes.toFixed(1) + " minutes"}.`));
+    const buttons = element("div", { class: "controls" }, element("button", { type: "button", onclick: () => { state.pinned = state.pinned === row.trial ? null : row.trial; renderSelection(); } }, state.pinned === row.trial ? "no comparison" : "compare with another"));
+    if (data.links[row.trial]) buttons.append(element("a", { href: data.links[row.trial], target: "_blank", rel: "noopener" }, "run in MLflow"));
+    card.append(buttons);
+    if (row.state === "complete") card.append(command(`nas export ${data.name} --pick ${row.trial}`));
+  }
   if (!network) { card.append(element("p", { class: "soft" }, "The page has no room for the details of this network; run ", element("code", {}, `nas show ${data.name} ${row.trial}`))); return; }
   const drawing = element("div", {});
-  card.append(element("h3", {}, "Network"), drawing, element("p", { class: "soft" }, ...Object.entries(KINDS).filter(([kind]) => kind && network.boxes.some((box) => box.kind === kind)).map(([kind, shade]) => element("span", {}, element("span", { style: `color:${shade}` }, "■ "), kind + " ")), network.boxes.some((box) => box.marks.includes("residual")) ? "⌒ residual" : ""));
+  const legend = Object.entries(KINDS).filter(([kind]) => kind && network.boxes.some((box) => box.kind === kind));
+  card.append(element("h3", {}, "Network"), drawing, element("p", { class: "soft" }, ...legend.map(([kind, shade]) => element("span", {}, element("span", { style: `color:${shade}` }, "■ "), kind + " ")), network.boxes.some((box) => box.marks.includes("residual")) ? "⌒ residual" : ""));
   drawNetwork(drawing, network, 560);
   card.append(stageTable(network));
-  if (curve && curve.epoch.length) { const box = element("div", {}); card.append(element("h3", {}, row.trainings > 1 ? "Learning curve of the first training" : "Learning curve"), box); drawCurve(box, curve); }
-  for (const [...parts] of answers ? answerParts(answers) : []) { const draw = parts.pop(); card.append(...parts); draw(); }
+  if (curve && curve.epoch.length) {
+    const box = element("div", {});
+    card.append(element("div", {}, element("h3", {}, row.trainings > 1 ? "Learning curve of the first training" : "Learning curve"), box));
+    drawCurve(box, curve);
+  }
+  for (const [...parts] of answers ? answerParts({ ...answers, first: row.trainings > 1 }) : []) { const draw = parts.pop(); card.append(element("div", {}, ...parts)); draw(); }
   if (!answers && row.front) card.append(element("p", { class: "soft" }, "The record has no answers of this network to the validation examples."));
 }
 

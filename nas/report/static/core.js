@@ -1,7 +1,11 @@
 "use strict";
 // The data of the page, and what all its parts use: formats, small elements, the selection.
 
-let data = JSON.parse(document.getElementById("data").textContent);
+let data = null;
+async function readData() {
+  const bytes = Uint8Array.from(atob(document.getElementById("data").textContent), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
 let rows = [];
 const state = {
   x: "", y: "", colour: "state", filter: "", selected: null, pinned: null, sort: ["", 1], count: 50,
@@ -27,6 +31,7 @@ function makeRows() {
 
 const byTrial = (trial) => rows.find((row) => row.trial === trial);
 const nameOf = (name) => data.names.find((one) => one.name === name) || { name, title: name };
+const shortTitle = (name) => nameOf(name).title.replace(/^Validation (.)/, (_, first) => first.toUpperCase()).replace(/ \(.*\)$/, "");
 const known = (value) => value !== null && value !== undefined;
 
 function format(name, value) {
@@ -146,14 +151,15 @@ function axisOf(name, values, range) {
     const [low, high] = [d3.min(errors) ?? 0.01, d3.max(errors) ?? 1];
     const scale = d3.scaleLog([Math.min(1, high * 1.15), low / 1.25], range);
     const steps = high > 60 * low ? [1, 3] : high > 8 * low ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8];
-    const ticks = d3.range(-6, 1).flatMap((power) => steps.map((step) => step * 10 ** power)).filter((tick) => tick >= low / 1.25 && tick <= Math.min(1, high * 1.15));
+    const ticks = d3.range(-6, 1).flatMap((power) => steps.map((step) => step * 10 ** power)).filter((tick) => tick >= low / 1.25 && tick <= Math.min(1, high * 1.15))
+      .reduce((kept, tick) => (kept.length && Math.abs(scale(tick) - scale(kept.at(-1))) < 15 ? kept : [...kept, tick]), []);
     const at = (value) => scale(error(value));
     return { at, draw: (axis) => axis.scale(scale).tickValues(ticks).tickFormat((tick) => d3.format(".6~g")(100 * (1 - tick)) + " %") };
   }
   const positive = present.length && d3.min(present) > 0 && name !== "trial" && name !== "epochs";
   const [low, high] = [d3.min(present) ?? 1, d3.max(present) ?? 10];
   const scale = positive ? d3.scaleLog([low / 1.15, high * 1.15], range) : d3.scaleLinear(low === high ? [low - 1, high + 1] : [low, high], range).nice();
-  return { at: (value) => scale(value), draw: (axis) => axis.scale(scale).ticks(6, name.endsWith("_ms") ? "~g" : "~s") };
+  return { at: (value) => scale(value), draw: (axis) => axis.scale(scale).ticks(6, high < 10 ? "~g" : "~s") };
 }
 
 const CATEGORIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F"];

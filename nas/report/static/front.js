@@ -6,9 +6,10 @@ function renderHeader() {
   const header = document.querySelector("header");
   const counts = d3.rollup(rows, (group) => group.length, (row) => row.state);
   const parts = [...counts].map(([name, count]) => `${count} ${name === "stopped" ? "stopped early" : name}`);
+  const trials = data.kind === "network" ? "" : ` ${rows.length} trials${parts.length ? ": " + parts.join(", ") : ""}.`;
   header.replaceChildren(...[
     element("h1", {}, data.name, " ", element("span", { class: `badge ${data.state}` }, data.state)),
-    element("p", { class: "soft" }, `${data.subtitle}. ${rows.length} trials${parts.length ? ": " + parts.join(", ") : ""}. Made ${data.made}.`),
+    element("p", { class: "soft" }, `${data.subtitle}.${trials} Made ${data.made}.`),
     data.mlflow ? element("p", {}, element("a", { href: data.mlflow, target: "_blank", rel: "noopener" }, "Open in MLflow"), ...data.others.flatMap((name) => [" · ", element("a", { href: "/searches/" + encodeURIComponent(name) }, name)])) : null,
     ...data.notices.map((text) => element("p", { class: "notice" }, text)),
   ].filter(Boolean));
@@ -154,7 +155,7 @@ function renderTable() {
   }
   const titles = { trial: "Trial", epochs: "Epochs", group: "State", accuracy: "Accuracy", params: "Parameters", flops: "FLOPs", latency_ms: "Latency", size_bytes: "File", peak_bytes: "Memory" };
   const head = element("tr", {}, ...columns.map((name) => element("th", { class: name === "group" ? "text" : "", "aria-sort": by === name ? (direction > 0 ? "ascending" : "descending") : "none" },
-    element("button", { type: "button", onclick: () => { state.sort = by === name ? [name, -direction] : [name, nameOf(name).share ? -1 : 1]; renderTable(); markSelected(); } }, (titles[name] || nameOf(name).title.replace("Validation ", "")) + (by === name ? (direction > 0 ? " ▲" : " ▼") : "")))), element("th", { class: "text" }, "Network"));
+    element("button", { type: "button", onclick: () => { state.sort = by === name ? [name, -direction] : [name, nameOf(name).share ? -1 : 1]; renderTable(); markSelected(); } }, (titles[name] || shortTitle(name)) + (by === name ? (direction > 0 ? " ▲" : " ▼") : "")))), element("th", { class: "text" }, "Network"));
   const body = element("tbody", {}, ...sorted.slice(0, state.count).map((row) => element("tr", { class: "row", tabindex: 0, "data-trial": row.trial, onclick: () => select(row.trial), onkeydown: (event) => { if (event.key === "Enter") select(row.trial); } },
     ...columns.map((name) => element("td", { class: name === "group" ? "text" : "" }, name === "group" ? row.group : name === data.quality ? withError(row, name) : name === "trial" ? String(row.trial) : format(name, row[name]))), element("td", { class: "text" }, data.labels[row.trial] || row.id))));
   box.append(element("p", { class: "soft" }, `${sorted.length} of ${rows.length} trials; the filter and the selection are those of the figure.`), element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), body)));
@@ -168,7 +169,7 @@ function renderParallel() {
   if (!values.length || !complete.length) { box.append(element("p", {}, "No complete trials yet.")); return; }
   const scroll = element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "parallel coordinates" });
   box.append(scroll);
-  const axes = [...values.map((one) => ({ key: "value " + one.index, title: one.name, one })), { key: "params", title: "Parameters" }, { key: data.quality, title: nameOf(data.quality).title.replace("Validation ", "") }];
+  const axes = [...values.map((one) => ({ key: "value " + one.index, title: one.name, one })), { key: "params", title: "Parameters" }, { key: data.quality, title: shortTitle(data.quality) }];
   const h = 330, top = 76, bottom = 14, gap = Math.max(74, (width(scroll) - 60) / Math.max(1, axes.length - 1)), w = 60 + gap * (axes.length - 1) + 40;
   const svg = picture(scroll, w, h, "the open values of each network as parallel coordinates").style("max-width", "none");
   axes.forEach((axis, index) => {
