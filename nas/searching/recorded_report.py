@@ -67,7 +67,7 @@ class RecordedReport:
                 trials,
                 state,
                 rejected_reasons(trials),
-                worker_time=json.loads(times) if times and state != "running" else None,
+                worker_time=json.loads(times) if times else None,
                 confirmed=json.loads(confirmed) if confirmed else None,
                 thorough=state != "running",
             )

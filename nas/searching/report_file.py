@@ -49,7 +49,7 @@ class ReportFile:
             list(status.trials.values()), "running", writer.rejected, worker_time=times, thorough=False
         )
         with contextlib.suppress(StorageError):  # the search itself pauses at the next trial, and says so
-            self._record.attach({"report.html": page_html(data)})
+            self._record.attach({"report.html": page_html(data), "time.json": json.dumps(times)})
         self._next = time.monotonic() + max(PAUSE_SECONDS, (time.monotonic() - started) / SHARE)
 
     def finish(

@@ -90,13 +90,13 @@ class _Reports:
     def data(self, name: str) -> dict[str, Any]:
         """Return the data of the page of a search."""
         with self._lock:
-            started = time.monotonic()
-            if name in self._last and started < self._last[name][0]:
+            if name in self._last and time.monotonic() < self._last[name][0]:
                 return self._last[name][1]
             if name not in self._reports:
                 self._reports[name] = RecordedReport(name, self._mlflow)
+            started = time.thread_time()
             data = dict(self._reports[name].data())
-            pause = max(POLL_SECONDS, (time.monotonic() - started) / SHARE)
+            pause = max(POLL_SECONDS, (time.thread_time() - started) / SHARE)
             data["others"] = [other for other in recorded_names() if other != name][:OTHERS]
             data["poll"] = f"/searches/{name}/data"
             data["poll_ms"] = int(1000 * pause)

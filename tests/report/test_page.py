@@ -227,4 +227,4 @@ def test_five_thousand_trials_are_one_small_page(browser, data, tmp_path):
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     with opened(browser, (tmp_path / "page.html").as_uri()) as shown:
         assert shown.locator("#figure path.point").count() == 5000
-        assert shown.locator("tr.row").count() == 50
+        assert shown.locator("tr.row").count() == 25

@@ -8,7 +8,7 @@ async function readData() {
 }
 let rows = [];
 const state = {
-  x: "", y: "", colour: "state", filter: "", selected: null, pinned: null, sort: ["", 1], count: 50,
+  x: "", y: "", colour: "state", filter: "", selected: null, pinned: null, sort: ["", 1], count: 25,
   hidden: new Set(), over: "trials", brushes: new Map(),
 };
 

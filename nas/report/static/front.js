@@ -110,7 +110,7 @@ function renderFigure() {
     .attr("fill", (row) => (row.state === "stopped" ? "none" : colour.of(row)))
     .attr("stroke", (row) => (row.state === "stopped" ? (state.colour === "state" ? "var(--pale)" : colour.of(row)) : row.start ? "var(--ink)" : "var(--back)"))
     .attr("stroke-width", (row) => (row.state === "stopped" ? 1.4 : 1))
-    .attr("opacity", (row) => (!inFilter.has(row.trial) ? 0.12 : row.front || row.start ? 1 : 0.6))
+    .attr("opacity", (row) => (!inFilter.has(row.trial) ? 0.12 : row.front || row.start ? 1 : 0.5))
     .on("click", (_, row) => select(row.trial))
     .on("mousemove", (event, row) => showTip(event, [`trial ${row.trial} · ${row.group}`, data.labels[row.trial] || row.id, `${nameOf(state.y).title}: ${withError(row, state.y)}`, `${nameOf(state.x).title}: ${format(state.x, row[state.x])}`, `${row.epochs} epochs`]))
     .on("mouseleave", hideTip);
