@@ -22,7 +22,7 @@ from nas.data import RECORD_FILE, Dataset, Split
 from nas.errors import EvaluationError, SpaceError
 from nas.evaluation.augmentation import augment
 from nas.evaluation.checkpoint import read_state, write_state
-from nas.evaluation.job import Evaluation, Job, Progress
+from nas.evaluation.job import Evaluation, Job, Judgement, Progress
 from nas.evaluation.label_metrics import LabelAnswers
 from nas.evaluation.metrics import Answers, PixelAnswers, mean_metrics
 from nas.evaluation.number_metrics import NumberAnswers
@@ -77,7 +77,8 @@ class Evaluator:
         The checkpoint contains both, and the answers. Equal jobs have equal results, and a job that resumes a
         checkpoint has the result of an uninterrupted one. Raises EvaluationError if the loss is not finite or
         the checkpoint is of another network, SpaceError for a network that cannot be trained on the data,
-        StorageError if the checkpoint cannot be written, RunError if the data set cannot be opened.
+        StorageError if the checkpoint cannot be written, RunError if the data set cannot be opened. The test
+        split is read only for a job with `judged_by`.
         """
         record = job.dataset / RECORD_FILE
         dataset = self._open_dataset(job.dataset, record.stat().st_mtime_ns if record.is_file() else 0)
@@ -108,24 +109,26 @@ class Evaluator:
         if not curve:
             answers = _answers(trainer, dataset.validation, clock, report)
         values = _values(answers) | ({"loss": curve[-1]["loss"]} if curve else {})
+        judgement = None
+        if job.judged_by:
+            tested = _answers(trainer, _test_split(dataset), clock, report)
+            contributions = [part.contributions(job.judged_by) for part in (answers, tested)]
+            judgement = Judgement(_prefix("test_", tested.metrics()), *contributions)
         with clock.measure("save"):
             epochs = max(job.epochs, state.epochs)
             checkpoint = job.folder / CHECKPOINT
             state = replace(trainer.state(epochs) if curve else state, answers=answers.saved())
             write_state(checkpoint, replace(state, slots=(), last=None) if job.is_last else state)
         memory_mb = psutil.Process().memory_info().rss / 2**20
-        return Evaluation(values, epochs, tuple(curve), clock.seconds, checkpoint, memory_mb)
+        return Evaluation(values, epochs, tuple(curve), clock.seconds, checkpoint, memory_mb, judgement)
 
     def score_test_split(self, design: Design, checkpoint: Path, dataset: Dataset) -> dict[str, float]:
         """Return the metrics of the test split: test_loss, test_accuracy, ...; see `metrics` of the answers.
 
         Raises EvaluationError if the data has no test split or the checkpoint is of another network.
         """
-        if dataset.test is None:
-            raise EvaluationError(
-                f"a data set must have a test split, got '{dataset.name}' without one; add x_test and y_test"
-            )
-        return _prefix("test_", self.answer_split(design, checkpoint, dataset, dataset.test).metrics())
+        test = _test_split(dataset)
+        return _prefix("test_", self.answer_split(design, checkpoint, dataset, test).metrics())
 
     def answer_split(self, design: Design, checkpoint: Path, dataset: Dataset, split: Split) -> AnyAnswers:
         """Return the answers to a split; raises EvaluationError if the checkpoint is of another network."""
@@ -203,6 +206,14 @@ class _Clock:
 
 def _open_dataset(folder: Path, saved_ns: int) -> Dataset:  # noqa: ARG001  # part of the cache key
     return Dataset.open(folder)
+
+
+def _test_split(dataset: Dataset) -> Split:
+    if dataset.test is None:
+        raise EvaluationError(
+            f"a data set must have a test split, got '{dataset.name}' without one; add x_test and y_test"
+        )
+    return dataset.test
 
 
 def _train_epoch(

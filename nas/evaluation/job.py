@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from nas.architecture import Design
 
-__all__ = ["Evaluation", "Job", "Progress"]
+__all__ = ["Evaluation", "Job", "Judgement", "Progress"]
 
 Progress = Callable[[int, int], None]
 """Receives the number of steps that a job has taken, and of those that it will take in total."""
@@ -28,6 +30,16 @@ class Job:
     number: int = 0  # of the trial
     is_last: bool = False  # nothing continues from the checkpoint: it has no state of the optimizer
     freeze_norm: bool = False  # batch normalization keeps its weights and statistics, for fine-tuning
+    judged_by: str = ""  # the metric by which the network is judged on the test split; '': it is not
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What a trained network reaches on the test split, and how each example contributes to one metric."""
+
+    values: Mapping[str, float]  # on the test split: test_loss, test_accuracy, ...
+    validation: np.ndarray  # (n,) contributions of the validation examples, see `Answers.contributions`
+    test: np.ndarray  # (n,) those of the test examples
 
 
 @dataclass(frozen=True)
@@ -41,3 +53,4 @@ class Evaluation:
     seconds: Mapping[str, float]  # by phase: build, trace, train, statistics, validate, save
     checkpoint: Path
     memory_mb: float  # of the process afterwards
+    judgement: Judgement | None = None  # None: the job did not ask for it

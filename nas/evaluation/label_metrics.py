@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.evaluation.metrics import mean_ratio, ratio_error
+from nas.evaluation.metrics import mean_ratio, ratio_error, ratio_influence
 
 __all__ = ["LabelAnswers", "average_precisions", "constant_labels"]
 
@@ -58,6 +58,19 @@ class LabelAnswers:
             "macro_f1": ratio_error(*self._hits_and_sizes()),
             "label_accuracy": float(np.sqrt(shares.var() / examples)),
         }
+
+    def contributions(self, name: str) -> np.ndarray:
+        """Return numbers (n,), one for each example, whose mean is a metric; see `Answers.contributions`."""
+        examples = len(self.truth)
+        if name == "loss":
+            return self.losses.astype(float)
+        if name == "label_accuracy":
+            return np.asarray(np.mean(self.truth == self.predicted, axis=1))
+        if name == "map":
+            influence = self._average_precisions()[1].sum(axis=1)
+        else:  # macro_f1
+            influence = ratio_influence(*self._hits_and_sizes())
+        return np.asarray(self.metrics()[name] + examples * influence)
 
     def _average_precisions(self) -> tuple[np.ndarray, np.ndarray]:
         """Return `average_precisions` of the labels that occur, divided by their number."""

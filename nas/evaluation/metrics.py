@@ -14,6 +14,7 @@ __all__ = [
     "mean_metrics",
     "mean_ratio",
     "ratio_error",
+    "ratio_influence",
 ]
 
 
@@ -66,6 +67,33 @@ class Answers:
             found["auc"] = float(np.sqrt(np.sum(parts)))
         return found
 
+    def contributions(self, name: str) -> np.ndarray:
+        """Return numbers (n,), one for each example, whose mean is a metric and whose spread is its error.
+
+        Of a mean, such as accuracy, they are what is averaged. Any other metric is linearized: the metric
+        plus n times the influence of the example (the infinitesimal jackknife; Efron, The Jackknife, the
+        Bootstrap and Other Resampling Plans, 1982, chapter 6).
+        """
+        hits, examples = self.truth == self.predicted, len(self.truth)
+        value = self.metrics()[name]
+        if name == "loss":
+            return self.losses.astype(float)
+        if name == "accuracy":
+            return np.asarray(hits, dtype=float)
+        confusion = confusion_matrix(self.truth, self.predicted, self.classes)
+        if name == "balanced_accuracy":
+            counts = confusion.sum(axis=1)
+            recall = np.diag(confusion) / np.maximum(counts, 1)
+            influence = (hits - recall[self.truth]) / (counts[self.truth] * np.count_nonzero(counts))
+        elif name == "macro_f1":
+            influence = _f1_influence(confusion)[self.truth, self.predicted]
+        else:  # auc
+            influence, (second, first) = np.zeros(examples), self._placements()
+            if len(second) + len(first) == examples:  # else one of the classes is absent
+                influence[self.truth == 1] = (second - value) / len(second)
+                influence[self.truth == 0] = (first - value) / len(first)
+        return np.asarray(value + examples * influence)
+
     def _placements(self) -> tuple[np.ndarray, np.ndarray]:
         """Return for each example of the second class the share of the first with a lower score, and for each
         example of the first class the share of the second with a higher one; equal scores count half.
@@ -114,6 +142,15 @@ class PixelAnswers:
             "accuracy": ratio_error(self.correct[:, None], counted),
             "mean_iou": ratio_error(self.intersections, self.unions),
         }
+
+    def contributions(self, name: str) -> np.ndarray:
+        """Return numbers (n,), one for each image, whose mean is a metric; see `Answers.contributions`."""
+        ratios = {"loss": self.losses[:, None], "accuracy": self.correct[:, None]}
+        if name == "mean_iou":
+            influence = ratio_influence(self.intersections, self.unions)
+        else:
+            influence = ratio_influence(ratios[name], self.counted[:, None])
+        return np.asarray(self.metrics()[name] + len(influence) * influence)
 
 
 def mean_metrics(sums: np.ndarray, name: str = "accuracy") -> dict[str, float]:
@@ -192,10 +229,17 @@ def mean_ratio(parts: np.ndarray, wholes: np.ndarray) -> float:
 
 def ratio_error(parts: np.ndarray, wholes: np.ndarray) -> float:
     """Return the standard error of the mean over columns of sum(parts) / sum(wholes), of arrays (n, m)."""
-    totals = wholes.sum(axis=0, dtype=float)
-    present, count = totals > 0, len(parts)
-    if count < 2 or not present.any():
+    count = len(parts)
+    if count < 2:
         return 0.0
+    return float(np.sqrt(count / (count - 1) * np.sum(ratio_influence(parts, wholes) ** 2)))
+
+
+def ratio_influence(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    """Return the influence (n,) of each row on the mean over columns of sum(parts) / sum(wholes)."""
+    totals = wholes.sum(axis=0, dtype=float)
+    present = totals > 0
+    if not present.any():
+        return np.zeros(len(parts))
     parts, wholes, totals = parts[:, present].astype(float), wholes[:, present].astype(float), totals[present]
-    influence = ((parts - wholes * (parts.sum(axis=0) / totals)) / totals).mean(axis=1)
-    return float(np.sqrt(count / (count - 1) * np.sum(influence**2)))
+    return np.asarray(((parts - wholes * (parts.sum(axis=0) / totals)) / totals).mean(axis=1))

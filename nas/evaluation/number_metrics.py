@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.backends import TargetScale
-from nas.evaluation.metrics import mean_ratio, ratio_error
+from nas.evaluation.metrics import mean_ratio, ratio_error, ratio_influence
 
 __all__ = ["NumberAnswers", "constant_numbers"]
 
@@ -48,18 +48,27 @@ class NumberAnswers:
 
         Loss and mae are means; the others are linearized, from the influence of each example.
         """
-        errors, examples = self._errors(), len(self.truth)
-        squares = errors**2
-        rmse = np.sqrt(squares.mean(axis=0))
-        scale = np.where(rmse > 0, rmse, 1.0)
-        means = {
-            "loss": self.losses,
-            "mae": np.abs(errors).mean(axis=1),
-            "rmse": (squares / (2 * scale)).mean(axis=1),
-        }
+        examples, squares = len(self.truth), self._errors() ** 2
         ddof = min(1, examples - 1)
-        found = {name: float(one.std(ddof=ddof, dtype=float) / examples**0.5) for name, one in means.items()}
+        found = {
+            name: float(self.contributions(name).std(ddof=ddof) / examples**0.5)
+            for name in ("loss", "mae", "rmse")
+        }
         return found | {"r2": ratio_error(squares, self._squares())}
+
+    def contributions(self, name: str) -> np.ndarray:
+        """Return numbers (n,), one for each example, whose mean is a metric; see `Answers.contributions`."""
+        errors = self._errors()
+        if name == "loss":
+            return self.losses.astype(float)
+        if name == "mae":
+            return np.asarray(np.abs(errors).mean(axis=1))
+        if name == "rmse":
+            rmse = np.sqrt((errors**2).mean(axis=0))
+            # The derivative of the root: a number whose errors are all 0 adds nothing.
+            return np.asarray(((errors**2 / np.where(rmse > 0, rmse, 1.0) + rmse) / 2).mean(axis=1))
+        influence = ratio_influence(errors**2, self._squares())
+        return np.asarray(self.metrics()["r2"] - len(errors) * influence)
 
     def _errors(self) -> np.ndarray:
         errors: np.ndarray = self.predicted.astype(float) - self.truth

@@ -54,6 +54,22 @@ def test_results_depend_on_the_seed_only(evaluator, digits, tmp_path):
     assert losses[0] != pytest.approx(losses[2], rel=1e-3)
 
 
+def test_only_a_judged_job_reads_the_test_split(evaluator, digits, tmp_path):
+    design, dataset = digit_design(), Dataset.open(digits)
+    plain = evaluator.evaluate(digit_job(tmp_path / "plain", digits, design, epochs=1))
+    assert plain.judgement is None
+    assert not any(name.startswith("test_") for name in plain.values)
+    judged = evaluator.evaluate(
+        digit_job(tmp_path / "judged", digits, design, epochs=1, judged_by="accuracy")
+    )
+    assert judged.values == plain.values
+    found, scores = judged.judgement, evaluator.score_test_split(design, judged.checkpoint, dataset)
+    assert found.values == scores
+    assert found.test.shape == (len(dataset.test),)
+    assert found.test.mean() == pytest.approx(scores["test_accuracy"])
+    assert found.validation.mean() == pytest.approx(judged.values["accuracy"])
+
+
 def test_a_checkpoint_of_another_network_is_rejected(evaluator, digits, tmp_path):
     other = tmp_path / "other.npz"
     write_state(other, State(("a/kernel",), (np.zeros((2, 2), np.float32),)))

@@ -75,3 +75,13 @@ def test_the_constant_answer_is_that_of_scikit_learn():
     assert found["label_accuracy"] == pytest.approx(np.mean((shares > 0.5) == truth))
     losses = [metrics.log_loss(truth[:, label], shares[:, label]) for label in range(3)]
     assert found["val_loss"] == pytest.approx(np.mean(losses))
+
+
+def test_contributions_have_the_metric_as_mean_and_its_standard_error():
+    given = label_answers()
+    errors = given.standard_errors()
+    for name, value in given.metrics().items():
+        found = given.contributions(name)
+        assert found.shape == (300,)
+        assert found.mean() == pytest.approx(value), name
+        assert found.std() / 300**0.5 == pytest.approx(errors[name], rel=0.02), name

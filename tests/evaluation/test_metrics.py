@@ -119,3 +119,20 @@ def test_the_constant_answer_is_the_majority_and_the_shares_of_the_classes():
     shares = np.tile(counts / 120, (120, 1))
     assert found["val_loss"] == pytest.approx(metrics.log_loss(truth, shares))
     assert found["auc"] == 0.5
+
+
+@pytest.mark.parametrize("given", [answers(2000, 2), answers(2000, 4), pixel_answers(2000)])
+def test_contributions_have_the_metric_as_mean_and_its_standard_error(given):
+    errors = given.standard_errors()
+    for name, value in given.metrics().items():
+        found = given.contributions(name)
+        assert found.shape == (2000,)
+        assert found.mean() == pytest.approx(value), name
+        assert found.std() / 2000**0.5 == pytest.approx(errors[name], rel=0.02), name
+
+
+def test_accuracy_is_contributed_by_the_right_answers():
+    given = answers()
+    assert np.array_equal(given.contributions("accuracy"), given.truth == given.predicted)
+    one_class = Answers(np.zeros(3, int), np.zeros(3, int), np.ones(3), np.ones(3), 2)
+    assert one_class.contributions("auc").tolist() == [0.5, 0.5, 0.5]

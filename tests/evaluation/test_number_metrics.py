@@ -60,3 +60,13 @@ def test_the_constant_answer_is_that_of_scikit_learn():
     assert found["rmse"] == pytest.approx(metrics.root_mean_squared_error(truth, mean))
     squares = ((truth - mean) / scale.deviations) ** 2
     assert found["val_loss"] == pytest.approx(squares.mean(), rel=1e-4)
+
+
+def test_contributions_have_the_metric_as_mean_and_its_standard_error():
+    given = number_answers()
+    errors = given.standard_errors()
+    for name, value in given.metrics().items():
+        found = given.contributions(name)
+        assert found.shape == (300,)
+        assert found.mean() == pytest.approx(value), name
+        assert found.std() / 300**0.5 == pytest.approx(errors[name], rel=0.02), name
