@@ -5,8 +5,9 @@ from nas.trials.criteria import Criteria
 from nas.trials.earlier import EarlierSearch, Observation
 from nas.trials.front import front_csv, hypervolume_curve, pareto_front, trial_rows
 from nas.trials.labels import network_summary
+from nas.trials.paired import Estimate, combine, holm, seed_error, tie_letters
 from nas.trials.pareto import non_dominated, scale_to_unit
-from nas.trials.pick import pick_answers, pick_trial
+from nas.trials.pick import meeting, pick_answers, pick_trial
 from nas.trials.ties import error_rows
 from nas.trials.trial import OBJECTIVES, Limit, Objective, State, Trial, parse_objectives
 
@@ -15,14 +16,18 @@ __all__ = [
     "Candidate",
     "Criteria",
     "EarlierSearch",
+    "Estimate",
     "Limit",
     "Objective",
     "Observation",
     "State",
     "Trial",
+    "combine",
     "error_rows",
     "front_csv",
+    "holm",
     "hypervolume_curve",
+    "meeting",
     "network_summary",
     "non_dominated",
     "pareto_front",
@@ -30,5 +35,7 @@ __all__ = [
     "pick_answers",
     "pick_trial",
     "scale_to_unit",
+    "seed_error",
+    "tie_letters",
     "trial_rows",
 ]

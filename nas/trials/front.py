@@ -56,15 +56,20 @@ def front_csv(trials: Sequence[Trial], criteria: Criteria) -> str:
     return out.getvalue()
 
 
-def hypervolume_curve(trials: Sequence[Trial], criteria: Criteria) -> list[float]:
+def hypervolume_curve(
+    trials: Sequence[Trial], criteria: Criteria, scale: Sequence[Trial] = ()
+) -> list[float]:
     """Return the hypervolume after each trial: the share, 0..1, of the objectives' box that is dominated.
 
     An error counts by its `Criteria.level` between 0 and the quality floor after all trials, a cost on a log
     axis between its bounds. Without given bounds these are the least and greatest value of the trials, so
     that later trials change the whole curve.
+
+    scale: the trials that determine floor and bounds, `trials` among them; by default `trials` themselves.
+    Curves of several searches with the trials of all of them as scale can be compared.
     """
-    useful = {id(trial) for trial in criteria.useful(trials)}
-    scales = [_scale(trials, criteria, objective) for objective in criteria.objectives]
+    useful = {id(trial) for trial in criteria.useful(scale or trials)}
+    scales = [_scale(scale or trials, criteria, objective) for objective in criteria.objectives]
     points: list[np.ndarray] = []
     curve: list[float] = []
     for trial in trials:

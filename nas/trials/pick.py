@@ -15,7 +15,7 @@ from nas.trials.front import pareto_front
 from nas.trials.pareto import knee
 from nas.trials.trial import OBJECTIVES, Trial
 
-__all__ = ["PICKS", "Answer", "Condition", "parse_conditions", "pick_answers", "pick_trial"]
+__all__ = ["PICKS", "Answer", "Condition", "meeting", "parse_conditions", "pick_answers", "pick_trial"]
 
 PICKS = {
     "best": "the greatest quality",
@@ -81,6 +81,21 @@ def parse_conditions(text: str) -> list[Condition]:
     return conditions
 
 
+def meeting(trials: Sequence[Trial], where: str) -> list[Trial]:
+    """Return the trials that meet conditions, all for ''.
+
+    Raises InputError for a condition that cannot be read or is about a value that no trial has.
+    """
+    conditions = parse_conditions(where) if where else []
+    names = {name for trial in trials for name in trial.values}
+    for condition in conditions:
+        if condition.name not in names:
+            raise InputError(
+                f"no trial has a value named '{condition.name}'; {nearest(condition.name, names)}"
+            )
+    return [trial for trial in trials if all(condition.is_met_by(trial) for condition in conditions)]
+
+
 def pick_trial(trials: Sequence[Trial], criteria: Criteria, choice: str, where: str = "") -> Trial:
     """Return the trial with a number, or the front member that a rule of PICKS chooses.
 
@@ -93,19 +108,12 @@ def pick_trial(trials: Sequence[Trial], criteria: Criteria, choice: str, where: 
         raise InputError(
             f"--pick must be a trial's number or a rule, got '{choice}'; {nearest(choice, PICKS)}"
         )
-    conditions = parse_conditions(where) if where else []
-    names = {name for trial in trials for name in trial.values}
-    for condition in conditions:
-        if condition.name not in names:
-            raise InputError(
-                f"no trial has a value named '{condition.name}'; {nearest(condition.name, names)}"
-            )
+    candidates = meeting(trials, where)
     if choice.lstrip("-").isdigit():
         numbered = {trial.number: trial for trial in trials}
         if int(choice) not in numbered:
             raise InputError(f"the search has no trial {choice}; list its trials with nas front --all")
         return numbered[int(choice)]
-    candidates = [trial for trial in trials if all(condition.is_met_by(trial) for condition in conditions)]
     useful = criteria.useful(candidates)
     if not useful:
         raise InputError(_why_none(candidates, criteria, where))
