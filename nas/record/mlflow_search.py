@@ -62,7 +62,7 @@ class MlflowSearch:
             tags = {"mlflow.parentRunId": self.run_id, "on_front": "false", **runs.trial_tags(trial)}
             self._runs[trial.number] = client.create_run(
                 self._store.experiment_id,
-                start_time=entry.time_ms - took_ms,
+                start_time=entry.ended_ms - took_ms,
                 tags=tags,
                 run_name=f"{self._name} {trial.number}",
             ).info
@@ -81,7 +81,7 @@ class MlflowSearch:
                 artifacts = self._store.artifacts(self._runs[trial.number])
                 artifacts.log_artifacts(staging)  # type: ignore[no-untyped-call]  # MLflow's has no types
         runs.write_trial_run(self._store, run_id, entry, self._epochs.get(trial.number), closed)
-        client.set_terminated(run_id, "FAILED" if trial.state == "failed" else "FINISHED", entry.time_ms)
+        client.set_terminated(run_id, "FAILED" if trial.state == "failed" else "FINISHED", entry.ended_ms)
         self._epochs[trial.number] = len(trial.curve)
         self._folders[trial.number] = _folder_name(trial)
         if entry.files and before not in (None, _folder_name(trial)):

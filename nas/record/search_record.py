@@ -118,10 +118,17 @@ class SearchRecord:
         return cls(store, runs.search_name(run), run)
 
     @classmethod
-    def resume(cls, name: str | None = None, notify: Callable[[str], None] = lambda _: None) -> SearchRecord:
-        """Open the record of a search, the latest by default, to resume the search.
+    def resume(
+        cls,
+        name: str | None = None,
+        notify: Callable[[str], None] = lambda _: None,
+        *,
+        is_search: bool = True,
+    ) -> SearchRecord:
+        """Open the record of a search, the latest by default, to write it: to resume the search.
 
         notify: receives sentences for the user while this waits, and about trials that wait elsewhere.
+        is_search: False: something is added to the record while the search stays ended; `close` follows.
 
         Marks runs that a killed process left incomplete, and delivers what waits. Raises InputError if there
         is none of that name or another process writes it, RecordError.
@@ -129,8 +136,9 @@ class SearchRecord:
         store, run = find_search(name)
         record = cls._open_to_write(store, run, notify)
         try:
-            with record_errors("written"):
-                store.client.update_run(record.run_id, status="RUNNING")
+            if is_search:
+                with record_errors("written"):
+                    store.client.update_run(record.run_id, status="RUNNING")
             record._to_write.start()
         except BaseException:
             record.close()
@@ -235,7 +243,7 @@ class SearchRecord:
         When this returns, the trial and its files survive the process and a failure of power. They are
         delivered to MLflow later. Raises StorageError if `mlruns` cannot be written.
         """
-        self._to_write.write_trial(Entry(trial, files or {}, trial.ended_ms or _now_ms()))
+        self._to_write.write_trial(Entry(trial, files or {}, _now_ms()))
 
     def log_over_limit(self, trials: Sequence[Trial]) -> None:
         """Write trials that were never trained, as rows of a table on the search's run.

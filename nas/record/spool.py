@@ -43,8 +43,13 @@ class Entry:
 
     trial: Trial
     files: Mapping[str, Path]  # by their name in MLflow
-    time_ms: int  # since 1970; the same at a second attempt, so that no metric is duplicated
+    time_ms: int  # of its metrics, since 1970; the same at a second attempt, so that none is duplicated
     folder: Path | None = None  # in the spool, if it is there
+
+    @property
+    def ended_ms(self) -> int:
+        """When the trial reached its state; a trial that is written again keeps that time."""
+        return self.trial.ended_ms or self.time_ms
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,8 @@ class Spool:
                 content = json.loads((folder / TRIAL_FILE).read_text(encoding="utf-8"))
                 files = {path.name: path for path in sorted(folder.iterdir()) if path.name != TRIAL_FILE}
                 time_ms = int(content["time_ms"])
-                entries.append(Entry(decode(content["trial"], ended_ms=time_ms), files, time_ms, folder))
+                ended_ms = int(content.get("ended_ms", time_ms))
+                entries.append(Entry(decode(content["trial"], ended_ms=ended_ms), files, time_ms, folder))
             except FileNotFoundError:
                 if folder.exists():  # else delivered meanwhile by the process that writes
                     self.damaged[folder] = f"it has no {TRIAL_FILE}"
@@ -252,8 +258,8 @@ class Spool:
 
 
 def _entry_text(entry: Entry) -> str:
-    content: dict[str, Any] = {"time_ms": entry.time_ms, "trial": encode(entry.trial)}
-    return json.dumps(content)
+    content: dict[str, Any] = {"time_ms": entry.time_ms, "ended_ms": entry.ended_ms}
+    return json.dumps({**content, "trial": encode(entry.trial)})
 
 
 def _link(source: Path, target: Path) -> None:
