@@ -14,25 +14,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.api import Found, Measurement, calibrate, find, measure, resume, search, train
+    from nas.api import Found, Measurement, calibrate, compare, find, measure, resume, search, train
     from nas.architecture import Architecture, Design
     from nas.errors import NasError
-    from nas.searching import Result
+    from nas.searching import Confirmation, Result, SearchComparison
     from nas.space import SearchSpace
     from nas.training import TrainingResult
     from nas.trials import Trial
 
 __all__ = [
     "Architecture",
+    "Confirmation",
     "Design",
     "Found",
     "Measurement",
     "NasError",
     "Result",
+    "SearchComparison",
     "SearchSpace",
     "TrainingResult",
     "Trial",
     "calibrate",
+    "compare",
     "find",
     "measure",
     "resume",
@@ -42,15 +45,18 @@ __all__ = [
 
 _PACKAGE_OF = {
     "Architecture": "architecture",
+    "Confirmation": "searching",
     "Design": "architecture",
     "Found": "api",
     "Measurement": "api",
     "NasError": "errors",
     "Result": "searching",
+    "SearchComparison": "searching",
     "SearchSpace": "space",
     "TrainingResult": "training",
     "Trial": "trials",
     "calibrate": "api",
+    "compare": "api",
     "find": "api",
     "measure": "api",
     "resume": "api",

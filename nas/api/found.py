@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.backends import Precision, build_compiled_model
 from nas.data import Dataset, load_dataset, select_fold
-from nas.errors import DataError
+from nas.errors import DataError, NasWarning
 from nas.evaluation import Evaluator, read_state
+from nas.executors import worker_count
 from nas.export import ExportOptions, export_files
 from nas.files import output_file
 from nas.record import SearchRecord
 from nas.report import draw_predictions, page_html, write_figures
-from nas.searching import Plan, RecordedReport, reproduce_trial
+from nas.searching import (
+    Confirmation,
+    ConfirmedStep,
+    Plan,
+    RecordedReport,
+    prepare_confirmation,
+    reproduce_trial,
+)
 from nas.trials import Trial, pareto_front, pick_trial
 
 if TYPE_CHECKING:
@@ -63,6 +72,52 @@ class Found:
         if there is no such trial.
         """
         return pick_trial(self.trials, self.plan.criteria, str(choice), where)
+
+    def confirm(
+        self,
+        *,
+        seeds: int = 5,
+        top: int = 10,
+        where: str = "",
+        seconds: float | None = None,
+        workers: int | None = None,
+        show: Callable[[ConfirmedStep], None] = lambda _: None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> Confirmation:
+        """Train front members again with new seeds and judge them on the test split, as `nas confirm` does.
+
+        Parameters:
+
+        - seeds: number of trainings of each member. What was trained by an earlier call is not repeated.
+        - top: number of members, those with the best quality.
+        - where: conditions on the members, for example "params < 50000".
+        - seconds: no training begins that would end later.
+        - workers: number of processes that train; None: one per core; 0: this process. With more than 0, call
+        this under `if __name__ == "__main__":`, because worker processes import the calling script.
+        - show: receives each training that has ended. progress: receives sentences for the user.
+
+        Returns means with standard errors, ties and the confirmed front; `as_data` has them as plain data.
+        `trials` and `front` keep the values from before this call. Raises InputError for a front without such
+        members, DataError if the data has changed or has no test split.
+        """
+        session = prepare_confirmation(
+            self.name,
+            seeds=seeds,
+            top=top,
+            where=where,
+            seconds=seconds,
+            workers=worker_count(workers),
+            progress=progress,
+        )
+        progress(session.introduction())
+        found = session.run(show, progress)
+        if session.delivery_problem:
+            warnings.warn(
+                f"{session.delivery_problem}; `nas sync {self.name}` delivers what waits in mlruns/spool.",
+                NasWarning,
+                stacklevel=2,
+            )
+        return found
 
     def reproduce(self, trial: Trial) -> dict[str, float]:
         """Train a trial again, from its record alone, and return the values that depend on training.

@@ -11,7 +11,18 @@ from typing import Any
 
 import typer
 
-from nas.cli import data, measuring, recording, reporting, results, searching, spaces, training
+from nas.cli import (
+    comparing,
+    confirming,
+    data,
+    measuring,
+    recording,
+    reporting,
+    results,
+    searching,
+    spaces,
+    training,
+)
 from nas.errors import NasError, NasWarning
 from nas.text import printable, redacted, shortened
 
@@ -33,6 +44,8 @@ app = typer.Typer(
 )
 searching.add_to(app)
 results.add_to(app)
+confirming.add_to(app)
+comparing.add_to(app)
 reporting.add_to(app)
 recording.add_to(app)
 training.add_to(app)

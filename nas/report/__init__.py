@@ -7,7 +7,7 @@ from nas.report.data_summary import data_lines, describe_data
 from nas.report.drawing import draw_network
 from nas.report.effects import choice_indices, contrasts, first_order_shares, grouped_names
 from nas.report.network_data import network_data
-from nas.report.page import page_html
+from nas.report.page import comparison_html, page_html
 from nas.report.search_data import rounded, search_history, trial_columns
 from nas.report.segmentation_pictures import draw_predictions
 
@@ -15,6 +15,7 @@ __all__ = [
     "ExampleImages",
     "answers_data",
     "choice_indices",
+    "comparison_html",
     "contrasts",
     "data_lines",
     "describe_data",

@@ -1,5 +1,8 @@
 """A search: its options and plan, screening, successive halving, the loop, and the session that runs it."""
 
+from nas.searching.comparing import SearchComparison, compare_searches
+from nas.searching.confirmed import Confirmation
+from nas.searching.confirming import ConfirmedStep, prepare_confirmation
 from nas.searching.health import find_problems, find_waste
 from nas.searching.plan import CHANGEABLE, Plan, SearchOptions
 from nas.searching.planning import fitting_qualities
@@ -11,15 +14,20 @@ from nas.searching.status import Status
 
 __all__ = [
     "CHANGEABLE",
+    "Confirmation",
+    "ConfirmedStep",
     "Plan",
     "RecordedReport",
     "Result",
+    "SearchComparison",
     "SearchOptions",
     "Status",
+    "compare_searches",
     "counted_costs",
     "find_problems",
     "find_waste",
     "fitting_qualities",
+    "prepare_confirmation",
     "prepare_search",
     "reproduce_trial",
     "resume_search",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -12,7 +13,8 @@ from nas.architecture import Design
 from nas.data import Dataset
 from nas.device import FileCostMeter, LatencyOptions
 from nas.errors import InputError, LimitError, SpaceError
-from nas.evaluation import constant_qualities
+from nas.evaluation import Evaluator, constant_qualities
+from nas.executors import Executor, InProcess, LocalProcesses, WorkerQueue
 from nas.searching.halving import Halving, rungs
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
@@ -26,6 +28,7 @@ __all__ = [
     "check_start",
     "complete_options",
     "cost_bounds",
+    "create_executor",
     "create_halving",
     "create_meter",
     "create_plan",
@@ -208,3 +211,11 @@ def create_halving(plan: Plan) -> Halving:
     if plan.halving:
         steps = rungs(plan.epochs, plan.reduction, plan.min_epochs or plan.epochs // plan.reduction**2)
     return Halving(steps, plan.reduction, plan.criteria)
+
+
+def create_executor(options: SearchOptions, task: str, workers: int) -> Executor:
+    """Return what trains networks of a task: so many processes, with 0 this process."""
+    create = partial(Evaluator, task)
+    if workers == 0:
+        return InProcess(create)
+    return WorkerQueue(LocalProcesses(create), workers, options.trial_seconds)

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +18,7 @@ from threadpoolctl import threadpool_limits
 from nas.data import Dataset, check_folds, load_dataset, select_fold
 from nas.engines import create_engine
 from nas.errors import DataError, InputError, RunError, WorkerError
-from nas.evaluation import Evaluator
-from nas.executors import Executor, InProcess, LocalProcesses, WorkerQueue, exit_if_imported_by_worker
+from nas.executors import Executor, exit_if_imported_by_worker
 from nas.record import NameInUseError, SearchRecord
 from nas.report import data_lines
 from nas.searching.earlier_searches import read_earlier_searches
@@ -32,6 +30,7 @@ from nas.searching.planning import (
     changed_versions,
     check_start,
     complete_options,
+    create_executor,
     create_halving,
     create_meter,
     create_plan,
@@ -90,7 +89,7 @@ def prepare_search(
     bound = bind_space(loaded, dataset)
     start = dict(zip(start_from, starting_settings(bound, start_from), strict=True))
     earlier = read_earlier_searches(options, bound, dataset.fingerprint)
-    executor = _create_executor(options, dataset.task, workers)
+    executor = create_executor(options, dataset.task, workers)
     try:
         SearchRecord.check(name or default_name(bound.name))
         executor.check()
@@ -140,7 +139,7 @@ def resume_search(
             )
         if "examples" not in record.config:  # of a search that 0.1.0 recorded
             plan = plan.model_copy(update={"examples": len(dataset.validation)})
-        executor = _create_executor(plan, plan.task, workers)
+        executor = create_executor(plan, plan.task, workers)
         space = SearchSpace(plan.space)
         meter = create_meter(plan, space, dataset, progress)
         screen = create_screen(plan, space, meter)
@@ -334,10 +333,3 @@ def _check_complete(name: str, trials: Sequence[Trial], criteria: Criteria) -> N
         f"{rule}: {sum(failed.values())} failed, {count} of them because: {reason}; fix that, and "
         f"train them again: nas search --resume {name} --retry-failed"
     )
-
-
-def _create_executor(options: SearchOptions, task: str, workers: int) -> Executor:
-    create = partial(Evaluator, task)
-    if workers == 0:
-        return InProcess(create)
-    return WorkerQueue(LocalProcesses(create), workers, options.trial_seconds)
