@@ -60,7 +60,7 @@ def _print(found: SearchComparison) -> None:
     quality = found.criteria.qualities[0]
     columns = ["search", "space", "engine", "epochs", "trials", "hypervolume", "front", "of joint front"]
     margin = "1 point" if quality.maximize else f"{quality.value(0.01):.3g}"
-    picks = [f"best {label(quality.name)}", f"smallest within {margin} of the best of all"]
+    picks = [f"best {label(quality.name)}", f"smallest within {margin}"]
     rows = [
         [
             search.name,
@@ -76,6 +76,7 @@ def _print(found: SearchComparison) -> None:
         for search in found.searches
     ]
     output.print(table("Searches", [*columns, *picks], rows))
+    output.print(f"Smallest: the fewest parameters within {margin} of the best of all searches.")
     output.print()
     costs = list(dict.fromkeys([*(cost.name for cost in found.criteria.costs), "params", "flops"]))
     qualities = [one.name for one in found.criteria.qualities]
@@ -101,4 +102,4 @@ def _pick(trial: Trial | None, quality: str) -> str:
     if trial is None:
         return "-"
     params = number("params", trial.values.get("params"))
-    return f"trial {trial.number}: {number(quality, trial.values.get(quality))}, {params} parameters"
+    return f"{trial.number}: {number(quality, trial.values.get(quality))}, {params} params"

@@ -9,7 +9,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nas.architecture import Training
 from nas.errors import NasWarning, RecordError
@@ -28,6 +28,7 @@ __all__ = [
     "MAX_PARAMS",
     "MAX_TEXT",
     "NAME_RULE",
+    "DataSource",
     "config_from_run",
     "create_search_run",
     "dataset_input",
@@ -273,9 +274,29 @@ def read_table(lines: Iterable[str]) -> list[Trial]:
     return [decode(row["record"]) for row in csv.DictReader(lines)]
 
 
-def dataset_input(name: str, source: str, fingerprint: str) -> DatasetInput:
+class DataSource(Protocol):
+    """What the record stores of a data set."""
+
+    @property
+    def name(self) -> str:
+        """The name that the user gave."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where it comes from."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the content."""
+        ...
+
+
+def dataset_input(data: DataSource) -> DatasetInput:
     """Return a data set as MLflow's input of a run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    dataset = Dataset(name[:500], fingerprint[:36], source_type="local", source=redacted(source))
+    source = redacted(data.source)
+    dataset = Dataset(data.name[:500], data.fingerprint[:36], source_type="local", source=source)
     return DatasetInput(dataset=dataset, tags=[InputTag("mlflow.data.context", "training")])

@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.errors import RecordError
 from nas.record import mlflow_runs as runs
@@ -37,26 +37,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
     from mlflow.entities import Run
 
-__all__ = ["DataSource", "SearchRecord"]
-
-
-class DataSource(Protocol):
-    """What the record stores of a data set."""
-
-    @property
-    def name(self) -> str:
-        """The name that the user gave."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """Where it comes from."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the content."""
-        ...
+__all__ = ["SearchRecord"]
 
 
 class SearchRecord:
@@ -81,7 +62,9 @@ class SearchRecord:
         self._replayed: list[Trial] | None = None
 
     @classmethod
-    def create(cls, name: str, config: Mapping[str, Any], data: DataSource | None = None) -> SearchRecord:
+    def create(
+        cls, name: str, config: Mapping[str, Any], data: runs.DataSource | None = None
+    ) -> SearchRecord:
         """Create the record of a search.
 
         config: plain JSON data from which the search can be resumed.
@@ -92,8 +75,7 @@ class SearchRecord:
         with new_name(name) as (store, lock):
             run = runs.create_search_run(store, name, config)
             if data is not None:
-                dataset = runs.dataset_input(data.name, data.source, data.fingerprint)
-                store.client.log_inputs(run.info.run_id, [dataset])
+                store.client.log_inputs(run.info.run_id, [runs.dataset_input(data)])
             if run.info.run_id != runs.first_run_of(store, name):  # another machine was faster
                 store.client.delete_run(run.info.run_id)
                 raise NameInUseError(in_use(name))

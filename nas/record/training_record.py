@@ -22,7 +22,6 @@ from nas.record.mlflow_store import (
     run_url,
     write_text,
 )
-from nas.record.search_record import DataSource
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -37,7 +36,7 @@ class TrainingRun:
     key: str  # identifies the run when the training is resumed
     name: str
     design: Design
-    data: DataSource
+    data: runs.DataSource
     settings: Mapping[str, Any]  # epochs, seed, ...: short values
 
 
@@ -151,7 +150,7 @@ def _create_run(store: Store, training: TrainingRun) -> Run:
     values = {"params": costs.params, "flops": costs.flops, "peak_bytes": costs.peak_bytes}
     now = _now_ms()
     store.client.log_batch(run_id, [Metric(name, float(value), now, 0) for name, value in values.items()])
-    dataset = runs.dataset_input(training.data.name, training.data.source, training.data.fingerprint)
+    dataset = runs.dataset_input(training.data)
     store.client.log_inputs(run_id, [dataset])
     write_text(store.artifacts(run.info), dump_yaml(closed), "architecture.yaml")
     return run

@@ -56,7 +56,14 @@ class ReportFile:
         self, trials: Sequence[Trial], state: str, writer: RecordWriter, worker_time: Mapping[str, float]
     ) -> None:
         """Write the report, the front as a table, the names of the outputs and the time of the workers."""
-        data = self._reporter.data(trials, state, writer.rejected, worker_time=worker_time)
+        text = self._record.text("confirmed.json")
+        data = self._reporter.data(
+            trials,
+            state,
+            writer.rejected,
+            worker_time=worker_time,
+            confirmed=json.loads(text) if text else None,
+        )
         data["picture"] = best_predictions(trials, self._plan, self._record, self._dataset)
         self._record.attach(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from reported_search import checkpoint, dataset, plan, trials
 
 from nas.data import Split
 from nas.report import network_data, page_html
+from nas.searching.confirmed import confirm_members
+from nas.searching.confirmed_trainings import ConfirmedTraining
 from nas.searching.reporting import Reporter
 from nas.trials import pareto_front
 
@@ -228,3 +231,29 @@ def test_five_thousand_trials_are_one_small_page(browser, data, tmp_path):
     with opened(browser, (tmp_path / "page.html").as_uri()) as shown:
         assert shown.locator("#figure path.point").count() == 5000
         assert shown.locator("tr.row").count() == 25
+
+
+def test_confirmed_members_are_shown_and_selected(browser, data, tmp_path):
+    members = pareto_front(trials(), plan().criteria)[:2]
+    rng = np.random.default_rng(0)
+    trainings = []
+    for member, seed in itertools.product(members, range(3)):
+        right = (rng.random(200) < 0.9).astype(float)
+        values = {"accuracy": float(right.mean())}
+        trainings.append(ConfirmedTraining(member.number, member.id, seed, values, values, right, right))
+    asked = [(member.number, seed) for member in members for seed in range(4)]
+    found = confirm_members("photos", plan(), trials(), trainings, asked)
+    path = tmp_path / "report.html"
+    path.write_text(page_html({**data, "confirmed": found.as_data()}), encoding="utf-8")
+    with opened(browser, path.as_uri(), 390) as page:
+        section = page.locator("#confirmed")
+        assert "2 trainings are missing" in section.inner_text()
+        assert section.locator("tbody tr").count() == 2
+        best = found.members[0]
+        cells = section.locator("tbody tr").first.locator("td").all_inner_texts()
+        assert cells[0] == str(best.trial.number)
+        assert cells[4] == f"{100 * best.test.mean:.1f} ± {100 * best.test.error:.1f} %"
+        assert cells[5] == "a"
+        section.locator("tbody tr").last.click()
+        card = page.locator("#card h3").first.inner_text()
+        assert card.startswith(f"Trial {found.members[1].trial.number}")

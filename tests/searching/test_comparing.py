@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browsers import chromium, opened
 from random_trials import trial
 
 import nas
 from nas.cli.main import main
 from nas.errors import InputError
 from nas.record import SearchRecord
+from nas.report import comparison_html
 from nas.searching import Plan, compare_searches
 from nas.trials import hypervolume_curve
 
@@ -170,3 +172,25 @@ def test_a_scale_of_more_trials_makes_curves_comparable():
     part = every[:10]
     assert hypervolume_curve(part, criteria, every)[-1] == hypervolume_curve(every, criteria, every)[9]
     assert hypervolume_curve(part, criteria)[-1] != hypervolume_curve(part, criteria, every)[-1]
+
+
+@pytest.mark.trains  # it starts a browser
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_page_draws_the_fronts_and_hides_a_search(tmp_path, width, scheme):
+    found = compare_searches(["large", "small"])
+    path = tmp_path / "fronts.html"
+    path.write_text(comparison_html(found.page_data()), encoding="utf-8")
+    with chromium() as browser, opened(browser, path.as_uri(), width, scheme) as page:
+        assert page.locator("#figure circle.point").count() == 6
+        assert page.locator("#figure path.stairs").count() == 2
+        assert page.locator("#searches tbody tr").count() == 2
+        assert page.locator("#joint tbody tr").count() == 4
+        assert "1 of 4" in page.locator("#searches").inner_text()
+        page.locator("#fronts input[type=checkbox]").first.uncheck()
+        assert page.locator("#figure circle.point").count() == 3
+        page.locator("#fronts select").first.select_option("flops")
+        assert "FLOPs" in page.locator("#figure").inner_text()
+        overflow = page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert overflow <= 0

@@ -90,10 +90,20 @@ function renderTime() {
 
 function renderConfirmed() {
   const found = data.confirmed;
-  if (!found) return;
-  const box = section("confirmed", "Confirmed", found.summary);
-  box.append(element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, ...found.columns.map((name) => element("th", {}, name)))),
-    element("tbody", {}, ...found.rows.map((row) => element("tr", { class: "row", tabindex: 0, "data-trial": row.trial, onclick: () => select(row.trial) }, ...row.cells.map((text) => element("td", {}, text))))))));
+  if (!found || !found.members.length) return;
+  const quality = found.quality, { share } = nameOf(quality);
+  const shown = (value) => (share ? `${d3.format("+.1f")(100 * value)}` : d3.format("+.3~g")(value));
+  const gain = (value, error) => `${shown(value)}${known(error) ? " ± " + shown(error).slice(1) : ""}${share ? " points" : ""}`;
+  const on = found.optimism, front = new Set(found.confirmed);
+  const box = section("confirmed", "Confirmed on the test split", `Front members trained again with up to ${d3.max(found.members, (one) => one.seeds.length)} new seeds and judged on the test split, which the search does not use. `
+    + `Optimism of the search: ${gain(on.validation, on.validation_se)} on the same validation examples, ${gain(on.test, on.test_se)} on the test split. `
+    + "Members with a common letter are not told apart (paired tests over seeds and examples, Holm's correction). Front: no other member dominates it by the test means."
+    + (found.missing ? ` ${found.missing} trainings are missing: nas confirm ${data.name} trains them.` : ""));
+  const estimate = (one) => withError({ [quality]: one.mean, [quality + "_se"]: one.se }, quality);
+  const lines = found.members.map((one) => [one.trial, data.labels[one.trial] || one.id, format(quality, one.search), estimate(one.validation), estimate(one.test), one.ties || "–", gain(one.optimism.test), front.has(one.trial) ? "yes" : "no", one.seeds.length + (one.failed ? ` (${one.failed} failed)` : ""), format("params", one.costs.params)]);
+  const head = ["trial", "network", "search", "validation", "test", "ties", "optimism", "front", "seeds", nameOf("params").title];
+  box.append(element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, ...head.map((name, index) => element("th", { class: index === 1 ? "text" : null }, name)))),
+    element("tbody", {}, ...lines.map((cells) => element("tr", { class: "row", tabindex: 0, "data-trial": cells[0], onclick: () => select(cells[0]) }, ...cells.map((text, index) => element("td", { class: index === 1 ? "text" : null }, String(text)))))))));
 }
 
 function renderFacts() {

@@ -43,8 +43,8 @@ function renderCompared() {
 function renderSearches() {
   const found = data.comparison;
   const pick = (row) => (row ? `trial ${row.trial}: ${format(data.quality, row[data.quality])}, ${format("params", row.params)} parameters` : "–");
-  const box = section("searches", "Searches", `Hypervolumes are shares of one box, that of all searches together; the joint front has ${found.hypervolume.toFixed(3)}.`);
-  const head = ["search", "space", "engine", "split seed", "epochs", "trials", "hypervolume", "front", "of the joint front", "best", "smallest within 1 % of the best of all"];
+  const box = section("searches", "Searches", `Hypervolumes are shares of one box, that of all searches together; the joint front has ${found.hypervolume.toFixed(3)}. Smallest: the fewest parameters within 1 point of the best of all searches.`);
+  const head = ["search", "space", "engine", "split seed", "epochs", "trials", "hypervolume", "front", "of the joint front", "best", "smallest within 1 point"];
   box.append(plainTable(head, found.searches.map((one) => [one.name, one.space, one.engine, one.split_seed, one.epochs, one.trials, one.hypervolume.toFixed(3), one.front.length, `${one.on_joint_front} of ${found.joint_front.length}`, pick(one.best), pick(one.smallest)])));
   for (const line of found.warnings) box.append(element("p", { class: "notice" }, line));
   const members = comparedRows().filter((row) => row.joint).sort((a, b) => d3.ascending(a.params, b.params));
@@ -52,8 +52,10 @@ function renderSearches() {
 }
 
 function plainTable(head, lines) {
-  return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, ...head.map((text) => element("th", {}, text)))),
-    element("tbody", {}, ...lines.map((cells) => element("tr", {}, ...cells.map((text) => element("td", {}, String(text))))))));
+  const isText = (index) => lines.some((cells) => /^[a-z]/i.test(String(cells[index])));
+  const cell = (tag, text, index) => element(tag, { class: isText(index) ? "text" : null }, String(text));
+  return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, ...head.map((text, index) => cell("th", text, index)))),
+    element("tbody", {}, ...lines.map((cells) => element("tr", {}, ...cells.map((text, index) => cell("td", text, index)))))));
 }
 
 function renderComparison() {
@@ -64,4 +66,11 @@ function renderComparison() {
   renderSearches();
 }
 
-renderComparison();
+async function start() {
+  data = await readData();
+  renderComparison();
+  addEventListener("resize", renderCompared);
+  document.body.dataset.drawn = "yes";
+}
+
+start();
