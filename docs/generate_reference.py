@@ -178,7 +178,8 @@ def signature_text(name: str, thing: Any) -> str:
 
 def parameter_text(parameter: inspect.Parameter) -> str:
     """Return a parameter with its type and its default; a function as default is `...`."""
-    text = f"{parameter.name}: {parameter.annotation}"
+    star = "*" if parameter.kind is inspect.Parameter.VAR_POSITIONAL else ""
+    text = f"{star}{parameter.name}: {parameter.annotation}"
     if parameter.default is inspect.Parameter.empty:
         return text
     default = "..." if callable(parameter.default) else repr(parameter.default).replace("'", '"')

@@ -21,9 +21,7 @@ def compare(*names: str) -> SearchComparison:
     Example:
 
     ```python
-    nas.search("vgg_like", trials=2, epochs=3, objectives=("accuracy", "params"), name="vgg", workers=0)
-    nas.search("residual", trials=2, epochs=3, objectives=("accuracy", "params"), name="res", workers=0)
-    compared = nas.compare("vgg", "res")
+    compared = nas.compare("large", "small")
     print({search.name: search.hypervolume for search in compared.searches})
     ```
     """

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME NAME ...", help="Searches on the same data.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME NAME", help="Searches on the same data.")],
     json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with the fronts in one figure.")] = None,
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +165,12 @@ def test_the_command_prints_tables_json_and_a_page(capsys):
     assert [row["search"] for row in data["joint_front"]] == ["large", "small", "small", "small"]
     assert "wrote fronts.html" in run("--html", "fronts.html").err
     assert "<title>large, small" in Path("fronts.html").read_text(encoding="utf-8")
+
+
+def test_the_example_in_the_docstring_runs(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(nas.compare), flags=re.DOTALL)
+    exec(code, {"nas": nas})
+    assert capsys.readouterr().out.startswith("{'large': 0.")
 
 
 def test_a_scale_of_more_trials_makes_curves_comparable():
