@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.api import Found, Measurement, calibrate, find, measure, resume, search, train
+    from nas.api import Found, Measurement, calibrate, find, measure, measure_all, resume, search, train
     from nas.architecture import Architecture, Design
     from nas.errors import NasError
     from nas.searching import Result
@@ -35,6 +35,7 @@ __all__ = [
     "calibrate",
     "find",
     "measure",
+    "measure_all",
     "resume",
     "search",
     "train",
@@ -53,6 +54,7 @@ _PACKAGE_OF = {
     "calibrate": "api",
     "find": "api",
     "measure": "api",
+    "measure_all": "api",
     "resume": "api",
     "search": "api",
     "train": "api",

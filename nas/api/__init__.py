@@ -1,6 +1,17 @@
 """The Python interface: the same verbs as the command line, with named and typed parameters."""
 
-from nas.api.networks import Measurement, calibrate, measure, train
+from nas.api.measuring import Measurement, calibrate, measure, measure_all
 from nas.api.searches import Found, find, resume, search
+from nas.api.training import train
 
-__all__ = ["Found", "Measurement", "calibrate", "find", "measure", "resume", "search", "train"]
+__all__ = [
+    "Found",
+    "Measurement",
+    "calibrate",
+    "find",
+    "measure",
+    "measure_all",
+    "resume",
+    "search",
+    "train",
+]

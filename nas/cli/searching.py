@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from nas.cli.arguments import panel_option
 from nas.cli.completion import complete_engine, complete_network, complete_space
 from nas.cli.data_options import with_data_options
 from nas.errors import InputError
 
-__all__ = ["add_to", "panel_option"]
+__all__ = ["add_to"]
 
 HELP = """Search a space for networks that are accurate, small and fast.
 
@@ -55,11 +56,6 @@ def parse_duration(text: str | None) -> float | None:
 
 def _split_names(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def panel_option(panel: str, text: str, **settings: Any) -> Any:
-    """Return an option that is listed in a panel of the help."""
-    return typer.Option(help=text, rich_help_panel=panel, show_default=True, **settings)
 
 
 OBJECTIVES = "Objectives and limits"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli.arguments import panel_option
 from nas.cli.completion import complete_formats, complete_network
 from nas.cli.data_options import with_data_options
-from nas.cli.searching import panel_option
 
 if TYPE_CHECKING:
     from nas.training import ResolvedNetwork, TrainingProgress, TrainingResult
