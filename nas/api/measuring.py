@@ -26,8 +26,9 @@ from nas.device import (
     plan_feed,
 )
 from nas.errors import InputError
+from nas.record import parse_trial_reference
 from nas.space import SearchSpace
-from nas.training import closed_space, parse_trial_reference
+from nas.training import closed_space
 
 __all__ = ["Measurement", "calibrate", "measure", "measure_all"]
 

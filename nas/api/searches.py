@@ -132,7 +132,7 @@ def search(
     - trial_seconds: a trial that takes longer has failed.
     - keep_weights: keep the weights of every trial, not only of those that may be on the front.
     - engine, sampler: what proposes settings; `""` is the first sampler of the engine.
-    - start_from: networks to try first, as shipped names or files.
+    - start_from: networks to try first, as shipped names, files or NAME:TRIAL.
     - start_from_search: names of earlier searches whose trials the model of `cheap-aware` learns from.
     - seed: of the sampler and the training.
     - deterministic: let no decision depend on time: equal options give equal trials for any `workers`.

@@ -14,7 +14,9 @@ NameArgument = Annotated[
 
 TrialArguments = Annotated[
     list[str],
-    typer.Argument(metavar="[NAME] TRIAL", help="A search, the latest by default, and a trial's number."),
+    typer.Argument(
+        metavar="NAME:TRIAL|[NAME] TRIAL", help="A search, the latest by default, and a trial's number."
+    ),
 ]
 
 

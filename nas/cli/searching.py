@@ -25,6 +25,9 @@ Examples:
     nas search --space mine.yaml --data photos/ --image-size 64 --time 2h --name photos
     nas search --resume photos --trials 100
 
+Augmentation (flip, crop, rotation, mixup, ...) is set in the file of the space, as in `training: {flip: true}`;
+its values may be open. `nas space show` lists what a space uses.
+
 Stop it at any moment with Ctrl-C; `nas search --resume` resumes the latest search.
 
 Exit code 1: no network was trained to its full length. 3: trials wait to be delivered to MLflow (`nas sync`).
@@ -213,7 +216,7 @@ def search(
         list[str] | None,
         panel_option(
             "Engine",
-            "Try this network first, a shipped name or a file; may be repeated.",
+            "Try this network first: a shipped name, a file or NAME:TRIAL; may be repeated.",
             autocompletion=complete_network,
         ),
     ] = None,

@@ -29,6 +29,8 @@ Examples:
     nas train photos:17 --data new.npz --from photos:17 --fine-tune
     nas train mine.yaml --data photos/ --image-size 64 --format keras,python,litert
 
+Augmentation (flip, crop, rotation, mixup, ...) is set in the network's file, as in `training: {flip: true}`.
+
 Stop it at any moment: the same command resumes after the last epoch.
 """
 
@@ -201,7 +203,9 @@ class _View:
     def _begin(self, progress: TrainingProgress) -> None:
         if progress.head_note:
             self._console.print(progress.head_note, soft_wrap=True)
-        if self.done:
+        if progress.has_ended:
+            self._console.print(f"The training has ended after epoch {self.done}; these are its results.")
+        elif self.done:
             self._console.print(f"Resuming after epoch {self.done} of {progress.epochs}.")
 
 
@@ -264,6 +268,6 @@ def _print_result(network: ResolvedNetwork, result: TrainingResult, json: bool) 
         f"weights ({best}, validation {number(quality, result.values[quality])})"
     )
     print_files(result.files, network.design)
-    output.print(f"MLflow's run, with nas ui: {result.link}")
+    output.print(f"MLflow's run: {result.link or 'nas ui shows it'}", soft_wrap=True)
     if progress.problem:
         output.print(f"{progress.problem}; the same command writes the missing epochs")

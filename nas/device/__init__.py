@@ -1,7 +1,7 @@
 """Measure and predict the latency, memory and file size of a network on this device."""
 
 from nas.device.file_costs import FileCostMeter
-from nas.device.file_quality import INPUT_RANGES, FileQuality, judge_file, plan_feed
+from nas.device.file_quality import FileQuality, judge_file, plan_feed
 from nas.device.latency import Device, Latency, LatencyOptions, measure_contents
 from nas.device.latency_model import calibrate_latency_model
 from nas.device.model_files import ModelSummary
@@ -9,7 +9,6 @@ from nas.device.opened_model import MODEL_SUFFIXES, OpenedModel, open_architectu
 from nas.device.reference_latency import reference_latency_ms
 
 __all__ = [
-    "INPUT_RANGES",
     "MODEL_SUFFIXES",
     "Device",
     "FileCostMeter",

@@ -3,7 +3,6 @@
 from nas.training.find_network import DataOverrides, ResolvedNetwork, closed_space
 from nas.training.prepare import prepare_training
 from nas.training.train import TrainingProgress, TrainingResult, show_nothing
-from nas.training.trial_reference import parse_trial_reference
 
 __all__ = [
     "DataOverrides",
@@ -11,7 +10,6 @@ __all__ = [
     "TrainingProgress",
     "TrainingResult",
     "closed_space",
-    "parse_trial_reference",
     "prepare_training",
     "show_nothing",
 ]

@@ -10,10 +10,9 @@ from typing import Any
 from nas.architecture import Design, Training, validate_part
 from nas.data import DataOptions, Dataset, load_dataset
 from nas.errors import InputError
-from nas.record import SearchRecord
+from nas.record import SearchRecord, parse_trial_reference, recorded_trial
 from nas.searching import Plan
 from nas.space import SearchSpace, find_network_file
-from nas.training.trial_reference import parse_trial_reference, recorded_trial
 
 __all__ = ["DataOverrides", "ResolvedNetwork", "closed_space", "find_network", "replace_training"]
 

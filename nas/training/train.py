@@ -63,6 +63,7 @@ class TrainingProgress:
     has_new_head: bool = False  # the last layer is initialized, since the weights are for other classes
     head_note: str = ""  # a sentence about the last layer, '' if the weights are for the same classes
     problem: str = ""  # why MLflow does not take the curve at the moment
+    has_ended: bool = False  # nothing is left to train
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class TrainingResult:
     files: Mapping[str, Path]  # by format
     folder: Path
     run_id: str  # MLflow's
-    link: str  # of the run's page
+    link: str  # of the run's page; '' if the record is not on a server
 
 
 def show_nothing(_: TrainingProgress) -> None:
@@ -312,4 +313,5 @@ class _Training:
             self.has_new_head,
             self.head_note,
             self.record.problem,
+            self._has_ended(),
         )
