@@ -25,7 +25,7 @@ Examples:
     nas search --space mine.yaml --data photos/ --image-size 64 --time 2h --name photos
     nas search --resume photos --trials 100
 
-Augmentation (flip, crop, rotation, mixup, ...) is set in the file of the space, as in `training: {flip: true}`;
+Augmentation (flip, crop, rotation, mixup, ...) is set in the file of the space: `training: {flip: true}`;
 its values may be open. `nas space show` lists what a space uses.
 
 Stop it at any moment with Ctrl-C; `nas search --resume` resumes the latest search.
