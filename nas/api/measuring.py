@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nas.api.keywords import refuse_unknown_keywords
-from nas.api.searches import data_source, find
+from nas.api.searches import Found, data_source, find
 from nas.backends import Precision
 from nas.data import DataOptions, Dataset, load_dataset
 from nas.device import (
@@ -28,7 +28,7 @@ from nas.device import (
 from nas.errors import InputError
 from nas.record import parse_trial_reference
 from nas.space import SearchSpace
-from nas.training import closed_space
+from nas.training import closed_space, is_training_folder
 
 __all__ = ["Measurement", "calibrate", "measure", "measure_all"]
 
@@ -61,8 +61,8 @@ def measure(
 
     Parameters:
 
-    - network: a `.keras`, `.tflite`, `.onnx` or `.yaml` file, the folder of a SavedModel, a shipped network,
-    or NAME:TRIAL.
+    - network: a `.keras`, `.tflite`, `.onnx` or `.yaml` file, the folder of a SavedModel or of a training, a
+    shipped network, or NAME:TRIAL.
     - precision, threads, runtime: of the file that is timed, for a network that is not a `.tflite` or `.onnx`
     file yet.
     - data: the quality of the file on the test split of this data is computed, in the file's runtime; for
@@ -153,6 +153,8 @@ def _open(network: str, options: LatencyOptions, with_weights: bool) -> OpenedMo
     path = Path(network)
     if path.suffix in MODEL_SUFFIXES or (path / "saved_model.pb").exists():
         return open_model_file(path, options)
+    if is_training_folder(network):
+        return _open_trial(network, find(network), 0, options, with_weights)
     if path.is_dir():
         raise InputError(
             f"a folder must be a SavedModel to be measured, got '{network}' without saved_model.pb; give a "
@@ -160,10 +162,7 @@ def _open(network: str, options: LatencyOptions, with_weights: bool) -> OpenedMo
         )
     reference = parse_trial_reference(network)
     if reference is not None:
-        found = find(reference[0])
-        trial = found.pick(reference[1])
-        weights = found.weights(trial) if with_weights else None
-        return open_architecture(network, trial.design.architecture, options, weights, found.plan.signature)
+        return _open_trial(network, find(reference[0]), reference[1], options, with_weights)
     space = closed_space(network, "nas measure", f"its range is shown by nas space show {network}")
     if "input_shape" not in space.data:
         raise InputError(
@@ -171,6 +170,14 @@ def _open(network: str, options: LatencyOptions, with_weights: bool) -> OpenedMo
             "add input_shape: [32, 32, 3]"
         )
     return open_architecture(network, space.design({}).architecture, options)
+
+
+def _open_trial(
+    name: str, found: Found, number: int, options: LatencyOptions, with_weights: bool
+) -> OpenedModel:
+    trial = found.pick(number)
+    weights = found.weights(trial) if with_weights else None
+    return open_architecture(name, trial.design.architecture, options, weights, found.plan.signature)
 
 
 def _load(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nas.api.keywords import refuse_unknown_keywords
 from nas.api.searches import data_source
@@ -23,6 +23,7 @@ def train(
     patience: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    class_weight: Literal["none", "balanced"] | None = None,
     weights: str | Path = "",
     fine_tune: bool = False,
     seed: int | None = None,
@@ -40,7 +41,8 @@ def train(
     - data_options: parameters of `nas.search` by which data are read, for example `{"image_size": 64}`; those
     that are not given have the value of the search for NAME:TRIAL, else the default.
     - epochs: epochs in total. patience: stop after N epochs without a better validation.
-    - batch_size, learning_rate: None: the value of the network.
+    - batch_size, learning_rate, class_weight: None: the value of the network. With "balanced" class weights,
+    errors count in inverse proportion to the size of their class.
     - weights: weights to start from: a `.npz`, `.weights.h5` or `.keras` file, a training's folder or
     NAME:TRIAL.
     - fine_tune: freeze batch normalization in inference mode; a tenth of the network's learning rate.
@@ -67,6 +69,7 @@ def train(
         patience=patience,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        class_weight=class_weight,
         weights=str(weights),
         fine_tune=fine_tune,
         out=Path(out) if out else None,

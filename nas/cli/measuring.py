@@ -36,7 +36,7 @@ def measure(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="A .keras, .tflite, .onnx or .yaml file, the folder of a SavedModel, a shipped network, or "
+            help="A .keras, .tflite, .onnx or .yaml file, the folder of a SavedModel or training, a shipped network, or "
             "NAME:TRIAL; several are compared.",
             autocompletion=complete_network,
         ),

@@ -61,6 +61,14 @@ def train(
         float | None,
         panel_option("Training", "[default: that of the network, or 0.002; a tenth of it with --fine-tune]"),
     ] = None,
+    class_weight: Annotated[
+        str | None,
+        panel_option(
+            "Training",
+            "none, or balanced: errors count in inverse proportion to the size of their class.  "
+            "[default: that of the network, or none]",
+        ),
+    ] = None,
     weights: Annotated[
         str,
         typer.Option(
@@ -110,6 +118,7 @@ def train(
         patience=patience,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        class_weight=class_weight,
         weights=weights,
         fine_tune=fine_tune,
         out=out,

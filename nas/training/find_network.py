@@ -34,6 +34,7 @@ class ResolvedNetwork:
     design: Design
     dataset: Dataset
     seed: int
+    data_options: DataOptions  # by which the data were read
 
 
 def find_network(
@@ -54,11 +55,12 @@ def find_network(
         network, "nas train", f"search it with nas search --space {network}, then train NAME:TRIAL"
     )
     seed = data.seed or 0
-    dataset = load_dataset(data.source or "digits", DataOptions.parse(data.options), progress)
+    options = DataOptions.parse(data.options)
+    dataset = load_dataset(data.source or "digits", options, progress)
     is_shipped = find_network_file(network) != network
     values = _without(space.data, _set_by_data(space.data, dataset)) if is_shipped else space.data
     design = _design_for(values, space, dataset)
-    return ResolvedNetwork(space.name or Path(network).stem, design, dataset, seed)
+    return ResolvedNetwork(space.name or Path(network).stem, design, dataset, seed, options)
 
 
 def closed_space(network: str, command: str, fix: str) -> SearchSpace:
@@ -85,12 +87,12 @@ def _trial_network(
     options = DataOptions.parse({**kept, **data.options})
     dataset = load_dataset(data.source or plan.data, options, progress)
     if data.source is None and "image_size" not in data.options:
-        return ResolvedNetwork(label, trial.design, dataset, seed)
+        return ResolvedNetwork(label, trial.design, dataset, seed, options)
     values = trial.design.architecture.to_dict()
     values["training"] = trial.training.model_dump(mode="json", exclude={"value_range"})
     values = _without(values, (*_set_by_data(values, dataset), "rescale"))
     design = _design_for(values, SearchSpace(values, f"trial {number}"), dataset)
-    return ResolvedNetwork(label, design, dataset, seed)
+    return ResolvedNetwork(label, design, dataset, seed, options)
 
 
 def _set_by_data(values: dict[str, Any], dataset: Dataset) -> tuple[str, ...]:
