@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import multiprocessing
 import sys
@@ -128,15 +126,14 @@ def _fit_rung(item: Item) -> dict[str, Any]:
 
 def _keras_latency_ms(item: Item, dataset: Any, model: Any) -> float:
     """Return the latency of a trained model as nas measures it: LiteRT, float32, one thread, batch 1."""
-    from nas.device import convert_to_litert, measure_file
+    from nas.device.conversion import convert_to_litert, freeze_keras
+    from nas.device.latency import measure_file
 
     single = build_rung(item.key["family"], item.key["rung"], dataset, batch_size=1)
     single.set_weights(model.get_weights())  # the converter would remove untrained normalization
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rung.tflite"
-        with contextlib.redirect_stdout(io.StringIO()):
-            content = convert_to_litert(single)  # it describes the model on stdout
-        file.write_bytes(content)
+        file.write_bytes(convert_to_litert(freeze_keras(single)))
         return measure_file(file).p50_ms
 
 
@@ -144,7 +141,7 @@ def _train_design(item: Item, data: Mapping[str, Any]) -> dict[str, Any]:
     """Train a network of nas from new weights at full length with the seed of the item, as a search does."""
     from nas.architecture import Design, network_cost
     from nas.data import Dataset
-    from nas.device import measure_architecture
+    from nas.device.latency import measure_architecture
     from nas.evaluation import Evaluator, Job
 
     design, dataset = Design.from_dict(data), Dataset.open(item.dataset)

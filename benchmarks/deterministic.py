@@ -76,7 +76,8 @@ def rank_latencies(networks: int) -> dict[str, Any]:
     import numpy as np
     from scipy.stats import spearmanr
 
-    from nas.device import LatencyOptions, measure_architecture, reference_latency_ms
+    from nas.device import LatencyOptions, reference_latency_ms
+    from nas.device.latency import measure_architecture
     from nas.device.latency_model import sample_across_costs
     from nas.space import SearchSpace
 

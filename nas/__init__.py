@@ -14,7 +14,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.api import Found, Measurement, calibrate, compare, find, measure, resume, search, train
+    from nas.api import (
+        Found,
+        Measurement,
+        calibrate,
+        compare,
+        find,
+        measure,
+        measure_all,
+        resume,
+        search,
+        train,
+    )
     from nas.architecture import Architecture, Design
     from nas.errors import NasError
     from nas.searching import Confirmation, Result, SearchComparison
@@ -38,6 +49,7 @@ __all__ = [
     "compare",
     "find",
     "measure",
+    "measure_all",
     "resume",
     "search",
     "train",
@@ -59,6 +71,7 @@ _PACKAGE_OF = {
     "compare": "api",
     "find": "api",
     "measure": "api",
+    "measure_all": "api",
     "resume": "api",
     "search": "api",
     "train": "api",

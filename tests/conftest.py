@@ -11,4 +11,5 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the command line, wh
 
 if "NAS_CACHE" not in os.environ:  # not the user's: tests write to it
     os.environ["NAS_CACHE"] = tempfile.mkdtemp(prefix="nas-test-cache-")
+    os.environ["XDG_CACHE_HOME"] = os.environ["NAS_CACHE"]  # of what is known of the device
     atexit.register(shutil.rmtree, os.environ["NAS_CACHE"], ignore_errors=True)

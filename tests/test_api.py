@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import nas
+from nas.data import load_dataset
 from nas.errors import InputError
 from nas.searching import SearchOptions
 from nas.tensorflow_imports import import_keras
@@ -57,9 +58,15 @@ def test_the_examples_in_the_docstrings_run(tmp_path, monkeypatch, capsys):
     assert trial.number == 0
     outputs = found.model(trial)(np.zeros((1, 16, 16, 1)))
     assert outputs.shape == (1, 10)
-    assert nas.measure(f"{found.name}:0").summary.params == trial.values["params"]
+    measured = nas.measure(f"{found.name}:0", data="digits")
+    assert measured.summary.params == trial.values["params"]
+    test = load_dataset("digits").test
+    right = found.model(trial).predict(test.x, verbose=0).argmax(axis=1) == test.y
+    assert measured.quality.values["accuracy"] == pytest.approx(np.mean(right), abs=0.003)
+    assert measured.quality.fed == "values 0..255, as its signature says"
     exec(example(nas.train), names)
     exec(example(nas.measure), names)
+    exec(example(nas.measure_all), names)
     resumed = nas.resume(result.name, trials=3, workers=0)
     assert len(resumed.trials) == 3
     assert "Traceback" not in capsys.readouterr().err

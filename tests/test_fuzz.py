@@ -18,6 +18,7 @@ from recorded_trials import trial
 
 from nas.architecture import Design, read_yaml
 from nas.errors import InputError, NasError, SpaceError
+from nas.record import parse_trial_reference
 from nas.record.lease import Holder
 from nas.record.mlflow_runs import is_search_name, read_table
 from nas.record.names import spool_folder
@@ -27,7 +28,6 @@ from nas.searching import Plan, SearchOptions
 from nas.searching.session import default_name
 from nas.space import SearchSpace, shipped_files
 from nas.text import printable, redacted
-from nas.training import parse_trial_reference
 
 FACTOR = int(os.environ.get("NAS_FUZZ", "1"))
 SPACES = [path.read_text(encoding="utf-8") for path in shipped_files().values()]

@@ -1,7 +1,19 @@
 """The Python interface: the same verbs as the command line, with named and typed parameters."""
 
 from nas.api.comparing import compare
-from nas.api.networks import Measurement, calibrate, measure, train
+from nas.api.measuring import Measurement, calibrate, measure, measure_all
 from nas.api.searches import Found, find, resume, search
+from nas.api.training import train
 
-__all__ = ["Found", "Measurement", "calibrate", "compare", "find", "measure", "resume", "search", "train"]
+__all__ = [
+    "Found",
+    "Measurement",
+    "calibrate",
+    "compare",
+    "find",
+    "measure",
+    "measure_all",
+    "resume",
+    "search",
+    "train",
+]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nas.backends import Precision, build_compiled_model
 from nas.data import Dataset, load_dataset, select_fold
-from nas.errors import DataError, NasWarning
+from nas.errors import DataError, InputError, NasWarning
 from nas.evaluation import Evaluator, read_state
 from nas.executors import worker_count
 from nas.export import ExportOptions, export_files
@@ -26,6 +26,7 @@ from nas.searching import (
     prepare_confirmation,
     reproduce_trial,
 )
+from nas.training import FinishedTraining
 from nas.trials import Trial, pareto_front, pick_trial
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Found:
     ```
     """
 
-    record: SearchRecord
+    record: SearchRecord | FinishedTraining
     plan: Plan
     trials: tuple[Trial, ...]
 
@@ -172,8 +173,13 @@ class Found:
     def report(self, path: str | Path) -> Path:
         """Write the report of the search, one HTML page that needs no network; return its path.
 
-        Examples are left out if the data of the search is away or has changed: the page says so.
+        Examples are left out if the data of the search is away or has changed: the page says so. Raises
+        InputError for a training, which has its report in its folder.
         """
+        if isinstance(self.record, FinishedTraining):
+            raise InputError(
+                f"the report of a training is in its folder, got '{self.name}'; open report.html there"
+            )
         page = page_html(RecordedReport(self.name).data())
         with output_file(Path(path)) as unfinished:
             unfinished.write_text(page, encoding="utf-8")

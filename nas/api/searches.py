@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from nas.api.found import Found
 from nas.api.keywords import refuse_unknown_keywords
@@ -23,9 +23,7 @@ from nas.searching import (
     prepare_search,
     resume_search,
 )
-
-if TYPE_CHECKING:
-    pass
+from nas.training import is_training_folder, read_finished_training
 
 __all__ = ["Found", "data_source", "find", "resume", "search"]
 
@@ -132,7 +130,7 @@ def search(
     - trial_seconds: a trial that takes longer has failed.
     - keep_weights: keep the weights of every trial, not only of those that may be on the front.
     - engine, sampler: what proposes settings; `""` is the first sampler of the engine.
-    - start_from: networks to try first, as shipped names or files.
+    - start_from: networks to try first, as shipped names, files or NAME:TRIAL.
     - start_from_search: names of earlier searches whose trials the model of `cheap-aware` learns from.
     - seed: of the sampler and the training.
     - deterministic: let no decision depend on time: equal options give equal trials for any `workers`.
@@ -244,11 +242,16 @@ def _warned(result: Result) -> Result:
 
 
 def find(name: str | None = None) -> Found:
-    """Open the record of a search to read it, the latest by default.
+    """Open the record of a search to read it, the latest by default, or a training that has ended.
+
+    name: of a search; a path with a slash, such as "trained/mine", is the folder of a training.
 
     Warns of trials that are damaged and left out. Raises InputError for an unknown name, RecordError if the
     record cannot be read.
     """
+    if name is not None and is_training_folder(name):
+        training = read_finished_training(Path(name))
+        return Found(training, training.plan, (training.trial,))
     record = SearchRecord.open(name)
     trials = tuple(trial for trial in record.trials() if trial.state != "over_limit")
     for notice in record.notices:

@@ -13,6 +13,7 @@ from nas.backends.keras_model import (
 )
 from nas.backends.litert_file import litert_bytes
 from nas.backends.precision import PRECISIONS, Precision
+from nas.backends.run_files import litert_interpreter, run_litert, run_onnx
 from nas.backends.runtime_operators import Operator, lower_to_operators, operator_features
 from nas.backends.target_scale import TargetScale
 from nas.backends.tensorflow_ops import ForwardMode, forward
@@ -32,12 +33,15 @@ __all__ = [
     "initial_weights",
     "keras_layer",
     "litert_bytes",
+    "litert_interpreter",
     "lower_to_operators",
     "moving_layers",
     "operator_features",
     "pack_model",
     "predict",
     "recoloring_layers",
+    "run_litert",
+    "run_onnx",
     "training_loss",
     "unpack_model",
     "weight_specs",

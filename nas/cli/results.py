@@ -69,9 +69,13 @@ def front(
 
 def _name_and_number(command: str, arguments: list[str]) -> tuple[str | None, str]:
     """Return the name of a search, None for the latest, and the number of a trial; raises InputError."""
+    from nas.record import parse_trial_reference
+
+    if len(arguments) == 1 and (reference := parse_trial_reference(arguments[0])) is not None:
+        return reference[0], str(reference[1])
     if len(arguments) > 2 or not arguments[-1].isdigit():
         given = shortened(" ".join(arguments))
-        raise InputError(f"a trial's number must come last, got '{given}'; write nas {command} NAME 12")
+        raise InputError(f"a trial's number must come last, got '{given}'; write nas {command} NAME:12")
     return arguments[0] if len(arguments) == 2 else None, arguments[-1]
 
 
@@ -85,7 +89,7 @@ def show(
 
         nas show 12
 
-        nas show photos 12
+        nas show photos:12
     """
     from nas.api import find
     from nas.cli.terminal import output, print_json, table, with_error
@@ -141,7 +145,7 @@ def reproduce(arguments: TrialArguments) -> None:
 
         nas reproduce 12
 
-        nas reproduce photos 12
+        nas reproduce photos:12
     """
     from nas.api import find
     from nas.cli.terminal import number, output, table

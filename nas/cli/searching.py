@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from nas.cli.arguments import panel_option
 from nas.cli.completion import complete_engine, complete_network, complete_space
 from nas.cli.data_options import with_data_options
 from nas.errors import InputError
 
-__all__ = ["add_to", "panel_option"]
+__all__ = ["add_to"]
 
 HELP = """Search a space for networks that are accurate, small and fast.
 
@@ -23,6 +24,9 @@ Examples:
     nas search --space xception_like --data fashion_mnist.npz --trials 50 --max-params 20000
     nas search --space mine.yaml --data photos/ --image-size 64 --time 2h --name photos
     nas search --resume photos --trials 100
+
+Augmentation (flip, crop, rotation, mixup, ...) is set in the file of the space: `training: {flip: true}`;
+its values may be open. `nas space show` lists what a space uses.
 
 Stop it at any moment with Ctrl-C; `nas search --resume` resumes the latest search.
 
@@ -55,11 +59,6 @@ def parse_duration(text: str | None) -> float | None:
 
 def _split_names(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def panel_option(panel: str, text: str, **settings: Any) -> Any:
-    """Return an option that is listed in a panel of the help."""
-    return typer.Option(help=text, rich_help_panel=panel, show_default=True, **settings)
 
 
 OBJECTIVES = "Objectives and limits"
@@ -217,7 +216,7 @@ def search(
         list[str] | None,
         panel_option(
             "Engine",
-            "Try this network first, a shipped name or a file; may be repeated.",
+            "Try this network first: a shipped name, a file or NAME:TRIAL; may be repeated.",
             autocompletion=complete_network,
         ),
     ] = None,

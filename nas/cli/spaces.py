@@ -115,6 +115,7 @@ def show_space(
     output.print(f"parameters              {number('params', sizes[0])} to {number('params', sizes[1])}")
     others = ", ".join(name for name in AUGMENTATION if name not in augmentation)
     output.print(f"augmentation            {', '.join(augmentation) or 'none'}; not used: {others}")
+    output.print("                        set it in the file, as in training: {flip: true, crop: 2}")
     outputs = {"multi_label": "labels", "regression": "numbers"}.get(bound.data["task"], "classes")
     output.print(f"input                   {shape}, {bound.data['classes']} {outputs}, from {source}")
 

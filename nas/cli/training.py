@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli.arguments import panel_option
 from nas.cli.completion import complete_formats, complete_network
 from nas.cli.data_options import with_data_options
-from nas.cli.searching import panel_option
 
 if TYPE_CHECKING:
     from nas.training import ResolvedNetwork, TrainingProgress, TrainingResult
@@ -28,6 +28,8 @@ Examples:
     nas train photos:17 --epochs 60 --patience 10 --out best
     nas train photos:17 --data new.npz --from photos:17 --fine-tune
     nas train mine.yaml --data photos/ --image-size 64 --format keras,python,litert
+
+Augmentation (flip, crop, rotation, mixup, ...) is set in the network's file, as in `training: {flip: true}`.
 
 Stop it at any moment: the same command resumes after the last epoch.
 """
@@ -58,6 +60,14 @@ def train(
     learning_rate: Annotated[
         float | None,
         panel_option("Training", "[default: that of the network, or 0.002; a tenth of it with --fine-tune]"),
+    ] = None,
+    class_weight: Annotated[
+        str | None,
+        panel_option(
+            "Training",
+            "none, or balanced: errors count in inverse proportion to the size of their class.  "
+            "[default: that of the network, or none]",
+        ),
     ] = None,
     weights: Annotated[
         str,
@@ -108,6 +118,7 @@ def train(
         patience=patience,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        class_weight=class_weight,
         weights=weights,
         fine_tune=fine_tune,
         out=out,
@@ -201,7 +212,9 @@ class _View:
     def _begin(self, progress: TrainingProgress) -> None:
         if progress.head_note:
             self._console.print(progress.head_note, soft_wrap=True)
-        if self.done:
+        if progress.has_ended:
+            self._console.print(f"The training has ended after epoch {self.done}; these are its results.")
+        elif self.done:
             self._console.print(f"Resuming after epoch {self.done} of {progress.epochs}.")
 
 
@@ -264,6 +277,6 @@ def _print_result(network: ResolvedNetwork, result: TrainingResult, json: bool) 
         f"weights ({best}, validation {number(quality, result.values[quality])})"
     )
     print_files(result.files, network.design)
-    output.print(f"MLflow's run, with nas ui: {result.link}")
+    output.print(f"MLflow's run: {result.link or 'nas ui shows it'}", soft_wrap=True)
     if progress.problem:
         output.print(f"{progress.problem}; the same command writes the missing epochs")

@@ -2,6 +2,7 @@
 
 from nas.data.cache import clean_cache
 from nas.data.dataset import RECORD_FILE, Dataset, Split
+from nas.data.feeding import Feeding
 from nas.data.folds import check_folds, select_fold
 from nas.data.loading import load_dataset
 from nas.data.options import DataOptions
@@ -12,6 +13,7 @@ __all__ = [
     "RECORD_FILE",
     "DataOptions",
     "Dataset",
+    "Feeding",
     "Signature",
     "Split",
     "check_folds",

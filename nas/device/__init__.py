@@ -1,30 +1,27 @@
 """Measure and predict the latency, memory and file size of a network on this device."""
 
 from nas.device.file_costs import FileCostMeter
-from nas.device.latency import Latency, LatencyOptions, measure_architecture, measure_file
+from nas.device.file_quality import FileQuality, judge_file, plan_feed
+from nas.device.latency import Device, Latency, LatencyOptions, measure_contents
 from nas.device.latency_model import calibrate_latency_model
-from nas.device.model_files import (
-    ModelSummary,
-    convert_to_litert,
-    summarize_architecture,
-    summarize_keras,
-    summarize_litert,
-    summarize_onnx,
-)
+from nas.device.model_files import ModelSummary
+from nas.device.opened_model import MODEL_SUFFIXES, OpenedModel, open_architecture, open_model_file
 from nas.device.reference_latency import reference_latency_ms
 
 __all__ = [
+    "MODEL_SUFFIXES",
+    "Device",
     "FileCostMeter",
+    "FileQuality",
     "Latency",
     "LatencyOptions",
     "ModelSummary",
+    "OpenedModel",
     "calibrate_latency_model",
-    "convert_to_litert",
-    "measure_architecture",
-    "measure_file",
+    "judge_file",
+    "measure_contents",
+    "open_architecture",
+    "open_model_file",
+    "plan_feed",
     "reference_latency_ms",
-    "summarize_architecture",
-    "summarize_keras",
-    "summarize_litert",
-    "summarize_onnx",
 ]

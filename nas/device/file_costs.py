@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from nas.architecture import Architecture, network_cost
+from nas.device.kept_latencies import KeptLatency, initial_latencies
 from nas.device.latency import Latency, LatencyOptions, local_device, measure_architecture
 from nas.device.latency_model import LatencyModel, default_path, sample_across_costs
-from nas.errors import ConversionError
 from nas.space import SearchSpace
 
 __all__ = ["FileCostMeter"]
@@ -57,12 +56,12 @@ class FileCostMeter:
         saved = default_path(device)
         self._model = LatencyModel.load(saved) if saved.exists() else LatencyModel(device)
         if not self._model.is_fitted:
-            if progress:
-                progress(f"measuring {INITIAL_NETWORKS} networks to learn how fast this device is ...")
             quick = replace(options, budget_seconds=INITIAL_SECONDS)
-            for architecture in sample_across_costs(space, INITIAL_NETWORKS, np.random.default_rng(0)):
-                with contextlib.suppress(ConversionError):  # recorded when the search proposes the network
-                    self._learn(architecture, measure_architecture(architecture, quick, calibration))
+            networks = sample_across_costs(space, INITIAL_NETWORKS, np.random.default_rng(0))
+            for architecture, latency in initial_latencies(
+                networks, device, lambda one: measure_architecture(one, quick, calibration), progress
+            ):
+                self._learn(architecture, latency)
 
     def predict(self, architecture: Architecture) -> tuple[dict[str, float], float]:
         """Return the costs by name, and the relative error of the latency.
@@ -95,7 +94,7 @@ class FileCostMeter:
             self._learn(architecture, latency)
         return self._measured[architecture.id]
 
-    def _learn(self, architecture: Architecture, latency: Latency) -> None:
+    def _learn(self, architecture: Architecture, latency: Latency | KeptLatency) -> None:
         """Update the predictions with one measurement."""
         counted = network_cost(architecture)
         ms_per_flop = latency.p50_ms / max(1, counted.flops)

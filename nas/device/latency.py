@@ -30,7 +30,17 @@ from nas.files import temporary_folder
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Device", "Latency", "LatencyOptions", "local_device", "measure_architecture", "measure_file"]
+__all__ = [
+    "Device",
+    "Latency",
+    "LatencyOptions",
+    "Runtime",
+    "architecture_content",
+    "local_device",
+    "measure_architecture",
+    "measure_contents",
+    "measure_file",
+]
 
 Runtime = Literal["litert", "onnx"]
 RUNTIME_PACKAGES: dict[Runtime, str] = {"litert": "ai-edge-litert", "onnx": "onnxruntime"}
@@ -136,7 +146,8 @@ def measure_file(path: Path | str, options: LatencyOptions | None = None) -> Lat
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"a model file must be readable, got '{path}': {error.strerror}") from None
-    return _measure_content(content, replace(options or LatencyOptions(), runtime=runtimes[path.suffix]))
+    options = replace(options or LatencyOptions(), runtime=runtimes[path.suffix])
+    return measure_contents([(content, options)])[0]
 
 
 def measure_architecture(
@@ -150,16 +161,19 @@ def measure_architecture(
     Raises InputError for int8 without images, ConversionError with the reason if a runtime refuses the file.
     """
     options = options or LatencyOptions()
-    return _measure_content(_untrained_content(architecture, options, calibration), options)
+    return measure_contents([(architecture_content(architecture, options, calibration), options)])[0]
 
 
-def _untrained_content(
-    architecture: Architecture, options: LatencyOptions, calibration: NDArray[np.float32] | None
+def architecture_content(
+    architecture: Architecture,
+    options: LatencyOptions,
+    calibration: NDArray[np.float32] | None,
+    weights: Sequence[np.ndarray] | None = None,
 ) -> bytes:
-    """Return the content of the file that an export would write, apart from the values of the weights."""
-    if options.runtime == "litert" and options.precision != "int8":
+    """Return the content of the file that an export would write; with random weights if they are None."""
+    if options.runtime == "litert" and options.precision != "int8" and weights is None:
         return litert_bytes(architecture, None, options.precision)
-    if options.runtime == "litert" and calibration is None:
+    if options.precision == "int8" and calibration is None:
         raise InputError(
             "precision int8 must be calibrated on images, got none; give a data set, or use dynamic_int8"
         )
@@ -168,19 +182,29 @@ def _untrained_content(
             from nas.export import export_onnx
 
             require_onnxruntime()
-            return Path(export_onnx(architecture, None, folder / "network.onnx")).read_bytes()
+            return Path(export_onnx(architecture, weights, folder / "network.onnx")).read_bytes()
         from nas.export import export_litert
 
         target = folder / "network.tflite"
-        return Path(export_litert(architecture, None, target, "int8", calibration)).read_bytes()
+        export_litert(architecture, weights, target, options.precision, calibration)
+        return target.read_bytes()
 
 
-def _measure_content(content: bytes, options: LatencyOptions) -> Latency:
-    """Measure the content of a model file; only one process of a user measures at a time."""
-    is_litert = options.runtime == "litert"
-    load = (litert_loader if is_litert else onnx_loader)(content, options.threads)
+def measure_contents(files: Sequence[tuple[bytes, LatencyOptions]]) -> list[Latency]:
+    """Measure the contents of model files, in turn, so that a slow second of the machine concerns all alike.
+
+    Only one process of a user measures at a time.
+    """
+    loaders = [
+        (litert_loader if options.runtime == "litert" else onnx_loader)(content, options.threads)
+        for content, options in files
+    ]
     with measurement_lock():
-        rounds = _time_rounds(load, options)
+        rounds = _time_rounds(loaders, [options for _, options in files])
+    return [_latency(*file, times) for file, times in zip(files, rounds, strict=True)]
+
+
+def _latency(content: bytes, options: LatencyOptions, rounds: Sequence[NDArray[np.float64]]) -> Latency:
     p50_ms, cv = estimate_latency(_medians(rounds))
     with_interruptions = np.concatenate([times[1] for times in rounds])
     return Latency(
@@ -189,7 +213,7 @@ def _measure_content(content: bytes, options: LatencyOptions) -> Latency:
         cv=cv,
         runs=with_interruptions.size,
         size_bytes=len(content),
-        arena_bytes=arena_bytes(content) if is_litert else None,
+        arena_bytes=arena_bytes(content) if options.runtime == "litert" else None,
         device=local_device(options),
     )
 
@@ -206,15 +230,29 @@ def estimate_latency(medians: Sequence[float]) -> tuple[float, float]:
     return quartile, float((high - low) / 2 / quartile)
 
 
-def _time_rounds(load: ModelLoader, options: LatencyOptions) -> list[NDArray[np.float64]]:
-    """Time rounds until the estimate is precise enough or the budget is used up; see `_time_round`."""
-    rounds: list[NDArray[np.float64]] = []
-    end = time.perf_counter() + options.budget_seconds
-    while len(rounds) < MIN_ROUNDS or time.perf_counter() < end:
-        rounds.append(_time_round(load, single_thread=options.threads == 1))
-        if len(rounds) >= MIN_ROUNDS_TO_STOP and estimate_latency(_medians(rounds))[1] <= options.target_cv:
-            break
+def _time_rounds(
+    loaders: Sequence[ModelLoader], options: Sequence[LatencyOptions]
+) -> list[list[NDArray[np.float64]]]:
+    """Time rounds of each model in turn until all estimates are precise enough or used up their budgets.
+
+    See `_time_round`.
+    """
+    rounds: list[list[NDArray[np.float64]]] = [[] for _ in loaders]
+    seconds = [0.0] * len(loaders)
+    has_ended = [False] * len(loaders)
+    while not all(has_ended):
+        for index, (load, option) in enumerate(zip(loaders, options, strict=True)):
+            started = time.perf_counter()
+            rounds[index].append(_time_round(load, single_thread=option.threads == 1))
+            seconds[index] += time.perf_counter() - started
+            has_ended[index] = _is_enough(rounds[index], seconds[index], option)
     return rounds
+
+
+def _is_enough(rounds: Sequence[NDArray[np.float64]], seconds: float, options: LatencyOptions) -> bool:
+    if len(rounds) >= MIN_ROUNDS and seconds >= options.budget_seconds:
+        return True
+    return len(rounds) >= MIN_ROUNDS_TO_STOP and estimate_latency(_medians(rounds))[1] <= options.target_cv
 
 
 def _medians(rounds: Sequence[NDArray[np.float64]]) -> list[float]:

@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["LatencyModel", "calibrate_latency_model", "default_path", "sample_across_costs"]
+__all__ = [
+    "LatencyModel",
+    "cache_folder",
+    "calibrate_latency_model",
+    "default_path",
+    "sample_across_costs",
+]
 
 MIN_NETWORKS = 10  # to fit
 MAX_NETWORKS = 500  # to fit: the latest
@@ -153,9 +159,13 @@ class LatencyModel:
 
 
 def default_path(device: Device) -> Path:
-    """Return the file in the user's cache folder (XDG_CACHE_HOME) for the latency model of a device."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "nas" / f"latency-{device.key}.json"
+    """Return the file for the latency model of a device."""
+    return cache_folder() / f"latency-{device.key}.json"
+
+
+def cache_folder() -> Path:
+    """Return the folder in the user's cache (XDG_CACHE_HOME) for what is known of this device."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
 
 
 def calibrate_latency_model(

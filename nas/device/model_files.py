@@ -18,15 +18,15 @@ from nas.architecture import (
     network_cost,
     peak_buffer_bytes,
 )
-from nas.backends import unpack_model
+from nas.backends import Precision, unpack_model
 from nas.device.arena import arena_bytes
-from nas.errors import ConversionError, InputError
-from nas.quiet import silence_stderr
-from nas.tensorflow_imports import import_tensorflow
+from nas.errors import InputError
 
 __all__ = [
     "ModelSummary",
-    "convert_to_litert",
+    "litert_input_shape",
+    "litert_precision",
+    "read_onnx",
     "summarize_architecture",
     "summarize_keras",
     "summarize_litert",
@@ -55,15 +55,15 @@ def summarize_architecture(architecture: Architecture) -> ModelSummary:
     return ModelSummary(counted.params, counted.trainable_params, counted.flops, counted.peak_bytes, layers)
 
 
-def summarize_keras(model: Any) -> ModelSummary:
+def summarize_keras(model: Any, peak_bytes: int) -> ModelSummary:
     """Count the costs of a Keras model; the layers of nested models are listed one by one.
 
-    Only convolutions and dense layers count FLOPs. The memory is the arena of the model's LiteRT file.
+    Only convolutions and dense layers count FLOPs. `peak_bytes`: the arena of the model's LiteRT file.
     """
     layers = tuple(_keras_layers(model))
     trainable = sum(prod(weight.shape) for weight in model.trainable_weights)
-    peak = arena_bytes(convert_to_litert(model))
-    return ModelSummary(model.count_params(), trainable, sum(layer.flops for layer in layers), peak, layers)
+    flops = sum(layer.flops for layer in layers)
+    return ModelSummary(model.count_params(), trainable, flops, peak_bytes, layers)
 
 
 def _keras_layers(model: Any) -> Iterator[LayerCost]:
@@ -80,18 +80,6 @@ def _keras_layers(model: Any) -> Iterator[LayerCost]:
             multiply_adds = 0
         trainable = sum(prod(weight.shape) for weight in layer.trainable_weights)
         yield LayerCost(layer.name, kind, shape, layer.count_params(), trainable, 2 * multiply_adds)
-
-
-def convert_to_litert(model: Any) -> bytes:
-    """Convert a Keras model to a float32 LiteRT file and return its content; raises ConversionError."""
-    tf = import_tensorflow()
-    try:
-        with silence_stderr():
-            content: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-    except Exception as error:  # the converter's errors have no common type
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConversionError(f"LiteRT must be able to express the model, but: {reason[0]}") from None
-    return content
 
 
 LITERT_WEIGHT_INPUTS = {
@@ -157,21 +145,56 @@ def _litert_layers(content: bytes) -> list[LayerCost]:
     return layers
 
 
+def litert_input_shape(content: bytes) -> tuple[int, ...]:
+    """Return the shape of one example of a LiteRT file, () if it has several inputs or outputs."""
+    graph = unpack_model(content).subgraphs[0]
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        return ()
+    return tuple(int(size) for size in graph.tensors[graph.inputs[0]].shape[1:])
+
+
+def litert_precision(content: bytes) -> Precision:
+    """Return the precision of a LiteRT file, by the types of its kernels and of what they are applied to."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = unpack_model(content)
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    types = {code: name for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+    tensors = model.subgraphs[0].tensors
+    kinds = {types[tensor.type] for tensor in tensors}
+    for operator in model.subgraphs[0].operators:
+        kind = names[model.operatorCodes[operator.opcodeIndex].builtinCode]
+        if kind in LITERT_WEIGHT_INPUTS:
+            kernel = types[tensors[operator.inputs[LITERT_WEIGHT_INPUTS[kind][0]]].type]
+            output = types[tensors[operator.outputs[0]].type]
+            if kernel in ("INT8", "UINT8"):
+                return "dynamic_int8" if output == "FLOAT32" else "int8"
+    return "float16" if "FLOAT16" in kinds else "float32"
+
+
 def _summarize_layers(layers: Sequence[LayerCost], peak_bytes: int | None) -> ModelSummary:
     params, flops = (sum(getattr(layer, name) for layer in layers) for name in ("params", "flops"))
     return ModelSummary(params, None, flops, peak_bytes, tuple(layers))
 
 
-def summarize_onnx(path: Path) -> ModelSummary:
-    """Count the costs of an ONNX file; raises InputError if it is not one or if `onnx` is not installed."""
+def read_onnx(path: Path) -> Any:
+    """Return the graph of an ONNX file with inferred shapes.
+
+    Raises InputError if it is not one or if `onnx` is not installed.
+    """
     try:
         import onnx
     except ImportError:
         raise InputError("an .onnx file needs the package onnx; run: pip install 'nas[onnx]'") from None
     try:
-        graph = onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph
+        return onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph
     except Exception:  # protobuf's and onnx's errors have no common type
         raise InputError(f"an .onnx file must be an ONNX model, got '{path}'; export it again") from None
+
+
+def summarize_onnx(path: Path) -> ModelSummary:
+    """Count the costs of an ONNX file; raises InputError if it is not one or if `onnx` is not installed."""
+    graph = read_onnx(path)
     weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     shapes = {
         value.name: tuple(size.dim_value or 1 for size in value.type.tensor_type.shape.dim)

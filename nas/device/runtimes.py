@@ -6,15 +6,12 @@ Each function returns a `ModelLoader`, so that a measurement can load the same f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.architecture import Architecture, Stage
-from nas.backends import litert_bytes
+from nas.backends import litert_interpreter
 from nas.errors import ConversionError, InputError
-from nas.quiet import silence_stderr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,14 +24,10 @@ ModelLoader = Callable[[], Callable[[], object]]
 
 def litert_loader(content: bytes, threads: int) -> ModelLoader:
     """Return the function that loads a LiteRT file; it raises ConversionError if the file cannot be run."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    _drop_first_message(Interpreter)
 
     def load() -> Callable[[], object]:
         try:
-            interpreter = Interpreter(model_content=content, num_threads=threads)
-            interpreter.allocate_tensors()
+            interpreter = litert_interpreter(content, threads)
             for details in interpreter.get_input_details():
                 interpreter.set_tensor(details["index"], _random_input(details["shape"], details["dtype"]))
             interpreter.invoke()
@@ -44,14 +37,6 @@ def litert_loader(content: bytes, threads: int) -> ModelLoader:
         return invoke
 
     return load
-
-
-@cache
-def _drop_first_message(interpreter: Any) -> None:
-    """Load a tiny model once, because LiteRT writes a message to stderr for a process' first model."""
-    tiny = Architecture(input_shape=(1, 1, 1), rescale=False, head=None, stages=(Stage(width=1),))
-    with silence_stderr():
-        interpreter(model_content=litert_bytes(tiny)).allocate_tensors()
 
 
 def require_onnxruntime() -> None:

@@ -7,6 +7,7 @@ from nas.evaluation.job import Evaluation, Job, Progress
 from nas.evaluation.label_metrics import LabelAnswers, average_precisions
 from nas.evaluation.metrics import Answers, confusion_matrix
 from nas.evaluation.number_metrics import NumberAnswers
+from nas.evaluation.outputs import judge_outputs
 
 __all__ = [
     "Answers",
@@ -21,6 +22,7 @@ __all__ = [
     "average_precisions",
     "confusion_matrix",
     "constant_qualities",
+    "judge_outputs",
     "load_weights",
     "read_answers",
     "read_state",

@@ -4,7 +4,7 @@ from nas.export.formats import FORMATS, ExportOptions, export_files
 from nas.export.keras_file import missing_augmentation
 from nas.export.litert import export_litert
 from nas.export.onnx import export_onnx
-from nas.export.signature_metadata import read_from_keras
+from nas.export.signature_metadata import read_from_keras, read_from_litert, read_from_onnx
 
 __all__ = [
     "FORMATS",
@@ -14,4 +14,6 @@ __all__ = [
     "export_onnx",
     "missing_augmentation",
     "read_from_keras",
+    "read_from_litert",
+    "read_from_onnx",
 ]

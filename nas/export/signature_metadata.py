@@ -11,7 +11,15 @@ from typing import Any
 from nas.backends import pack_model, unpack_model
 from nas.data import Signature
 
-__all__ = ["KEY", "add_to_keras", "add_to_litert", "metadata", "read_from_keras"]
+__all__ = [
+    "KEY",
+    "add_to_keras",
+    "add_to_litert",
+    "metadata",
+    "read_from_keras",
+    "read_from_litert",
+    "read_from_onnx",
+]
 
 KEY = "nas"
 """Name of the entry in a LiteRT file's metadata and in the configuration of a `.keras` file."""
@@ -61,3 +69,25 @@ def read_from_keras(path: Path) -> Signature | None:
     with zipfile.ZipFile(path) as file:
         values = json.loads(file.read(CONFIG)).get(KEY)
     return None if values is None else Signature.model_validate(values)
+
+
+def read_from_litert(content: bytes) -> Signature | None:
+    """Return the signature of a LiteRT file, None if it has none."""
+    model = unpack_model(content)
+    for entry in model.metadata or []:
+        if entry.name in (KEY, KEY.encode()):
+            return _parsed(json.loads(bytes(model.buffers[entry.buffer].data)))
+    return None
+
+
+def read_from_onnx(path: Path) -> Signature | None:
+    """Return the signature of an ONNX file, None if it has none."""
+    import onnx
+
+    properties = onnx.load(str(path), load_external_data=False).metadata_props
+    return _parsed({entry.key: entry.value for entry in properties})
+
+
+def _parsed(texts: dict[str, str]) -> Signature | None:
+    text = texts.get("signature")
+    return None if text is None else Signature.model_validate_json(text)

@@ -71,7 +71,7 @@ class TrainingRecord:
 
     @property
     def link(self) -> str:
-        """The address of the run's page in MLflow's user interface."""
+        """The address of the run's page on MLflow's server; '' if the record is not on one."""
         return run_url(self.run_id, self._store.experiment_id)
 
     def write_curve(self, curve: Sequence[Mapping[str, float]]) -> None:

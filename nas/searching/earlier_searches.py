@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from nas.searching.plan import Plan, SearchOptions
 from nas.space import SearchSpace, Setting
 from nas.trials import EarlierSearch, Observation, Trial
 
-__all__ = ["read_earlier_searches"]
+__all__ = ["find_point", "read_earlier_searches"]
 
 MAX_TRIALS = 200
 """Trials of an earlier search that are used: more add little to the model, and the plan holds them."""
@@ -92,9 +93,16 @@ def _translate(setting: Setting, earlier: SearchSpace, space: SearchSpace) -> Se
     The network takes input and classes of the bound space. None if there is no such setting.
     """
     try:
-        closed = earlier.close(setting)
-        for key in ("task", "input_shape", "classes", "rescale"):
-            closed[key] = space.data[key]
-        return space.find_setting(Design.from_dict(closed))
+        return find_point(space, earlier.close(setting))
     except SpaceError:  # the network cannot take this input
         return None
+
+
+def find_point(space: SearchSpace, closed: dict[str, Any]) -> Setting | None:
+    """Return the setting of a bound space that builds the network of a file; None if there is none.
+
+    closed: the content of a file without open values; the network takes input and classes of the space.
+    Raises SpaceError if the network cannot take this input.
+    """
+    bound = {**closed, **{key: space.data[key] for key in ("task", "input_shape", "classes", "rescale")}}
+    return space.find_setting(Design.from_dict(bound))

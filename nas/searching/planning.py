@@ -9,12 +9,13 @@ from functools import partial
 from importlib import metadata
 from typing import Any
 
-from nas.architecture import Design
 from nas.data import Dataset
 from nas.device import FileCostMeter, LatencyOptions
 from nas.errors import InputError, LimitError, SpaceError
 from nas.evaluation import Evaluator, constant_qualities
 from nas.executors import Executor, InProcess, LocalProcesses, WorkerQueue
+from nas.record import SearchRecord, parse_trial_reference, recorded_trial
+from nas.searching.earlier_searches import find_point
 from nas.searching.halving import Halving, rungs
 from nas.searching.plan import Plan, SearchOptions
 from nas.searching.screening import MEASURED, Screen
@@ -139,16 +140,21 @@ def cost_bounds(screen: Screen, objectives: Sequence[Objective]) -> dict[str, tu
 
 
 def starting_settings(space: SearchSpace, names: Sequence[str]) -> list[Setting]:
-    """Return the settings of a bound space that build these networks, given as shipped names or files.
+    """Return the settings of a bound space that build these networks: shipped names, files or NAME:TRIAL.
 
-    The network takes input and classes of the space. Raises SpaceError if one is not a point of the space.
+    The network takes input and classes of the space. Raises SpaceError if one is not a point of the space,
+    InputError for an unknown name or trial.
     """
     settings: list[Setting] = []
     for name in names:
-        closed = SearchSpace.load(find_network_file(name)).data
-        for key in ("task", "input_shape", "classes", "rescale"):
-            closed[key] = space.data[key]
-        setting = space.find_setting(Design.from_dict(closed))
+        reference = parse_trial_reference(name)
+        if reference is None:
+            closed = SearchSpace.load(find_network_file(name)).data
+        else:
+            record = SearchRecord.open(reference[0])
+            trial = recorded_trial(record, reference[1])
+            closed = SearchSpace(Plan.parse(record.config).space).close(trial.setting)
+        setting = find_point(space, closed)
         if setting is None:
             raise SpaceError(
                 f"--start-from takes points of the space {space.name}, got '{name}', which is none; "

@@ -10,10 +10,9 @@ from typing import Any
 from nas.architecture import Design, Training, validate_part
 from nas.data import DataOptions, Dataset, load_dataset
 from nas.errors import InputError
-from nas.record import SearchRecord
+from nas.record import SearchRecord, parse_trial_reference, recorded_trial
 from nas.searching import Plan
 from nas.space import SearchSpace, find_network_file
-from nas.training.trial_reference import parse_trial_reference, recorded_trial
 
 __all__ = ["DataOverrides", "ResolvedNetwork", "closed_space", "find_network", "replace_training"]
 
@@ -35,6 +34,7 @@ class ResolvedNetwork:
     design: Design
     dataset: Dataset
     seed: int
+    data_options: DataOptions  # by which the data were read
 
 
 def find_network(
@@ -55,11 +55,12 @@ def find_network(
         network, "nas train", f"search it with nas search --space {network}, then train NAME:TRIAL"
     )
     seed = data.seed or 0
-    dataset = load_dataset(data.source or "digits", DataOptions.parse(data.options), progress)
+    options = DataOptions.parse(data.options)
+    dataset = load_dataset(data.source or "digits", options, progress)
     is_shipped = find_network_file(network) != network
     values = _without(space.data, _set_by_data(space.data, dataset)) if is_shipped else space.data
     design = _design_for(values, space, dataset)
-    return ResolvedNetwork(space.name or Path(network).stem, design, dataset, seed)
+    return ResolvedNetwork(space.name or Path(network).stem, design, dataset, seed, options)
 
 
 def closed_space(network: str, command: str, fix: str) -> SearchSpace:
@@ -86,12 +87,12 @@ def _trial_network(
     options = DataOptions.parse({**kept, **data.options})
     dataset = load_dataset(data.source or plan.data, options, progress)
     if data.source is None and "image_size" not in data.options:
-        return ResolvedNetwork(label, trial.design, dataset, seed)
+        return ResolvedNetwork(label, trial.design, dataset, seed, options)
     values = trial.design.architecture.to_dict()
     values["training"] = trial.training.model_dump(mode="json", exclude={"value_range"})
     values = _without(values, (*_set_by_data(values, dataset), "rescale"))
     design = _design_for(values, SearchSpace(values, f"trial {number}"), dataset)
-    return ResolvedNetwork(label, design, dataset, seed)
+    return ResolvedNetwork(label, design, dataset, seed, options)
 
 
 def _set_by_data(values: dict[str, Any], dataset: Dataset) -> tuple[str, ...]:

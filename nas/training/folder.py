@@ -1,6 +1,6 @@
 """The folder of one training: its settings, curve, last and best weights; consistent at any moment.
 
-    training.json   the settings, the curve so far, the best epoch, the results
+    training.json   the settings, what describes the data, the curve so far, the best epoch, the results
     last.npz        the network and its optimizer after the last epoch
     best.npz        the same after the best epoch
     next/           the current epoch: `training.json` lists it first, then its checkpoint is moved up
@@ -25,11 +25,12 @@ from nas.files import lock_file, replace_file
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["TrainingFolder"]
+__all__ = ["BEST", "RECORD", "TrainingFolder"]
 
 Row = Mapping[str, float]
 
 CHECKPOINT = "checkpoint.npz"  # the name that `nas.evaluation` writes
+RECORD, BEST = "training.json", "best.npz"
 BUSY = "a training runs in one process, but another one trains in '{path}'; wait until it ends"
 FOREIGN = (
     "a training must have its own folder, got '{path}', which contains {what}; "
@@ -107,7 +108,7 @@ class TrainingFolder:
     @property
     def best_weights(self) -> Path:
         """The checkpoint of the best epoch."""
-        return self.path / "best.npz"
+        return self.path / BEST
 
     @property
     def scratch(self) -> Path:
@@ -118,6 +119,12 @@ class TrainingFolder:
         """Store the checkpoint in `scratch` as the starting weights, the best so far, and the class names."""
         self._save({**self._content, "start": dict(start), "classes": list(classes)})
         self._promote(True)
+
+    def describe(self, data: Mapping[str, Any]) -> None:
+        """Store what describes the data, so that they can be read again: source, options, signature, ..."""
+        written = json.loads(json.dumps(data))
+        if self._content.get("data") != written:
+            self._save({**self._content, "data": written})
 
     def add(self, row: Row, is_best: bool) -> None:
         """Store the checkpoint in `scratch` and its row of the curve at the end of an epoch."""
@@ -149,18 +156,18 @@ class TrainingFolder:
     def _promote(self, is_best: bool) -> None:
         waiting = self.scratch / CHECKPOINT
         if is_best:
-            copy = self.scratch / "best.npz"
+            copy = self.scratch / BEST
             shutil.copyfile(waiting, copy)
             copy.replace(self.best_weights)
         waiting.replace(self.last_weights)
 
     def _save(self, content: dict[str, Any]) -> None:
-        _write(self.path / "training.json", content)
+        _write(self.path / RECORD, content)
         self._content = content
 
 
 def _read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    record = path / "training.json"
+    record = path / RECORD
     new: dict[str, Any] = {"asked": settings, "key": uuid.uuid4().hex, "curve": [], "best": 0}
     if not record.exists():
         others = sorted(item.name for item in path.iterdir() if not item.name.startswith("."))

@@ -36,6 +36,7 @@ def prepare_training(
     patience: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    class_weight: str | None = None,
     weights: str = "",
     fine_tune: bool = False,
     out: Path | None = None,
@@ -51,6 +52,8 @@ def prepare_training(
     changes: dict[str, Any] = {}
     if batch_size is not None:
         changes["batch_size"] = batch_size
+    if class_weight is not None:
+        changes["class_weight"] = class_weight
     if learning_rate is not None:
         changes["learning_rate"] = learning_rate
     elif fine_tune:
@@ -63,6 +66,7 @@ def prepare_training(
         weights=weights,
         fine_tune=fine_tune,
         formats=tuple(formats),
+        data_options=resolved.data_options,
     )
     design = replace_training(resolved.design, changes) if changes else resolved.design
     return PreparedTraining(resolved, design, options)

@@ -15,10 +15,9 @@ from nas.backends import TargetScale, build_model, initial_weights, weight_specs
 from nas.errors import EvaluationError, InputError
 from nas.evaluation import State, read_state
 from nas.export import read_from_keras
-from nas.record import SearchRecord
+from nas.record import SearchRecord, parse_trial_reference, recorded_trial
 from nas.searching import Plan
 from nas.tensorflow_imports import import_keras
-from nas.training.trial_reference import parse_trial_reference, recorded_trial
 
 __all__ = ["StartingWeights", "starting_weights"]
 

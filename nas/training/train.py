@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from nas.architecture import Design, network_cost
 from nas.backends import TargetScale
-from nas.data import Dataset
+from nas.data import DataOptions, Dataset
 from nas.errors import DataError, InputError, nearest
-from nas.evaluation import Evaluator, Job, read_state, write_state
+from nas.evaluation import AnyAnswers, Evaluator, Job, read_state, write_state
 from nas.export import FORMATS, ExportOptions, export_files
 from nas.files import output_file
 from nas.record import TrainingRecord, TrainingRun
@@ -36,6 +36,7 @@ class TrainingOptions:
     weights: str = ""  # a .npz, .weights.h5 or .keras file, a training's folder or NAME:TRIAL; '': new
     fine_tune: bool = False  # batch normalization is frozen and in inference mode
     formats: tuple[str, ...] = ("keras", "python")
+    data_options: DataOptions = field(default_factory=DataOptions)  # by which the data were read
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience"):
@@ -63,6 +64,7 @@ class TrainingProgress:
     has_new_head: bool = False  # the last layer is initialized, since the weights are for other classes
     head_note: str = ""  # a sentence about the last layer, '' if the weights are for the same classes
     problem: str = ""  # why MLflow does not take the curve at the moment
+    has_ended: bool = False  # nothing is left to train
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class TrainingResult:
     files: Mapping[str, Path]  # by format
     folder: Path
     run_id: str  # MLflow's
-    link: str  # of the run's page
+    link: str  # of the run's page; '' if the record is not on a server
 
 
 def show_nothing(_: TrainingProgress) -> None:
@@ -170,6 +172,15 @@ class _Training:
                 given = folder.scratch / "given.npz"
                 write_state(given, start.state)
             folder.begin(self._evaluator.evaluate(self._job(0, given)).values, self.dataset.classes)
+        folder.describe(
+            {
+                "source": self.dataset.source,
+                "options": options.data_options.model_dump(mode="json"),
+                "fingerprint": self.dataset.fingerprint,
+                "signature": self.dataset.signature.model_dump(mode="json"),
+                "quality": self.quality,
+            }
+        )
         settings = {
             "data": self.dataset.source,
             "epochs": options.epochs,
@@ -188,11 +199,12 @@ class _Training:
         files: dict[str, Path] = {}
         try:
             self._epochs()
-            test = self._test()
+            answers = self._answers()
+            test = self._test(answers)
             values = self._values()
             best = read_state(self.folder.best_weights)
             files = export_files(self.design, list(best.weights), self.folder.path, formats)
-            files |= self._figures(values)
+            files |= self._figures(answers, {**values, **test})
             state = "complete"
         except KeyboardInterrupt:
             state = "interrupted"
@@ -236,27 +248,31 @@ class _Training:
     def _score(self, row: Mapping[str, float]) -> tuple[float, float]:
         return row[f"val_{self.quality}"], -row["val_loss"]
 
-    def _test(self) -> Mapping[str, float]:
+    def _answers(self) -> AnyAnswers:
+        """Return the answers of the best weights to the test split."""
+        split = self.dataset.test
+        assert split is not None  # `train_network` requires it
+        return self._evaluator.answer_split(self.design, self.folder.best_weights, self.dataset, split)
+
+    def _test(self, answers: AnyAnswers) -> Mapping[str, float]:
         """Score the best weights on the test split, once."""
         if not self.folder.results:
-            scores = self._evaluator.score_test_split(self.design, self.folder.best_weights, self.dataset)
+            scores = {f"test_{name}": value for name, value in answers.metrics().items()}
             self.folder.save_results({"test": scores})
         test: Mapping[str, float] = self.folder.results["test"]
         return test
 
-    def _figures(self, values: Mapping[str, float]) -> dict[str, Path]:
+    def _figures(self, answers: AnyAnswers, values: Mapping[str, float]) -> dict[str, Path]:
         """Write the report, and figures by class, label or number, of the best weights on the test split."""
         dataset, options = self.dataset, self.options
-        if dataset.test is None:
-            return {}
-        answers = self._evaluator.answer_split(self.design, self.folder.best_weights, dataset, dataset.test)
+        assert dataset.test is not None  # `train_network` requires it
         training = self.design.training
         page = page_html(
             network_data(
                 self.name,
                 self.design,
                 quality=self.quality,
-                values={**values, **self._test()},
+                values=values,
                 curve=self.folder.curve,
                 dataset=dataset,
                 split=dataset.test,
@@ -312,4 +328,5 @@ class _Training:
             self.has_new_head,
             self.head_note,
             self.record.problem,
+            self._has_ended(),
         )

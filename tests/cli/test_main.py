@@ -99,7 +99,7 @@ BAD = {
     "no search yet": (["front"], "search"),
     "unknown search": (["front", "nosuch"], "start one with: nas search"),
     "nothing to resume": (["search", "--resume"], "search"),
-    "not a number": (["show", "a", "b", "c"], "nas show NAME 12"),
+    "not a number": (["show", "a", "b", "c"], "nas show NAME:12"),
     "unknown space to show": (["space", "show", "vgg"], "vgg_like"),
     "an unknown option": (["search", "--spaec", "x"], "--space"),
 }

@@ -85,6 +85,7 @@ def test_one_trial_is_shown_with_its_qualities(run):
     values = json.loads(run("show", "two", "0", "--json"))
     assert f"{values['macro_f1']:.1%} ± {100 * values['macro_f1_se']:.1f}" in shown
     assert "auc_se" not in shown
+    assert run("show", "two:0") == run("show", ":0") == shown
 
 
 def test_an_exported_network_has_figures_by_class_of_the_validation_split(run):

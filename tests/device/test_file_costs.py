@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import simulated_latency
@@ -9,7 +11,7 @@ import simulated_latency
 from nas.architecture import network_cost
 from nas.device import FileCostMeter, LatencyOptions, file_costs
 from nas.device.latency import local_device
-from nas.device.latency_model import LatencyModel, default_path
+from nas.device.latency_model import LatencyModel, cache_folder, default_path
 from nas.errors import ConversionError
 from nas.space import SearchSpace, sample
 
@@ -50,6 +52,38 @@ def test_predictions_are_close_to_measurements(space):
     assert 0.8 < np.median(ratios) < 1.25
     assert np.ptp(np.log(size_ratios)) < 1.0
     assert 0.8 < np.median(size_ratios) < 1.25
+
+
+@pytest.mark.usefixtures("simulated_device")
+def test_the_latencies_of_the_first_networks_are_kept_while_the_device_is_as_fast(space, monkeypatch):
+    messages: list[str] = []
+    probe = architectures(space, 1, seed=3)[0]
+    first = FileCostMeter(space, LatencyOptions(), progress=messages.append).predict(probe)
+    second = FileCostMeter(space, LatencyOptions(), progress=messages.append).predict(probe)
+    assert messages[1:] == ["using the latencies of 16 networks that were measured on this device before"]
+    assert second == first
+    FileCostMeter(space, LatencyOptions("float16"), progress=messages.append)
+    assert messages[2:] == ["measuring 16 networks to learn how fast this device is ..."]
+
+    def measure_twice_as_slow(*arguments: object) -> object:
+        measured = simulated_latency.measure_architecture(*arguments)
+        return replace(measured, p50_ms=2 * measured.p50_ms)
+
+    monkeypatch.setattr(file_costs, "measure_architecture", measure_twice_as_slow)
+    slow = FileCostMeter(space, LatencyOptions(), progress=messages.append).predict(probe)
+    assert messages[3:] == ["measuring 14 networks to learn how fast this device is ..."]
+    assert slow[0]["latency_ms"] == pytest.approx(2 * first[0]["latency_ms"], rel=0.01)
+
+
+@pytest.mark.usefixtures("simulated_device")
+@pytest.mark.parametrize("content", ["", "{}", '{"nas": "0.0", "networks": {}}', '{"networks": 1}', "[1]"])
+def test_kept_latencies_that_are_damaged_or_of_another_version_are_measured_again(space, content):
+    messages: list[str] = []
+    FileCostMeter(space, LatencyOptions())
+    (path,) = cache_folder().glob("networks-*.json")
+    path.write_text(content)
+    FileCostMeter(space, LatencyOptions(), progress=messages.append)
+    assert messages == ["measuring 16 networks to learn how fast this device is ..."]
 
 
 @pytest.mark.usefixtures("simulated_device")

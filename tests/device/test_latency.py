@@ -178,11 +178,28 @@ def test_a_long_run_is_timed_once_per_round(simulated):
 
 def test_rounds_end_with_the_target_noise_or_the_budget(simulated):
     clock = simulated(1.0)
-    assert len(_time_rounds(clock.load, LatencyOptions())) == clock.loads == 8  # no noise
+    assert len(_time_rounds([clock.load], [LatencyOptions()])[0]) == clock.loads == 8  # no noise
     clock = simulated(30.0)
-    assert len(_time_rounds(clock.load, LatencyOptions(budget_seconds=1e-6))) == 3
+    assert len(_time_rounds([clock.load], [LatencyOptions(budget_seconds=1e-6)])[0]) == 3
     clock = simulated(30.0)
-    assert len(_time_rounds(clock.load, LatencyOptions(budget_seconds=0.16))) == 5
+    assert len(_time_rounds([clock.load], [LatencyOptions(budget_seconds=0.16)])[0]) == 5
+
+
+def test_several_models_are_timed_in_turn_until_all_are_precise(simulated):
+    order: list[str] = []
+    clock = simulated(1.0)
+
+    def loader(name: str):
+        def load():
+            order.append(name)
+            return clock.run
+
+        return load
+
+    noisy = LatencyOptions(budget_seconds=0.4, target_cv=-1.0)  # ends with its budget
+    first, second = _time_rounds([loader("first"), loader("second")], [LatencyOptions(), noisy])
+    assert order == ["first", "second"] * len(first)
+    assert len(first) == len(second) > 8
 
 
 def test_disturbed_rounds_do_not_change_the_estimate():
@@ -241,9 +258,9 @@ def test_a_measurement_waits_for_the_lock_of_another_process_until_that_is_kille
         loaded.set()
         return litert_loader(content, threads)
 
-    def time_rounds(load, options):
+    def time_rounds(loaders, options):
         timing.set()
-        return _time_rounds(load, options)
+        return _time_rounds(loaders, options)
 
     monkeypatch.setattr(latency_module, "litert_loader", load_litert)
     monkeypatch.setattr(latency_module, "_time_rounds", time_rounds)
@@ -268,7 +285,7 @@ def test_a_measurement_waits_for_the_lock_of_another_process_until_that_is_kille
 MEASURE = """
 import sys
 from nas.architecture import Architecture
-from nas.device import LatencyOptions, measure_architecture
+from nas.device.latency import LatencyOptions, measure_architecture
 network = Architecture.from_dict({"input_shape": [8, 8, 3], "classes": 2, "stages": [{"width": 4}]})
 assert measure_architecture(network, LatencyOptions(budget_seconds=0.05)).runs >= 3
 assert not {"tensorflow", "keras"} & set(sys.modules)

@@ -6,7 +6,14 @@ import pytest
 
 from nas.architecture import Architecture
 from nas.backends import litert_bytes
-from nas.device import summarize_architecture, summarize_keras, summarize_litert, summarize_onnx
+from nas.device.arena import arena_bytes
+from nas.device.conversion import convert_to_litert, freeze_keras
+from nas.device.model_files import (
+    summarize_architecture,
+    summarize_keras,
+    summarize_litert,
+    summarize_onnx,
+)
 from nas.errors import InputError
 from nas.export import export_litert, export_onnx
 
@@ -34,7 +41,8 @@ def test_a_keras_model_has_the_costs_of_its_architecture(architecture):
     from nas.backends import build_model
 
     counted = summarize_architecture(architecture)
-    found = summarize_keras(build_model(architecture))
+    model = build_model(architecture)
+    found = summarize_keras(model, arena_bytes(convert_to_litert(freeze_keras(model))))
     assert (found.params, found.trainable_params) == (counted.params, counted.trainable_params)
     assert found.flops == counted.flops > 0
     assert sum(layer.params for layer in found.layers) == found.params

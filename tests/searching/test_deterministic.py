@@ -165,6 +165,6 @@ def test_real_searches_agree_and_their_trials_are_reproduced(tmp_path):
     for now, recorded in pairs:
         assert {"accuracy", "val_loss", "loss"} <= now.keys()
         assert now == {key: recorded[key] for key in now}
-    shown = subprocess.run([*NAS, "reproduce", "w1", "0"], cwd=tmp_path, capture_output=True, text=True)
+    shown = subprocess.run([*NAS, "reproduce", "w1:0"], cwd=tmp_path, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.endswith("All values are equal to the last bit.\n")

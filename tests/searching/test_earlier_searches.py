@@ -10,10 +10,11 @@ import pytest
 import nas
 from nas.architecture import dump_yaml
 from nas.cli import main
-from nas.errors import InputError
+from nas.errors import InputError, SpaceError
 from nas.record import SearchRecord, tracking_uri
 from nas.searching import Plan, SearchOptions, earlier_searches
 from nas.searching.earlier_searches import read_earlier_searches
+from nas.searching.planning import starting_settings
 from nas.space import SearchSpace
 from nas.trials import Trial
 
@@ -82,6 +83,20 @@ def test_trials_become_settings_of_the_new_space(recorded, monkeypatch):
         assert observation.values == {"accuracy": accuracies[json.dumps(setting, sort_keys=True)]}
     (other,) = read_earlier_searches(OPTIONS, bound(), "photos")
     assert not other.same_data
+
+
+@pytest.mark.trains
+def test_a_search_starts_from_a_trial_of_another_one(recorded, monkeypatch):
+    monkeypatch.chdir(recorded)
+    fourth = list(bound().settings())[4]
+    other = SearchSpace({**SPACE, "stem": {**SPACE["stem"], "width": {"choice": [8, 16]}}})
+    new = other.bind((8, 8, 3), 4)
+    (setting,) = starting_settings(new, ["first:4"])
+    assert setting == {**fourth, "stem.width": 8}
+    with pytest.raises(InputError, match="search 'first' has no trial 40; its trials are 0 to 12"):
+        starting_settings(new, ["first:40"])
+    with pytest.raises(SpaceError, match="takes points of the space small, got 'first:4', which is none"):
+        starting_settings(bound({"stem": {"width": 16}}), ["first:4"])
 
 
 @pytest.mark.trains

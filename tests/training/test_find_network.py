@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nas.record import SearchRecord
+from nas.record import SearchRecord, parse_trial_reference
 from nas.space import SearchSpace, shipped_files
-from nas.training import DataOverrides, parse_trial_reference
+from nas.training import DataOverrides
 from nas.training.find_network import find_network
 from nas.trials import Trial
 

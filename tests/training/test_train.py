@@ -214,6 +214,11 @@ def test_ctrl_c_prints_how_to_resume_and_marks_the_run(work, monkeypatch, capsys
     captured = capsys.readouterr()
     assert "Resuming after epoch 2 of 3." in captured.err
     assert "Test accuracy" in captured.out
+    assert "MLflow's run: nas ui shows it" in captured.out
+    assert run_command(*arguments) == 0
+    again = capsys.readouterr()
+    assert "The training has ended after epoch 3; these are its results." in again.err
+    assert again.out == captured.out
 
 
 def test_the_run_has_curve_results_and_architecture(trained, digits, make_design):

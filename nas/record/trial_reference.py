@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from nas.errors import InputError
-from nas.record import SearchRecord
+from nas.record.search_record import SearchRecord
 from nas.trials import Trial
 
 __all__ = ["parse_trial_reference", "recorded_trial"]

@@ -1,0 +1,106 @@
+"""Run the content of a model file on examples, in the file's own runtime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.architecture import Architecture, Stage
+from nas.backends.litert_file import litert_bytes
+from nas.errors import ConversionError
+from nas.quiet import silence_stderr
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+__all__ = ["litert_interpreter", "run_litert", "run_onnx"]
+
+
+def litert_interpreter(content: bytes, threads: int) -> Any:
+    """Return LiteRT's interpreter of a file, ready to run; raises ValueError or RuntimeError."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    _drop_first_message(Interpreter)
+    interpreter = Interpreter(model_content=content, num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+@cache
+def _drop_first_message(interpreter: Any) -> None:
+    """Load a tiny model once, because LiteRT writes a message to stderr for a process' first model."""
+    tiny = Architecture(input_shape=(1, 1, 1), rescale=False, head=None, stages=(Stage(width=1),))
+    with silence_stderr():
+        interpreter(model_content=litert_bytes(tiny)).allocate_tensors()
+
+
+def run_litert(content: bytes, examples: Floats) -> Floats:
+    """Return the outputs (n, ...) of a LiteRT file for examples (n, ...), which it gets one by one.
+
+    Numbers are quantized for an integer input, and those of an integer output are converted back. Raises
+    ConversionError if LiteRT cannot run the file.
+    """
+    try:
+        interpreter = litert_interpreter(content, os.cpu_count() or 1)
+        (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    except (ValueError, RuntimeError) as error:
+        raise ConversionError(f"LiteRT must be able to run the file, but: {error}") from None
+
+    def run(example: Floats) -> Floats:
+        interpreter.set_tensor(taken["index"], _quantized(example[None], taken))
+        interpreter.invoke()
+        return _as_floats(interpreter.get_tensor(given["index"])[0], given)
+
+    return _each(run, examples)
+
+
+def run_onnx(content: bytes, examples: Floats) -> Floats:
+    """Return the outputs (n, ...) of an ONNX file for examples (n, ...), which it gets one by one.
+
+    Raises ConversionError if ONNX Runtime cannot run the file.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        (taken,) = session.get_inputs()
+        kinds = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+        kind = kinds.get(taken.type, np.float32)
+        return _each(
+            lambda example: np.asarray(session.run(None, {taken.name: example[None].astype(kind)})[0][0]),
+            examples,
+        )
+    except Exception as error:  # the runtime's exceptions have no common type
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConversionError(f"ONNX Runtime must be able to run the file, but: {reason[0]}") from None
+
+
+def _each(run: Callable[[Floats], Floats], examples: Floats) -> Floats:
+    return np.stack([run(np.asarray(example, np.float32)) for example in examples]).astype(np.float32)
+
+
+def _quantized(values: Floats, details: dict[str, Any]) -> NDArray[Any]:
+    """Convert values to the type of an input, by its scale and zero point if it has them."""
+    kind = np.dtype(details["dtype"])
+    if kind.kind not in "iu":
+        return values.astype(kind)
+    scale, zero_point = details["quantization"]
+    limits = np.iinfo(kind)
+    scaled = values / scale + zero_point if scale else values
+    clipped: NDArray[Any] = np.clip(np.round(scaled), limits.min, limits.max).astype(kind)
+    return clipped
+
+
+def _as_floats(values: NDArray[Any], details: dict[str, Any]) -> Floats:
+    scale, zero_point = details["quantization"]
+    if values.dtype.kind not in "iu" or not scale:
+        return np.asarray(values, np.float32)
+    return np.asarray((values.astype(np.float32) - zero_point) * scale, np.float32)

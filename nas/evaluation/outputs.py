@@ -1,0 +1,103 @@
+"""Judge the outputs of any model file on a split: probabilities or logits, as its runtime returns them."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import numpy as np
+
+from nas.data import Dataset, Split
+from nas.errors import InputError
+from nas.evaluation.label_metrics import LabelAnswers
+from nas.evaluation.metrics import Answers, PixelAnswers, confusion_matrix
+from nas.evaluation.number_metrics import NumberAnswers
+
+__all__ = ["judge_outputs"]
+
+
+def judge_outputs(outputs: np.ndarray, dataset: Dataset, split: Split) -> dict[str, float]:
+    """Return the qualities of outputs (n, ...), float32, for the examples of a split, with `<name>_se`.
+
+    Without the loss, which logits and probabilities do not have in common. Values in 0..1 are taken as
+    probabilities, others as logits, where a threshold matters: for two classes by one output, and for
+    several labels. Raises InputError if the number of outputs is not that of the data.
+    """
+    answers = _answers(outputs, dataset, split)
+    errors = answers.standard_errors()
+    values: dict[str, float] = {}
+    for name, value in answers.metrics().items():
+        if name != "loss":
+            values |= {name: value, f"{name}_se": errors[name]}
+    return values
+
+
+def _answers(
+    outputs: np.ndarray, dataset: Dataset, split: Split
+) -> Answers | PixelAnswers | LabelAnswers | NumberAnswers:
+    truth, classes = np.asarray(split.y), len(dataset.classes)
+    no_losses = np.zeros(len(outputs), np.float32)
+    is_single = outputs.shape[-1] == 1 and classes == 2
+    if outputs.shape[-1] != classes and not (
+        is_single and dataset.task in ("classification", "segmentation")
+    ):
+        raise InputError(
+            f"a network must have an output for each of the {dataset.outputs}, got {outputs.shape[-1]}; "
+            "give data with these outputs"
+        )
+    match dataset.task:
+        case "classification":
+            _require_shape(outputs, (len(truth), outputs.shape[-1]))
+            return Answers(truth, _classes(outputs), no_losses, _scores(outputs), classes)
+        case "multi_label":
+            _require_shape(outputs, truth.shape)
+            return LabelAnswers(truth, _margins(outputs), no_losses)
+        case "regression":
+            _require_shape(outputs, truth.shape)
+            return NumberAnswers(truth, outputs, no_losses)
+        case "segmentation":
+            _require_shape(outputs, (*truth.shape, outputs.shape[-1]))
+            return _pixel_answers(_classes(outputs), truth, dataset)
+        case _:
+            assert_never(dataset.task)  # type: ignore[arg-type]  # the field is a str
+
+
+def _require_shape(outputs: np.ndarray, shape: tuple[int, ...]) -> None:
+    if outputs.shape != shape:
+        raise InputError(
+            f"outputs must have the shape {list(shape[1:])} for this data, got {list(outputs.shape[1:])}; "
+            "give data of the network's task"
+        )
+
+
+def _classes(outputs: np.ndarray) -> np.ndarray:
+    """Return the classes with the greatest output; of two by one output, the second from the threshold on."""
+    if outputs.shape[-1] == 1:
+        return np.asarray(_margins(outputs)[..., 0] > 0, np.int32)
+    chosen: np.ndarray = outputs.argmax(axis=-1)
+    return chosen.astype(np.int32)
+
+
+def _scores(outputs: np.ndarray) -> np.ndarray | None:
+    """Return scores that are greater for the second of two classes; None for more."""
+    if outputs.shape[-1] > 2:
+        return None
+    return np.asarray(outputs[:, -1] - (outputs[:, 0] if outputs.shape[-1] == 2 else 0.0))
+
+
+def _margins(outputs: np.ndarray) -> np.ndarray:
+    """Return the outputs, from which 0.5 is subtracted if they are probabilities."""
+    is_probability = outputs.min() >= 0 and outputs.max() <= 1
+    return np.asarray(outputs - 0.5 if is_probability else outputs)
+
+
+def _pixel_answers(predicted: np.ndarray, truth: np.ndarray, dataset: Dataset) -> PixelAnswers:
+    classes = len(dataset.classes)
+    intersections, unions = np.zeros((2, len(truth), classes), np.int64)
+    for index, (found, true) in enumerate(zip(predicted, truth, strict=True)):
+        counted = np.ones(true.shape, bool) if dataset.ignore_label is None else true != dataset.ignore_label
+        confusion = confusion_matrix(true[counted], found[counted], classes)
+        intersections[index] = np.diag(confusion)
+        unions[index] = confusion.sum(axis=0) + confusion.sum(axis=1) - np.diag(confusion)
+    counted_pixels = (unions.sum(axis=1) + intersections.sum(axis=1)) // 2
+    correct = intersections.sum(axis=1)
+    return PixelAnswers(np.zeros(len(truth)), correct, counted_pixels, intersections, unions)
