@@ -121,7 +121,7 @@ class Confirmation:
         return _optimism(self.quality, member)
 
     def as_data(self) -> dict[str, Any]:
-        """Return the confirmation as plain data, the content of `confirmed.json` (see the module)."""
+        """Return the confirmation as plain data: the content of `confirmed.json`."""
         metric = metric_name(self.quality)
         members = []
         for member in self.members:

@@ -89,6 +89,10 @@ def prepare_confirmation(
                 f"a confirmation needs a member of the front, but that of '{record.name}' has none"
                 f"{f' that meets {where!r}' if where else ''}; list it with nas front {record.name}"
             )
+        kept = read_trainings(record.text(TRAININGS_FILE))
+        asked = [(trial.number, seed) for seed in range(seeds) for trial in front[:top]]
+        if not _missing(asked, kept, trials):
+            workers = 0  # nothing is to be trained: start no process
         executor = create_executor(plan, plan.task, workers)
         dataset = load_dataset(plan.data, plan, progress)
         if dataset.fingerprint != plan.fingerprint:
@@ -102,14 +106,21 @@ def prepare_confirmation(
                 "folder test/"
             )
         executor.check()
-        kept = read_trainings(record.text(TRAININGS_FILE))
-        asked = [(trial.number, seed) for seed in range(seeds) for trial in front[:top]]
         return ConfirmationSession(record, plan, dataset, executor, trials, kept, asked, len(front), seconds)
     except BaseException:
         if executor is not None:
             executor.close()
         record.close()
         raise
+
+
+def _missing(
+    asked: Sequence[tuple[int, int]], kept: Sequence[ConfirmedTraining], trials: Sequence[Trial]
+) -> list[tuple[int, int]]:
+    """Return what is asked for and not trained yet; what has failed is tried again."""
+    ids = {trial.number: trial.id for trial in trials}
+    known = {(one.trial, one.seed) for one in kept if not one.failed and ids.get(one.trial) == one.id}
+    return [pair for pair in asked if pair not in known]
 
 
 @dataclass
@@ -132,13 +143,12 @@ class ConfirmationSession:
     def introduction(self) -> str:
         """Return a few lines that describe what will run."""
         members, seeds = (len(set(part)) for part in zip(*self.asked, strict=True))
-        missing = self._missing()
+        missing = _missing(self.asked, self.kept, self.trials)
         lines = [
             f"Confirmation of {self.record.name}: {members} of {self.on_front} front members, "
             f"{seeds} seeds of {self._epochs} epochs",
             f"  data        {self.dataset.name}, {len(self._test):,} test examples",
-            f"  trainings   {len(missing)}, by {self.executor.workers} "
-            f"{'process' if self.executor.workers == 1 else 'processes'}",
+            f"  trainings   {_count(len(missing), self.executor.workers)}",
         ]
         if done := len(self.asked) - len(missing):
             lines.append(f"  resumed     with {done} trainings in the record")
@@ -154,14 +164,6 @@ class ConfirmationSession:
     def _test(self) -> np.ndarray:
         assert self.dataset.test is not None
         return np.asarray(self.dataset.test.y)
-
-    def _missing(self) -> list[tuple[int, int]]:
-        """Return what is asked for and not trained yet; what has failed is tried again."""
-        ids = {trial.number: trial.id for trial in self.trials}
-        known = {
-            (one.trial, one.seed) for one in self.kept if not one.failed and ids.get(one.trial) == one.id
-        }
-        return [pair for pair in self.asked if pair not in known]
 
     def run(
         self, show: Callable[[ConfirmedStep], None], notify: Callable[[str], None] = lambda _: None
@@ -194,7 +196,7 @@ class ConfirmationSession:
     def _train(
         self, scratch: Path, show: Callable[[ConfirmedStep], None], notify: Callable[[str], None]
     ) -> None:
-        waiting, folds = self._missing(), self.plan.folds
+        waiting, folds = _missing(self.asked, self.kept, self.trials), self.plan.folds
         total, done = len(waiting), 0
         running: dict[Future[Evaluation], tuple[int, int]] = {}
         data: dict[int, Path] = {}
@@ -295,3 +297,8 @@ class ConfirmationSession:
         """Return whether the time that is left suffices for a training of a member."""
         left = math.inf if self.seconds is None else self.seconds - (time.monotonic() - self._started)
         return left > 0 and not self._predicted(number) > left
+
+
+def _count(trainings: int, workers: int) -> str:
+    by = f", by {workers} {'process' if workers == 1 else 'processes'}" if trainings else ""
+    return f"{trainings}{by}"

@@ -67,7 +67,8 @@ def find_problems(name: str | None) -> list[Problem]:
         )
     waiting = waiting_searches().get(record.name)
     if waiting is not None or record.state is None:
-        text = f"{waiting} results of trials wait in mlruns/spool" if waiting else "The run is open"
+        files = "The run is open" if record.state is None else "Files of the search wait in mlruns/spool"
+        text = f"{waiting} results of trials wait in mlruns/spool" if waiting else files
         problems.append(
             Problem(
                 f"{text}, but no process writes the record.",

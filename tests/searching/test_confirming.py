@@ -19,7 +19,7 @@ import nas
 from nas.cli.main import main
 from nas.errors import DataError, InputError
 from nas.record import SearchRecord
-from nas.searching import confirming
+from nas.searching import confirming, find_problems
 from nas.searching.confirmed_trainings import read_trainings
 
 pytestmark = [
@@ -113,6 +113,8 @@ def test_a_confirmation_that_is_killed_keeps_every_training(folder):
     done = kept()
     assert len(done) >= 3
     assert SearchRecord.open("small").state == "complete"
+    problems = [problem.text for problem in find_problems("small")]
+    assert all("scratch/small" in text or "Files of the search wait" in text for text in problems)
     lines = []
     found = nas.find("small").confirm(seeds=2, top=2, workers=0, progress=lines.append)
     values = {(member.trial.number, one.seed): one for member in found.members for one in member.trainings}
