@@ -13,6 +13,7 @@ import numpy as np
 
 from nas.backends import unpack_model
 from nas.data import Signature
+from nas.tensorflow_imports import import_tensorflow
 
 __all__ = [
     "RANGES",
@@ -135,8 +136,6 @@ def tensorflow_input_shape(graph: Any) -> tuple[int, ...]:
 
 def tensorflow_input_values(graph: Any) -> InputValues | None:
     """Return the values that a frozen TensorFlow graph takes; None: unknown. See `onnx_input_values`."""
-    from tensorflow import make_ndarray
-
     inputs = [operator for operator in graph.get_operations() if operator.type == "Placeholder"]
     if len(inputs) != 1:
         return None
@@ -150,5 +149,5 @@ def tensorflow_input_values(graph: Any) -> InputValues | None:
     constants = [one.op for one in readers[0].inputs if one.op.type == "Const"]
     if len(constants) != 1:
         return None
-    constant = np.ravel(make_ndarray(constants[0].get_attr("value")))
+    constant = np.ravel(import_tensorflow().make_ndarray(constants[0].get_attr("value")))
     return _scaled_range(constant if readers[0].type == "Mul" else 1 / constant)
