@@ -35,6 +35,7 @@ __all__ = [
     "output",
     "print_files",
     "print_json",
+    "print_keras_notes",
     "table",
     "with_error",
 ]
@@ -136,11 +137,16 @@ def class_table(title: str, path: Path) -> Table:
 
 
 def print_files(files: Mapping[str, Path], design: Design) -> None:
-    """Print the paths of exported files, and which augmentation the Keras file lacks."""
-    from nas.export import missing_augmentation
-
+    """Print the paths of exported files, and how to train the Keras file."""
     for path in files.values():
         output.print(f"  {path}")
+    print_keras_notes(files, design)
+
+
+def print_keras_notes(files: Mapping[str, Path], design: Design) -> None:
+    """Print which augmentation an exported Keras file lacks, and which labels its `fit` takes."""
+    from nas.export import missing_augmentation
+
     if "keras" in files and (missing := missing_augmentation(design)):
         output.print(
             f"The Keras file trains without {', '.join(missing)}, which no layer can do; the Python source "

@@ -127,7 +127,7 @@ def test_every_exported_file_answers_as_the_search_validated_it(task, folder):
     found = nas.find(task)
     best, validation = found.pick("best"), load_dataset(f"{task}.npz").validation
     x, truth = validation.x.astype(np.float32), validation.y
-    files = found.export(best, "all", formats=FORMATS)
+    files = found.export(best, "all", formats=FORMATS).files
     found.export(best, "int8", formats=("litert",), precision="int8")
     found.export(best, "float16", formats=("litert",), precision="float16")
     expected = predict(found.model(best), x)
@@ -138,7 +138,7 @@ def test_every_exported_file_answers_as_the_search_validated_it(task, folder):
         difference = np.abs(run_file(files[name], x) - expected) / spread
         assert difference.max() < 2e-3, name
     for precision, tolerance in (("float16", 0.01), ("int8", 0.1)):
-        outputs = run_file(folder / precision / "model.tflite", x)
+        outputs = run_file(folder / precision / f"model.{precision}.tflite", x)
         assert score(truth, outputs) == pytest.approx(best.values[QUALITY[task]], abs=tolerance), precision
     source = files["python"].read_text()
     assert ("binary_crossentropy" if task == "multi_label" else "mean_squared_error") in source
