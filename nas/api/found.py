@@ -164,6 +164,9 @@ class Found:
         `confusion.csv`, for several labels `classes.csv`, for regression `numbers.csv` and `predictions.csv`,
         for segmentation `predictions.png`. If the data is away or has changed, nothing is compared.
 
+        Returns `files`, the paths by format, `checks`, `values`, the qualities of the network in float32,
+        `compared`, a sentence, and `warnings`.
+
         Raises InputError for a folder that holds anything else, ConversionError if a file cannot be made or
         does not answer as the network.
         """

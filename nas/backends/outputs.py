@@ -24,8 +24,12 @@ def compute_outputs(architecture: Architecture, weights: Sequence[np.ndarray], x
     """
     tf = import_tensorflow()
     layers = architecture.layers
-    names = (spec.name for spec in weight_specs(layers))
-    values = {name: tf.constant(value) for name, value in zip(names, weights, strict=True)}
+    values = {}
+    for spec, value in zip(weight_specs(layers), weights, strict=True):
+        kernel = (
+            value[np.newaxis] if value.ndim == 3 else value
+        )  # a signal is computed as an image of height 1
+        values[spec.name] = tf.constant(kernel)
     activation = layers[-1].function if layers[-1].kind == "activation" else ""
     functions = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}
     outputs = []

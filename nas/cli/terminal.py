@@ -71,7 +71,7 @@ def number(name: str, value: float | None) -> str:
     """Format a value with the unit that its name implies: 97.2%, 12,345, 1.23 M, 0.123 ms, 45.6 kB."""
     if value is None:
         return "-"
-    if re.sub("^(val|test|confirmed)_|_(se|std)$", "", name) in SHARES:
+    if re.sub("^(float_)?((val|test|confirmed)_)?|_(se|std)$", "", name) in SHARES:
         return f"{value:.1%}"
     if name.endswith("_ms"):
         return f"{value:.3g} ms"

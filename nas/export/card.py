@@ -20,7 +20,9 @@ ORIGIN = "export: "
 
 LOADING = {
     "keras": 'model = keras.saving.load_model("{file}")  # compiled, ready for fit',
-    "python": 'import {stem}  # {file}\nnetwork = {stem}.build_model()\nnetwork.load_weights("{stem}.weights.h5")',
+    "python": (
+        'import {stem}  # {file}\nnetwork = {stem}.build_model()\nnetwork.load_weights("{stem}.weights.h5")'
+    ),
     "litert": 'interpreter = ai_edge_litert.interpreter.Interpreter("{file}")  # batch size 1',
     "onnx": 'outputs = onnxruntime.InferenceSession("{file}").run(None, {{"input": x}})[0]',
     "saved_model": (

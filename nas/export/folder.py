@@ -18,7 +18,7 @@ from nas.files import TEMPORARY_PREFIX, output_file
 __all__ = ["complete_options", "export_folder"]
 
 OTHERS = (
-    CARD, "predict.py", "classes.csv", "confusion.csv", "numbers.csv", "predictions.csv", "predictions.html",
+    CARD, "predict.py", "classes.csv", "confusion.csv", "numbers.csv", "predictions.csv",
     "predictions.png",
 )  # fmt: skip
 """Names of the files beside those of the formats."""

@@ -1,4 +1,4 @@
-"""A network as a TensorFlow SavedModel: a folder with one plain serving signature."""
+"""A network as a TensorFlow SavedModel: a folder with a plain serving signature."""
 
 from __future__ import annotations
 
