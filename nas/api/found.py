@@ -173,8 +173,11 @@ class Found:
         precisions = (precision,) if isinstance(precision, str) else tuple(precision)
         options = ExportOptions(tuple(formats), precisions, integer_io=integer_io)
         target = Path(folder or f"export/{self.name}-{trial.number}")
-        request = ExportRequest(target, options, fresh, force)
-        return export_trial(self.name, self.plan, trial, self.record.file(trial), request)
+        checkpoint, again = self.record.file(trial), ""
+        if isinstance(self.record, FinishedTraining):
+            again = f"nas train architecture.yaml --data {self.plan.data} --from {checkpoint.parent}"
+        request = ExportRequest(target, options, fresh, force, again)
+        return export_trial(self.name, self.plan, trial, checkpoint, request)
 
     def report(self, path: str | Path) -> Path:
         """Write the report of the search, one HTML page that needs no network; return its path.

@@ -48,6 +48,7 @@ class ExportRequest:
     options: ExportOptions  # calibration and signature are filled in
     fresh: bool = False  # new weights instead of the trained ones
     force: bool = False  # replace files of another network
+    train_further: str = ""  # the command for the card; empty: that of a trial
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class _Export:
         if self.weights is None:
             return "The weights are new: nothing was compared."
         if self.dataset is None:
-            return "Nothing was compared: the data of the search has changed or cannot be read."
+            return "Nothing was compared: the data has changed or cannot be read."
         count = min(COMPARED_IMAGES, len(self.dataset.validation))
         return f"Each file was run on {count} validation examples and compared with the network as validated."
 
@@ -200,7 +201,7 @@ class _Export:
             [quality.name for quality in self.plan.criteria.qualities],
             self._training(),
             [exported.compared, *exported.warnings],
-            f"nas train {self.name} --epochs 100",
+            self.request.train_further or f"nas train {self.name} --epochs 100",
         )
         _write(files["card"], card_text(self.trial.design, facts, signature, exported.checks))
         runnable = [(check.name.split(".")[0], check.path.name) for check in exported.checks]
@@ -231,6 +232,9 @@ class _Export:
             if values and count > 1:
                 text = "the same for the weights in these files, in float32"
                 rows.append((quality.name.removeprefix("val_"), _with_error(quality, values), text))
+            if (name := f"test_{quality.name.removeprefix('val_')}") in recorded:
+                tested = _with_error(replace(quality, name=name), recorded)
+                rows.append((name.replace("_", " "), tested, "on the test split, judged once"))
         if "latency_ms" in recorded:
             noise = recorded.get("latency_cv", 0.0) * recorded["latency_ms"]
             text = f"median of one inference, {self.plan.device or 'unknown device'}"
