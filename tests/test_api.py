@@ -142,7 +142,7 @@ def test_arrays_are_searched_resumed_trained_and_exported(tmp_path, monkeypatch)
     architecture = trial.design.architecture
     assert architecture.rescale
     assert architecture.input_shape == (16, 16, 3)
-    files = found.export(trial, tmp_path / "out", formats=("keras", "litert"))
+    files = found.export(trial, tmp_path / "out", formats=("keras", "litert")).files
     inputs = np.moveaxis(x, 1, -1)
     expected = found.model(trial).predict(inputs, verbose=0)
     reloaded = import_keras().models.load_model(files["keras"], compile=False)

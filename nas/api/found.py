@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,19 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.backends import Precision, build_compiled_model
-from nas.data import Dataset, load_dataset, select_fold
-from nas.errors import DataError, InputError, NasWarning
-from nas.evaluation import Evaluator, read_state
+from nas.errors import InputError, NasWarning
+from nas.evaluation import read_state
 from nas.executors import worker_count
-from nas.export import ExportOptions, export_files
+from nas.export import ExportOptions
 from nas.files import output_file
 from nas.record import SearchRecord
-from nas.report import draw_predictions, page_html, write_figures
+from nas.report import draw_predictions, page_html
 from nas.searching import (
     Confirmation,
     ConfirmedStep,
+    Exported,
+    ExportRequest,
     Plan,
     RecordedReport,
+    export_trial,
+    judged_data,
     prepare_confirmation,
     reproduce_trial,
 )
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Found"]
-
-CALIBRATION_IMAGES = 200
-"""Training images that calibrate an int8 file."""
 
 
 @dataclass(frozen=True)
@@ -141,34 +140,44 @@ class Found:
     def export(
         self,
         trial: Trial,
-        folder: str | Path,
+        folder: str | Path = "",
         *,
         formats: Sequence[str] = ("keras", "python"),
-        precision: Precision = "float32",
+        precision: Precision | Sequence[Precision] = "float32",
+        integer_io: bool = False,
         fresh: bool = False,
-    ) -> dict[str, Path]:
-        """Write a trial's network as files and return their paths by format.
+        force: bool = False,
+    ) -> Exported:
+        """Write a trial's network as files, each compared with the network that was judged.
 
-        formats: of "keras", "python", "litert", "onnx". precision: of the LiteRT file; "int8" is calibrated
-        with training images. fresh: new weights instead of the trained ones. For trained weights, figures of
-        the validation split are written as well if the data is unchanged: `classes.csv` and `confusion.csv`,
-        for several labels `classes.csv`, for regression `numbers.csv` and `predictions.csv`, for
-        segmentation a picture of predictions. Existing files are replaced. Raises InputError,
-        ConversionError.
+        - folder: empty: `export/NAME-TRIAL`.
+        - formats: of "keras", "python", "litert", "onnx", "saved_model", "yaml"; `architecture.yaml`,
+        `model_card.md`, `predict.py` and `labels.txt` are always written.
+        - precision: of the LiteRT files, one or several; "int8" is calibrated with training images.
+        - integer_io: the int8 file has int8 tensors at input and output, for microcontrollers.
+        - fresh: new weights instead of the trained ones.
+        - force: replace what is in the folder, even an export of another network.
+
+        Each file is loaded in its own runtime and run on up to 100 validation examples: `checks` has the
+        greatest difference, the share of equal decisions and, for a lower precision, the qualities of the
+        file on the validation split. Figures of that split are written as well: `classes.csv` and
+        `confusion.csv`, for several labels `classes.csv`, for regression `numbers.csv` and `predictions.csv`,
+        for segmentation `predictions.png`. If the data is away or has changed, nothing is compared.
+
+        Returns `files`, the paths by format, `checks`, `values`, the qualities of the network in float32,
+        `compared`, a sentence, and `warnings`.
+
+        Raises InputError for a folder that holds anything else, ConversionError if a file cannot be made or
+        does not answer as the network.
         """
-        weights = None if fresh else self.weights(trial)
-        calibration = None
-        if precision == "int8":
-            calibration = self._dataset().train.x[:CALIBRATION_IMAGES]
-        options = ExportOptions(tuple(formats), precision, calibration, self.plan.signature)
-        files = export_files(trial.design, weights, Path(folder), options)
-        if self.plan.task == "segmentation" and weights is not None:
-            files["predictions"] = Path(folder) / "predictions.png"
-            files["predictions"].write_bytes(self.draw_predictions(trial))
-        elif weights is not None:
-            with contextlib.suppress(DataError):
-                files |= self._write_figures(trial, Path(folder))
-        return files
+        precisions = (precision,) if isinstance(precision, str) else tuple(precision)
+        options = ExportOptions(tuple(formats), precisions, integer_io=integer_io)
+        target = Path(folder or f"export/{self.name}-{trial.number}")
+        checkpoint, again = self.record.file(trial), ""
+        if isinstance(self.record, FinishedTraining):
+            again = f"nas train architecture.yaml --data {self.plan.data} --from {checkpoint.parent}"
+        request = ExportRequest(target, options, fresh, force, again)
+        return export_trial(self.name, self.plan, trial, checkpoint, request)
 
     def report(self, path: str | Path) -> Path:
         """Write the report of the search, one HTML page that needs no network; return its path.
@@ -185,19 +194,6 @@ class Found:
             unfinished.write_text(page, encoding="utf-8")
         return Path(path)
 
-    def _write_figures(self, trial: Trial, folder: Path) -> dict[str, Path]:
-        dataset = self._dataset()
-        if dataset.fingerprint != self.plan.fingerprint:
-            return {}
-        dataset = select_fold(dataset, 0, self.plan.folds, self.plan.split_seed)  # that of the weights
-        evaluator, checkpoint = Evaluator(dataset.task), self.record.file(trial)
-        answers = evaluator.answer_split(trial.design, checkpoint, dataset, dataset.validation)
-        return write_figures(answers, dataset.classes, folder)
-
-    def _dataset(self) -> Dataset:
-        return load_dataset(self.plan.data, self.plan)
-
     def draw_predictions(self, trial: Trial) -> bytes:
         """Return a PNG of validation images, their masks and a segmentation network's predictions."""
-        first = select_fold(self._dataset(), 0, self.plan.folds, self.plan.split_seed)
-        return draw_predictions(self.model(trial), first)
+        return draw_predictions(self.model(trial), judged_data(self.plan))

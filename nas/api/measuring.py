@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from nas.api.keywords import refuse_unknown_keywords
 from nas.api.searches import Found, data_source, find
-from nas.backends import Precision
+from nas.backends import CALIBRATION_IMAGES, Precision
 from nas.data import DataOptions, Dataset, load_dataset
 from nas.device import (
     MODEL_SUFFIXES,
@@ -31,9 +31,6 @@ from nas.space import SearchSpace
 from nas.training import closed_space, is_training_folder
 
 __all__ = ["Measurement", "calibrate", "measure", "measure_all"]
-
-CALIBRATION_IMAGES = 200
-"""Images that calibrate an int8 file."""
 
 
 @dataclass(frozen=True)

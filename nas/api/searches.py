@@ -134,7 +134,8 @@ def search(
     - start_from_search: names of earlier searches whose trials the model of `cheap-aware` learns from.
     - seed: of the sampler and the training.
     - deterministic: let no decision depend on time: equal options give equal trials for any `workers`.
-    - precision, latency_threads, runtime: of the file whose latency and size are measured.
+    - precision, latency_threads, runtime: of the file whose latency and size are measured. With a lower
+    precision, the qualities of a trial that is trained in full are those of its file.
     - name: name of the search; None: the name of the space and the time.
     - workers: number of processes that train; None: one per core; 0: this process. With more than 0, call
     this under `if __name__ == "__main__":`, because worker processes import the calling script.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["litert_interpreter", "run_litert", "run_onnx"]
+__all__ = ["Run", "integer_scales", "litert_interpreter", "load_litert", "load_onnx"]
+
+Run = Callable[[np.ndarray], np.ndarray]
+"""Returns the outputs, float32 (n, ...), for examples (n, ...) as the network takes them."""
 
 
 def litert_interpreter(content: bytes, threads: int) -> Any:
@@ -40,14 +43,14 @@ def _drop_first_message(interpreter: Any) -> None:
         interpreter(model_content=litert_bytes(tiny)).allocate_tensors()
 
 
-def run_litert(content: bytes, examples: Floats) -> Floats:
-    """Return the outputs (n, ...) of a LiteRT file for examples (n, ...), which it gets one by one.
+def load_litert(content: bytes, threads: int = 1) -> Run:
+    """Load a LiteRT file. Its function gives it the examples one by one.
 
     Numbers are quantized for an integer input, and those of an integer output are converted back. Raises
     ConversionError if LiteRT cannot run the file.
     """
     try:
-        interpreter = litert_interpreter(content, os.cpu_count() or 1)
+        interpreter = litert_interpreter(content, threads)
         (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     except (ValueError, RuntimeError) as error:
         raise ConversionError(f"LiteRT must be able to run the file, but: {error}") from None
@@ -57,27 +60,45 @@ def run_litert(content: bytes, examples: Floats) -> Floats:
         interpreter.invoke()
         return _as_floats(interpreter.get_tensor(given["index"])[0], given)
 
-    return _each(run, examples)
+    return lambda examples: _each(run, examples)
 
 
-def run_onnx(content: bytes, examples: Floats) -> Floats:
-    """Return the outputs (n, ...) of an ONNX file for examples (n, ...), which it gets one by one.
+def integer_scales(content: bytes) -> dict[str, tuple[float, int]]:
+    """Return scale and zero point of a LiteRT file's integer tensors: of `input` and of `output`."""
+    interpreter = litert_interpreter(content, 1)
+    found = {"input": interpreter.get_input_details()[0], "output": interpreter.get_output_details()[0]}
+    return {name: one["quantization"] for name, one in found.items() if np.dtype(one["dtype"]).kind in "iu"}
 
-    Raises ConversionError if ONNX Runtime cannot run the file.
+
+def load_onnx(content: bytes) -> Run:
+    """Load an ONNX file. Its function gives it the examples one by one.
+
+    Both raise ConversionError if ONNX Runtime cannot run the file.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    try:
+    with _onnx_errors():
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         (taken,) = session.get_inputs()
-        kinds = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64}
-        kind = kinds.get(taken.type, np.float32)
-        return _each(
-            lambda example: np.asarray(session.run(None, {taken.name: example[None].astype(kind)})[0][0]),
-            examples,
-        )
+    kinds = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+    kind = kinds.get(taken.type, np.float32)
+
+    def run(examples: Floats) -> Floats:
+        with _onnx_errors():
+            return _each(
+                lambda example: np.asarray(session.run(None, {taken.name: example[None].astype(kind)})[0][0]),
+                examples,
+            )
+
+    return run
+
+
+@contextlib.contextmanager
+def _onnx_errors() -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # the runtime's exceptions have no common type
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ConversionError(f"ONNX Runtime must be able to run the file, but: {reason[0]}") from None

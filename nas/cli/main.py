@@ -15,6 +15,7 @@ from nas.cli import (
     comparing,
     confirming,
     data,
+    exporting,
     measuring,
     recording,
     reporting,
@@ -46,6 +47,7 @@ searching.add_to(app)
 results.add_to(app)
 confirming.add_to(app)
 comparing.add_to(app)
+exporting.add_to(app)
 reporting.add_to(app)
 recording.add_to(app)
 training.add_to(app)

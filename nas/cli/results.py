@@ -1,28 +1,23 @@
-"""`nas front`, `nas show`, `nas reproduce` and `nas export`: the results of a search."""
+"""`nas front`, `nas show` and `nas reproduce`: the results of a search."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nas.cli.arguments import NameArgument, TrialArguments
-from nas.cli.completion import complete_formats
 from nas.cli.search_result import print_floor, print_table
-from nas.errors import InputError, RunError, nearest
+from nas.errors import InputError, RunError
 from nas.text import shortened
 
 __all__ = ["add_to"]
-
-PICKS_HELP = "best, knee, smallest, fastest, 'smallest-within 1%' or 'fastest-within 1%'."
 
 
 def add_to(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command(help=front.__doc__)(front)
     app.command(help=show.__doc__)(show)
-    app.command(help=export.__doc__)(export)
     app.command(help=reproduce.__doc__)(reproduce)
 
 
@@ -164,56 +159,3 @@ def reproduce(arguments: TrialArguments) -> None:
             f"versions with those of the search: {versions or 'unknown'}"
         )
     output.print("All values are equal to the last bit.")
-
-
-def export(
-    name: NameArgument = None,
-    pick: Annotated[str, typer.Option(help="A trial's number or a rule: " + PICKS_HELP)] = "best",
-    where: Annotated[str, typer.Option(help="Only trials that meet this, as in 'params < 50000'.")] = "",
-    formats: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="Of keras, python, litert, onnx; comma-separated.",
-            autocompletion=complete_formats,
-        ),
-    ] = "keras,python",
-    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("export"),
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Write new weights instead of the trained ones.")
-    ] = False,
-    precision: Annotated[
-        str, typer.Option(help="Of the LiteRT file: float32, float16, dynamic_int8, int8.")
-    ] = "float32",
-) -> None:
-    """Write a network as files that are ready to train or to deploy.
-
-    Examples:
-
-        nas export --pick "smallest-within 1%" --out best
-
-        nas export photos --pick best --where "params < 50000" --format keras,python,litert
-    """
-    from nas.api import find
-    from nas.backends import PRECISIONS
-    from nas.cli.terminal import class_table, name_values, output, print_files
-
-    if precision not in PRECISIONS:
-        raise InputError(f"unknown precision '{precision}'; {nearest(precision, PRECISIONS)}")
-    found = find(name)
-    trial = found.pick(pick, where)
-    chosen = [word.strip() for word in formats.split(",") if word.strip()]
-    files = found.export(trial, out, formats=chosen, precision=precision, fresh=fresh)
-    values = name_values(found.plan.parsed_objectives(), trial)
-    output.print(f"Trial {trial.number} of {found.name}: {values}", soft_wrap=True)
-    if trial.trainings > 1:
-        output.print(
-            f"Qualities are means of {trial.trainings} training runs; the files contain the weights of the "
-            "first.",
-            soft_wrap=True,
-        )
-    print_files(files, trial.design)
-    if figures := files.get("classes") or files.get("numbers"):
-        output.print(class_table("\nOn the validation split", figures))
-    elif trial.design.architecture.task != "segmentation" and not fresh:
-        output.print("No figures by class: the data of the search has changed or cannot be read.")

@@ -237,7 +237,12 @@ def search(
         int | None,
         panel_option("Engine", "Processes that train; 0: this process.  [default: one per core]"),
     ] = None,
-    precision: Annotated[str, panel_option("Latency", "float32, float16, dynamic_int8 or int8.")] = "float32",
+    precision: Annotated[
+        str,
+        panel_option(
+            "Latency", "Of the file that is judged and timed: float32, float16, dynamic_int8 or int8."
+        ),
+    ] = "float32",
     latency_threads: Annotated[int, panel_option("Latency", "Threads of the runtime that is timed.")] = 1,
     runtime: Annotated[str, panel_option("Latency", "litert or onnx.")] = "litert",
     name: Annotated[

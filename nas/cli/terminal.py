@@ -35,6 +35,7 @@ __all__ = [
     "output",
     "print_files",
     "print_json",
+    "print_keras_notes",
     "table",
     "with_error",
 ]
@@ -70,7 +71,7 @@ def number(name: str, value: float | None) -> str:
     """Format a value with the unit that its name implies: 97.2%, 12,345, 1.23 M, 0.123 ms, 45.6 kB."""
     if value is None:
         return "-"
-    if re.sub("^(val|test|confirmed)_|_(se|std)$", "", name) in SHARES:
+    if re.sub("^(float_)?((val|test|confirmed)_)?|_(se|std)$", "", name) in SHARES:
         return f"{value:.1%}"
     if name.endswith("_ms"):
         return f"{value:.3g} ms"
@@ -136,11 +137,16 @@ def class_table(title: str, path: Path) -> Table:
 
 
 def print_files(files: Mapping[str, Path], design: Design) -> None:
-    """Print the paths of exported files, and which augmentation the Keras file lacks."""
-    from nas.export import missing_augmentation
-
+    """Print the paths of exported files, and how to train the Keras file."""
     for path in files.values():
         output.print(f"  {path}")
+    print_keras_notes(files, design)
+
+
+def print_keras_notes(files: Mapping[str, Path], design: Design) -> None:
+    """Print which augmentation an exported Keras file lacks, and which labels its `fit` takes."""
+    from nas.export import missing_augmentation
+
     if "keras" in files and (missing := missing_augmentation(design)):
         output.print(
             f"The Keras file trains without {', '.join(missing)}, which no layer can do; the Python source "

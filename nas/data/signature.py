@@ -39,7 +39,7 @@ class Signature(Part):
         if not feeding.rescale:
             parts.append(f"with values as in the data, {low:g} to {high:g}")
         elif (low, high) in ((0.0, 255.0), (0.0, 1.0)):
-            parts.append("with values from 0 to 255")
+            parts.append("with values from 0 to 255 (do not divide)")
         else:
             parts.append(f"with values from 0 to 255, to which {low:g} to {high:g} in the data are mapped")
         return ", ".join(parts)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.backends import run_litert, run_onnx
+from nas.backends import load_litert, load_onnx
 from nas.data import Dataset, Feeding
 from nas.device.input_values import RANGES
 from nas.device.opened_model import OpenedModel
@@ -150,7 +151,8 @@ def judge_file(model: OpenedModel, content: bytes, dataset: Dataset, feed: Feed)
         raise InputError(
             f"a data set must have a test split, got '{dataset.name}' without one; add x_test and y_test"
         )
-    run = run_litert if model.runtime == "litert" else run_onnx
+    cores = os.cpu_count() or 1
+    run = load_litert(content, cores) if model.runtime == "litert" else load_onnx(content)
     starts = range(0, len(split), EXAMPLES_AT_ONCE)
-    parts = [run(content, feed.apply(split.x[start : start + EXAMPLES_AT_ONCE])) for start in starts]
+    parts = [run(feed.apply(split.x[start : start + EXAMPLES_AT_ONCE])) for start in starts]
     return FileQuality(judge_outputs(np.concatenate(parts), dataset, split), len(split), feed.text)

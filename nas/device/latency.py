@@ -183,10 +183,10 @@ def architecture_content(
 
             require_onnxruntime()
             return Path(export_onnx(architecture, weights, folder / "network.onnx")).read_bytes()
-        from nas.export import export_litert
+        from nas.export import LitertOptions, export_litert
 
         target = folder / "network.tflite"
-        export_litert(architecture, weights, target, options.precision, calibration)
+        export_litert(architecture, weights, target, LitertOptions(options.precision, calibration))
         return target.read_bytes()
 
 

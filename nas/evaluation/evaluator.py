@@ -6,7 +6,7 @@ import gc
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -17,25 +17,26 @@ import numpy as np
 import psutil
 
 from nas.architecture import Design, Training, network_cost
-from nas.backends import TargetScale
+from nas.backends import CALIBRATION_IMAGES, TargetScale, load_litert, trained_litert_bytes
 from nas.data import RECORD_FILE, Dataset, Split
-from nas.errors import EvaluationError, SpaceError
+from nas.errors import ConversionError, EvaluationError, SpaceError
 from nas.evaluation.augmentation import augment
 from nas.evaluation.checkpoint import read_state, write_state
 from nas.evaluation.job import Evaluation, Job, Judgement, Progress
 from nas.evaluation.label_metrics import LabelAnswers
 from nas.evaluation.metrics import Answers, PixelAnswers, mean_metrics
 from nas.evaluation.number_metrics import NumberAnswers
+from nas.evaluation.outputs import AnyAnswers, answer_with, quality_values
 from nas.evaluation.trainer import Trainer, without_graph_optimizer
 from nas.tensorflow_imports import import_tensorflow
 
-__all__ = ["AnyAnswers", "Evaluator"]
-
-AnyAnswers = Answers | PixelAnswers | LabelAnswers | NumberAnswers
-"""The answers to a split, by task."""
+__all__ = ["Evaluator"]
 
 SECOND_METRICS = {"multi_label": "label_accuracy", "regression": "mae"}
 """Name of the value that stands beside the training loss in a curve, for tasks without an accuracy."""
+
+PHASES = ("build", "trace", "train", "statistics", "validate", "file", "save")
+"""What the time of a job is spent on; `file`: to write and validate a file of lower precision."""
 
 CHECKPOINT = "checkpoint.npz"
 STATISTICS_EXAMPLES = 256
@@ -74,11 +75,13 @@ class Evaluator:
 
         The weights that are validated are an average over the steps of the last epoch, and the statistics of
         batch normalization are computed for them from training examples, without dropout and augmentation.
-        The checkpoint contains both, and the answers. Equal jobs have equal results, and a job that resumes a
-        checkpoint has the result of an uninterrupted one. Raises EvaluationError if the loss is not finite or
-        the checkpoint is of another network, SpaceError for a network that cannot be trained on the data,
-        StorageError if the checkpoint cannot be written, RunError if the data set cannot be opened. The test
-        split is read only for a job with `judged_by`.
+        The checkpoint contains both, and the answers. If the job has a lower precision, the last validation
+        of a trial is that of its file, and values of float32 are named `float_accuracy`, ... Equal jobs have
+        equal results, and a job that resumes a checkpoint has the result of an uninterrupted one. Raises
+        EvaluationError if the loss is not finite, the checkpoint is of another network or the file cannot be
+        made, SpaceError for a network that cannot be trained on the data, StorageError if the checkpoint
+        cannot be written, RunError if the data set cannot be opened. The test split is read only for a job
+        with `judged_by`.
         """
         record = job.dataset / RECORD_FILE
         dataset = self._open_dataset(job.dataset, record.stat().st_mtime_ns if record.is_file() else 0)
@@ -108,16 +111,22 @@ class Evaluator:
             curve.append({**row, "seconds": time.perf_counter() - started})
         if not curve:
             answers = _answers(trainer, dataset.validation, clock, report)
-        values = _values(answers) | ({"loss": curve[-1]["loss"]} if curve else {})
+        values = quality_values(answers) | ({"loss": curve[-1]["loss"]} if curve else {})
+        epochs = max(job.epochs, state.epochs)
+        state = trainer.state(epochs) if curve else state
+        if job.is_last and job.precision != "float32":
+            with clock.measure("file"):
+                answers = _file_answers(job, state.weights, dataset)
+            values = {f"float_{name}": value for name, value in values.items() if name != "loss"} | values
+            values |= quality_values(answers)
         judgement = None
         if job.judged_by:
             tested = _answers(trainer, _test_split(dataset), clock, report)
             contributions = [part.contributions(job.judged_by) for part in (answers, tested)]
             judgement = Judgement(_prefix("test_", tested.metrics()), *contributions)
         with clock.measure("save"):
-            epochs = max(job.epochs, state.epochs)
             checkpoint = job.folder / CHECKPOINT
-            state = replace(trainer.state(epochs) if curve else state, answers=answers.saved())
+            state = replace(state, answers=answers.saved())
             write_state(checkpoint, replace(state, slots=(), last=None) if job.is_last else state)
         memory_mb = psutil.Process().memory_info().rss / 2**20
         return Evaluation(values, epochs, tuple(curve), clock.seconds, checkpoint, memory_mb, judgement)
@@ -186,7 +195,7 @@ class _Clock:
     """Measures the seconds of each phase; the first call of a TensorFlow function includes its tracing."""
 
     def __init__(self) -> None:
-        self.seconds = dict.fromkeys(("build", "trace", "train", "statistics", "validate", "save"), 0.0)
+        self.seconds = dict.fromkeys(PHASES, 0.0)
 
     @contextmanager
     def measure(self, phase: str) -> Iterator[None]:
@@ -308,14 +317,15 @@ def _answers(
     return Answers(truth, predicted, losses, scores[0] if scores else None, trainer.classes)
 
 
-def _values(answers: AnyAnswers) -> dict[str, float]:
-    """Return the qualities on the validation split, each followed by its standard error, `<name>_se`."""
-    errors = answers.standard_errors()
-    values: dict[str, float] = {}
-    for name, value in answers.metrics().items():
-        key = "val_loss" if name == "loss" else name
-        values |= {key: value, f"{key}_se": errors[name]}
-    return values
+def _file_answers(job: Job, weights: Sequence[np.ndarray], dataset: Dataset) -> AnyAnswers:
+    """Return the answers to the validation split of the LiteRT file that an export writes."""
+    architecture = job.design.architecture
+    calibration = np.asarray(dataset.train.x[:CALIBRATION_IMAGES])
+    try:
+        content = trained_litert_bytes(architecture, weights, job.precision, calibration)
+    except ConversionError as error:
+        raise EvaluationError(str(error)) from error
+    return answer_with(load_litert(content), architecture.task, dataset, dataset.validation)
 
 
 def _check_design(design: Design, dataset: Dataset) -> None:

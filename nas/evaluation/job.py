@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.architecture import Design
+from nas.backends import Precision
 
 __all__ = ["Evaluation", "Job", "Judgement", "Progress"]
 
@@ -29,6 +30,7 @@ class Job:
     seed: int = 0  # of initial weights, order of examples, dropout and augmentation
     number: int = 0  # of the trial
     is_last: bool = False  # nothing continues from the checkpoint: it has no state of the optimizer
+    precision: Precision = "float32"  # of the file that is validated at the end if it is lower
     freeze_norm: bool = False  # batch normalization keeps its weights and statistics, for fine-tuning
     judged_by: str = ""  # the metric by which the network is judged on the test split; '': it is not
 
@@ -50,7 +52,7 @@ class Evaluation:
     epochs: int  # trained in total
     curve: tuple[Mapping[str, float], ...]  # of the new epochs: epoch, loss, accuracy, seconds; of the last
     # also val_loss, val_accuracy, ...
-    seconds: Mapping[str, float]  # by phase: build, trace, train, statistics, validate, save
+    seconds: Mapping[str, float]  # by phase: build, trace, train, statistics, validate, file, save
     checkpoint: Path
     memory_mb: float  # of the process afterwards
     judgement: Judgement | None = None  # None: the job did not ask for it

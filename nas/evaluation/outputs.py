@@ -1,18 +1,94 @@
-"""Judge the outputs of any model file on a split: probabilities or logits, as its runtime returns them."""
+"""The answers to a split from outputs: those of an exported file, and of any model file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import assert_never
 
 import numpy as np
 
+from nas.backends import TargetScale
 from nas.data import Dataset, Split
 from nas.errors import InputError
 from nas.evaluation.label_metrics import LabelAnswers
 from nas.evaluation.metrics import Answers, PixelAnswers, confusion_matrix
 from nas.evaluation.number_metrics import NumberAnswers
 
-__all__ = ["judge_outputs"]
+__all__ = ["AnyAnswers", "answer_with", "judge_outputs", "quality_values"]
+
+AnyAnswers = Answers | PixelAnswers | LabelAnswers | NumberAnswers
+"""The answers to a split, by task."""
+
+LEAST = 1e-7
+"""Least probability in a loss, as in Keras: integers round small ones to 0."""
+
+BATCH = 64
+
+
+def quality_values(answers: AnyAnswers) -> dict[str, float]:
+    """Return the qualities on the validation split, each followed by its standard error, `<name>_se`."""
+    errors = answers.standard_errors()
+    values: dict[str, float] = {}
+    for name, value in answers.metrics().items():
+        key = "val_loss" if name == "loss" else name
+        values |= {key: value, f"{key}_se": errors[name]}
+    return values
+
+
+def answer_with(
+    run: Callable[[np.ndarray], np.ndarray], task: str, dataset: Dataset, split: Split
+) -> AnyAnswers:
+    """Return the answers to a split of what returns a network's outputs, by the task of the network.
+
+    They are those of `Evaluator.answer_split` where the outputs are those of the trained network.
+    """
+    starts = range(0, len(split), BATCH)
+    if task == "segmentation":
+        parts = [
+            _pixel_batch(
+                run(split.x[start : start + BATCH]), np.asarray(split.y[start : start + BATCH]), dataset
+            )
+            for start in starts
+        ]
+        names = [field.name for field in fields(PixelAnswers)]
+        return PixelAnswers(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    outputs = np.concatenate([run(split.x[start : start + BATCH]) for start in starts])
+    truth = np.asarray(split.y)
+    if task == "regression":
+        scale = TargetScale.of(dataset.train.y)
+        errors = (outputs - truth) / np.array(scale.deviations)
+        return NumberAnswers(truth, outputs, (errors**2).mean(axis=1))
+    if task == "multi_label":
+        chosen = np.where(truth == 1, outputs, 1 - outputs)
+        return LabelAnswers(truth, _logits(outputs), _losses(chosen).mean(axis=1))
+    if task == "binary":
+        second = outputs.reshape(-1)
+        return Answers(
+            truth, (second > 0.5).astype(np.int32), _losses(np.where(truth == 1, second, 1 - second)),
+            _logits(second), 2,
+        )  # fmt: skip
+    classes = outputs.shape[-1]
+    scores = _logits(outputs[:, 1] / np.maximum(outputs.sum(axis=1), LEAST)) if classes == 2 else None
+    losses = _losses(outputs[np.arange(len(truth)), truth])
+    return Answers(truth, outputs.argmax(axis=-1).astype(np.int32), losses, scores, classes)
+
+
+def _losses(probabilities: np.ndarray) -> np.ndarray:
+    return np.asarray(-np.log(np.clip(probabilities, LEAST, 1.0)))
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    clipped = np.clip(probabilities.astype(float), LEAST, 1 - LEAST)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped))
+
+
+def _pixel_batch(outputs: np.ndarray, truth: np.ndarray, dataset: Dataset) -> PixelAnswers:
+    counted = np.full(truth.shape, True) if dataset.ignore_label is None else truth != dataset.ignore_label
+    labels = np.where(counted, truth, 0).astype(np.int64)
+    losses = _losses(np.take_along_axis(outputs, labels[..., None], axis=-1)[..., 0]) * counted
+    answers = _pixel_answers(_classes(outputs), truth, dataset)
+    return replace(answers, losses=losses.reshape(len(truth), -1).sum(axis=1))
 
 
 def judge_outputs(outputs: np.ndarray, dataset: Dataset, split: Split) -> dict[str, float]:
@@ -22,18 +98,11 @@ def judge_outputs(outputs: np.ndarray, dataset: Dataset, split: Split) -> dict[s
     probabilities, others as logits, where a threshold matters: for two classes by one output, and for
     several labels. Raises InputError if the number of outputs is not that of the data.
     """
-    answers = _answers(outputs, dataset, split)
-    errors = answers.standard_errors()
-    values: dict[str, float] = {}
-    for name, value in answers.metrics().items():
-        if name != "loss":
-            values |= {name: value, f"{name}_se": errors[name]}
-    return values
+    values = quality_values(_answers(outputs, dataset, split))
+    return {name: value for name, value in values.items() if not name.startswith("val_loss")}
 
 
-def _answers(
-    outputs: np.ndarray, dataset: Dataset, split: Split
-) -> Answers | PixelAnswers | LabelAnswers | NumberAnswers:
+def _answers(outputs: np.ndarray, dataset: Dataset, split: Split) -> AnyAnswers:
     truth, classes = np.asarray(split.y), len(dataset.classes)
     no_losses = np.zeros(len(outputs), np.float32)
     is_single = outputs.shape[-1] == 1 and classes == 2

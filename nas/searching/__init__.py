@@ -3,6 +3,7 @@
 from nas.searching.comparing import SearchComparison, compare_searches
 from nas.searching.confirmed import Confirmation
 from nas.searching.confirming import ConfirmedStep, prepare_confirmation
+from nas.searching.exporting import Exported, ExportRequest, export_trial, judged_data
 from nas.searching.health import find_problems, find_waste
 from nas.searching.plan import CHANGEABLE, Plan, SearchOptions
 from nas.searching.planning import fitting_qualities
@@ -16,6 +17,8 @@ __all__ = [
     "CHANGEABLE",
     "Confirmation",
     "ConfirmedStep",
+    "ExportRequest",
+    "Exported",
     "Plan",
     "RecordedReport",
     "Result",
@@ -24,9 +27,11 @@ __all__ = [
     "Status",
     "compare_searches",
     "counted_costs",
+    "export_trial",
     "find_problems",
     "find_waste",
     "fitting_qualities",
+    "judged_data",
     "prepare_confirmation",
     "prepare_search",
     "reproduce_trial",

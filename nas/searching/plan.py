@@ -80,7 +80,7 @@ class SearchOptions(DataOptions):
     deterministic: bool = False
     """Let no decision depend on time: equal options give equal trials whatever the number of workers."""
     precision: Precision = "float32"
-    """Precision of the file whose latency and size are measured."""
+    """Precision of the file whose quality, latency and size are measured."""
     latency_threads: Positive = 1
     """Threads of the runtime that is timed."""
     runtime: Literal["litert", "onnx"] = "litert"
@@ -152,6 +152,8 @@ class Plan(SearchOptions):
     """Settings to try before the engine proposes any."""
     earlier: tuple[EarlierSearch, ...] = ()
     """What is used of the searches in `start_from_search`, so that these may be deleted."""
+    judged_precision: Precision = "float32"
+    """Precision of the file whose qualities count; float32 in a record of earlier versions."""
     signature: Signature | None = None
     """What the inputs and outputs of the networks mean; `null` in a record of 0.1.0."""
     device: str = ""

@@ -200,6 +200,7 @@ def create_plan(
             "space": screen.space.data,
             "start": tuple(start),
             "earlier": tuple(earlier),
+            "judged_precision": options.precision,
             "signature": dataset.signature,
             "device": device,
             "versions": installed_versions(),

@@ -42,7 +42,7 @@ def reproduce_trial(
             select_fold(dataset, number, plan.folds, plan.split_seed).save(folder / f"data{number}")
             for number in range(plan.folds)
         ]
-        training = TrialTraining(folds, folder, plan.seed, plan.repeats)
+        training = TrialTraining(folds, folder, plan.seed, plan.repeats, plan.judged_precision)
 
         def train(part: int) -> Evaluation:
             return evaluator.evaluate(training.job(trial, part, (trial.epochs, full), None))

@@ -255,7 +255,9 @@ class Session:
         worker_time: dict[str, float] = {}
         try:
             data = [self._fold(number).save(scratch / f"data{number}") for number in range(plan.folds)]
-            training = TrialTraining(data, scratch, plan.seed, plan.repeats, plan.front_seeds)
+            training = TrialTraining(
+                data, scratch, plan.seed, plan.repeats, plan.judged_precision, plan.front_seeds
+            )
             engine = create_engine(
                 plan.engine,
                 self.screen.space.open_values,

@@ -13,8 +13,11 @@ __all__ = ["Budget", "Status"]
 FLAT_FOR = 5
 """Number of times in a row that the front must look flat before the search ends."""
 
-WORK = ("train", "trace", "statistics", "validate", "build", "save", "confirm")
-"""What a worker does in a trial; confirm: train a front member with another seed."""
+WORK = ("train", "trace", "statistics", "validate", "file", "build", "save", "confirm")
+"""What a worker does in a trial.
+
+file: write and validate the file of a lower precision; confirm: train a front member with another seed.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ class Status:
         `start`: before the first job; `end`: no new work was left while others trained; `wait`: the rest.
         """
         total = max(1, workers) * self.elapsed
-        shares = {name: self.seconds.get(name, 0.0) / total for name in WORK}
+        used = [name for name in WORK if name != "file" or self.seconds.get(name)]
+        shares = {name: self.seconds.get(name, 0.0) / total for name in used}
         shares["start"] = max(1, workers) * (self.starting or 0.0) / total
         shares["end"] = self.seconds.get("end", 0.0) / total
         shares["wait"] = max(0.0, 1.0 - sum(shares.values()))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.backends import Precision
 from nas.evaluation import Job
 from nas.trials import Trial
 
@@ -21,6 +22,7 @@ class TrialTraining:
     scratch: Path
     seed: int = 0
     repeats: int = 1  # number of seeds of each trial
+    precision: Precision = "float32"  # of the file whose qualities count
     front_seeds: int = 1  # least number of trainings of a front member at the end of a search
 
     @property
@@ -51,4 +53,5 @@ class TrialTraining:
             seed=self.seed + 1000 * seed,
             number=trial.number,
             is_last=epochs[0] >= epochs[1],
+            precision=self.precision,
         )

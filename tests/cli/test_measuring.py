@@ -12,7 +12,7 @@ from nas.backends import litert_bytes
 from nas.cli.main import main
 from nas.data import load_dataset
 from nas.device import latency
-from nas.export import export_litert
+from nas.export import LitertOptions, export_litert
 
 SMALL = Architecture.from_dict({"input_shape": [16, 16, 1], "classes": 10, "stages": [{"width": 4}]})
 LARGE = Architecture.from_dict(
@@ -27,7 +27,7 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(latency, "MIN_ROUNDS_TO_STOP", 3)
     signature = load_dataset("digits").signature
     export_litert(SMALL, None, tmp_path / "small.tflite", signature=signature)
-    export_litert(LARGE, None, tmp_path / "large.tflite", "dynamic_int8", signature=signature)
+    export_litert(LARGE, None, tmp_path / "large.tflite", LitertOptions("dynamic_int8"), signature)
 
     def run(*arguments: str) -> tuple[str, str]:
         capsys.readouterr()

@@ -101,7 +101,7 @@ def test_an_exported_network_has_figures_by_class_of_the_validation_split(run):
     _, first, _ = Path("best/classes.csv").read_text().splitlines()
     assert first.startswith(f"3,{expected[0].sum()},")
     assert "On the validation split" in shown
-    assert "confusion" not in found.export(trial, "fresh", fresh=True)
+    assert "confusion" not in found.export(trial, "fresh", fresh=True).files
 
 
 def test_a_network_is_exported_without_its_data(run, tmp_path):

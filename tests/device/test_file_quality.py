@@ -17,7 +17,7 @@ from nas.device.latency import LatencyOptions
 from nas.device.model_files import litert_precision
 from nas.device.opened_model import open_architecture, open_model_file
 from nas.errors import InputError
-from nas.export import export_litert
+from nas.export import LitertOptions, export_litert
 
 RNG = np.random.default_rng(0)
 OPTIONS = LatencyOptions()
@@ -153,9 +153,9 @@ def test_a_file_without_a_signature_is_not_fed_by_guessing(tmp_path):
 @pytest.mark.trains  # loads TensorFlow
 def test_the_quantization_of_an_int8_file_gives_its_range(tmp_path):
     images = RNG.uniform(0, 255, (50, 8, 8, 1)).astype(np.float32)
-    path = export_litert(ARCHITECTURE, None, tmp_path / "a.tflite", "int8", images)
+    path = export_litert(ARCHITECTURE, None, tmp_path / "a.tflite", LitertOptions("int8", images))
     assert litert_input_values(path.read_bytes()) == InputValues("0..255", "as its quantization says")
-    dark = export_litert(ARCHITECTURE, None, tmp_path / "b.tflite", "int8", images / 2)
+    dark = export_litert(ARCHITECTURE, None, tmp_path / "b.tflite", LitertOptions("int8", images / 2))
     assert litert_input_values(dark.read_bytes()) is None
 
 

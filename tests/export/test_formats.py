@@ -33,12 +33,12 @@ def test_a_folder_contains_each_format_and_a_file_that_is_a_search_space(
         "keras": "model.keras",
         "python": "model.py",
         "weights": "model.weights.h5",
-        "architecture": "architecture.yaml",
+        "yaml": "architecture.yaml",
     }
     assert sorted(path.name for path in (tmp_path / "deep" / "out").iterdir()) == sorted(
         path.name for path in paths.values()
     )
-    text = paths["architecture"].read_text()
+    text = paths["yaml"].read_text()
     again = design(read_yaml(text, "it"))
     assert again == one
     opened = text.replace("width: 16", "width: {choice: [16, 24]}", 1)
@@ -59,27 +59,38 @@ def test_files_of_another_network_do_not_stay(
     assert left == ["architecture.yaml", "model.keras", "notes.txt"]
 
 
-def bad_exports(one: Design, weights: list[np.ndarray]) -> list[tuple[ExportOptions, Any, str]]:
-    images = np.zeros((3, 8, 8, 3), np.float32)
-    return [
-        (ExportOptions(("kers",)), weights, "did you mean 'keras'"),
-        (ExportOptions(("litert",), "int4"), weights, "did you mean 'int8'"),
-        (ExportOptions(("litert",), "int8"), weights, "needs calibration images, got none"),
-        (ExportOptions(("litert",), "int8", images), weights, r"\(16, 16, 3\), got \(8, 8, 3\)"),
-        (ExportOptions(("keras",)), weights[1:], "fresh weights"),
-        (ExportOptions(("python",)), weights[1:], "fresh weights"),
-        (ExportOptions(("litert",)), weights[1:], "fresh weights"),
-    ]
+SMALL_IMAGES = np.zeros((3, 8, 8, 3), np.float32)
 
 
-@pytest.mark.parametrize("number", range(7))
-def test_invalid_options_and_weights_are_input_errors(
-    tmp_path: Path, exported: tuple[Design, list[np.ndarray]], number: int
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"formats": ("kers",)}, "did you mean 'keras'"),
+        ({"formats": ("litert",), "precisions": ("int4",)}, "did you mean 'int8'"),
+        ({"formats": ("litert",), "precisions": ()}, "needs a precision, got none"),
+        ({"formats": ("keras",), "precisions": ("int8",)}, "got int8 for the formats keras; add --format"),
+        ({"formats": ("litert",), "integer_io": True}, "got float32; add --precision int8"),
+        ({"formats": ("litert",), "precisions": ("int8",)}, "needs calibration images, got none"),
+        (
+            {"formats": ("litert",), "precisions": ("int8",), "calibration": SMALL_IMAGES},
+            r"\(16, 16, 3\), got \(8, 8, 3\)",
+        ),
+    ],
+)
+def test_invalid_options_are_input_errors(
+    tmp_path: Path, exported: tuple[Design, list[np.ndarray]], options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        export_files(*exported, tmp_path, ExportOptions(**options))
+
+
+@pytest.mark.parametrize("name", ["keras", "python", "litert", "saved_model"])
+def test_weights_of_another_network_are_an_input_error(
+    tmp_path: Path, exported: tuple[Design, list[np.ndarray]], name: str
 ) -> None:
     one, weights = exported
-    options, weights, sentence = bad_exports(one, weights)[number]
-    with pytest.raises(InputError, match=sentence):
-        export_files(one, weights, tmp_path, options)
+    with pytest.raises(InputError, match="fresh weights"):
+        export_files(one, weights[1:], tmp_path, ExportOptions((name,)))
 
 
 def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path: Path) -> None:

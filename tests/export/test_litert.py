@@ -12,7 +12,7 @@ from nas.architecture import Design
 from nas.backends import PRECISIONS, build_compiled_model, build_model
 from nas.data import Signature
 from nas.errors import ConversionError
-from nas.export import export_litert
+from nas.export import LitertOptions, export_litert
 from tests.exported_designs import GRAMMAR, IMAGE, design, random_inputs, random_weights, stages
 
 
@@ -36,7 +36,7 @@ def test_constants_are_aligned_after_metadata_or_a_scale_is_added(
     signature = Signature(task=task, input_shape=(16, 16, 3), classes=names, feeding={})
     images = random_inputs(one.architecture, 8)
     path = tmp_path / "model.tflite"
-    export_litert(one.architecture, None, path, precision, images, signature)
+    export_litert(one.architecture, None, path, LitertOptions(precision, images), signature)
     assert unaligned_constants(path.read_bytes()) == []
 
 
@@ -93,7 +93,7 @@ def test_litert_files_agree_with_keras_and_lower_precisions_are_smaller(
     for precision in PRECISIONS:
         path = tmp_path / f"{precision}.tflite"
         calibration = bright_corners(64, seed=2)[0] if precision == "int8" else None
-        export_litert(one.architecture, model.get_weights(), path, precision, calibration)
+        export_litert(one.architecture, model.get_weights(), path, LitertOptions(precision, calibration))
         assert capfd.readouterr() == ("", ""), "the converter must print nothing"
         sizes[precision] = path.stat().st_size
         found = run_litert(path, x)
@@ -137,7 +137,8 @@ def test_other_tasks_are_exported_at_every_precision(tmp_path: Path, task: str) 
     tolerances = {"float32": 1e-4, "float16": 0.02, "dynamic_int8": 0.2, "int8": 0.3}
     for precision in PRECISIONS:
         path = tmp_path / f"{precision}.tflite"
-        export_litert(one.architecture, weights, path, precision, x if precision == "int8" else None)
+        options = LitertOptions(precision, x if precision == "int8" else None)
+        export_litert(one.architecture, weights, path, options)
         difference = np.abs(run_litert(path, x) - expected) / scale
         assert np.quantile(difference, 0.9) < tolerances[precision], precision
 
@@ -154,5 +155,5 @@ def test_a_network_that_the_converter_rejects_is_a_conversion_error(
     monkeypatch.setattr(tf.lite.TFLiteConverter, "convert", refuse, raising=False)
     images = np.zeros((2, *one.architecture.input_shape), np.float32)
     with pytest.raises(ConversionError, match=r"to int8: .*tf\.Strange"):
-        export_litert(one.architecture, None, tmp_path / "model.tflite", "int8", images)
+        export_litert(one.architecture, None, tmp_path / "model.tflite", LitertOptions("int8", images))
     assert not list(tmp_path.iterdir())

@@ -127,9 +127,9 @@ def test_every_exported_file_answers_as_the_search_validated_it(task, folder):
     found = nas.find(task)
     best, validation = found.pick("best"), load_dataset(f"{task}.npz").validation
     x, truth = validation.x.astype(np.float32), validation.y
-    files = found.export(best, "all", formats=FORMATS)
-    found.export(best, "int8", formats=("litert",), precision="int8")
-    found.export(best, "float16", formats=("litert",), precision="float16")
+    exported = found.export(best, formats=FORMATS, precision=("float32", "float16", "int8"))
+    files, checks = exported.files, {check.name: check for check in exported.checks}
+    assert files["keras"] == Path(f"export/{task}-{best.number}/model.keras")
     expected = predict(found.model(best), x)
     spread = expected.std(axis=0)
     score = metrics.average_precision_score if task == "multi_label" else metrics.r2_score
@@ -138,8 +138,16 @@ def test_every_exported_file_answers_as_the_search_validated_it(task, folder):
         difference = np.abs(run_file(files[name], x) - expected) / spread
         assert difference.max() < 2e-3, name
     for precision, tolerance in (("float16", 0.01), ("int8", 0.1)):
-        outputs = run_file(folder / precision / "model.tflite", x)
+        outputs, check = run_file(files[f"litert.{precision}"], x), checks[f"litert.{precision}"]
         assert score(truth, outputs) == pytest.approx(best.values[QUALITY[task]], abs=tolerance), precision
+        assert check.values[QUALITY[task]] == pytest.approx(score(truth, outputs), abs=1e-6)
+        distance = np.abs(outputs - expected)[: check.images].max()
+        assert check.difference == pytest.approx(distance, rel=1e-3, abs=1e-5 * float(np.abs(expected).max()))
+    assert all(check.images == min(100, len(x)) for check in exported.checks)
+    assert exported.values[QUALITY[task]] == pytest.approx(best.values[QUALITY[task]], abs=2e-3)
+    card = files["card"].read_text()
+    assert f"`model.int8.tflite` | {checks['litert.int8'].size_bytes:,} |" in card
+    assert ("numbers" if task == "regression" else "several labels") in card
     source = files["python"].read_text()
     assert ("binary_crossentropy" if task == "multi_label" else "mean_squared_error") in source
 
@@ -147,15 +155,16 @@ def test_every_exported_file_answers_as_the_search_validated_it(task, folder):
 def test_an_export_has_figures_of_the_validation_split(task, folder, run):
     found = nas.find(task)
     best = found.pick("best")
-    shown = run("export", task, "--out", "best", "--format", "python")
+    shown = run("export", task, "--out", f"best-{task}", "--format", "python")
     table = "classes.csv" if task == "multi_label" else "numbers.csv"
-    columns, *rows = csv.reader((folder / "best" / table).read_text().splitlines())
+    columns, *rows = csv.reader((folder / f"best-{task}" / table).read_text().splitlines())
     column = columns.index("average_precision" if task == "multi_label" else "r2")
     mean = np.mean([float(row[column]) for row in rows])
     assert mean == pytest.approx(best.values[QUALITY[task]], abs=1e-6)
     assert columns[-1] in shown
-    assert (folder / "best" / "predictions.csv").exists() == (task == "regression")
+    assert (folder / f"best-{task}" / "predictions.csv").exists() == (task == "regression")
     assert "No figures" not in shown
+    assert "compared with the network" in shown
 
 
 def test_a_trial_is_trained_and_scored_on_the_test_split(task, run):

@@ -87,4 +87,5 @@ def test_a_network_recorded_by_0_1_0_is_exported(folder):
     run("export", "recorded", "--pick", "5", "--format", "python,litert", "--out", "files")
     assert {path.name for path in (folder / "files").iterdir()} == {
         "architecture.yaml", "model.py", "model.tflite", "model.weights.h5", "classes.csv", "confusion.csv",
+        "model_card.md",
     }  # fmt: skip

@@ -182,7 +182,9 @@ def _module_docstring(design: Design, weights_file: str, signature: Signature | 
         summary += f", {costs.trainable_params:,} of them trainable,"
     summary += f" and {_short(costs.flops)} FLOPs for one example (2 x multiply-adds)."
     shape = ", ".join(map(str, architecture.input_shape))
-    values = "values from 0 to 255" if architecture.rescale else "values scaled as in training"
+    values = (
+        "values from 0 to 255 (do not divide)" if architecture.rescale else "values scaled as in training"
+    )
     values = values if signature is None else signature.input_text()
     output = ", ".join(map(str, architecture.layers[-1].shape))
     kind = "numbers" if architecture.task == "regression" else "probabilities"
