@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -185,6 +186,13 @@ def export(
     precision: Annotated[
         str, typer.Option(help="Of the LiteRT file: float32, float16, dynamic_int8, int8.")
     ] = "float32",
+    register: Annotated[
+        str | None,
+        typer.Option(
+            help="Register the .tflite or .keras file under this name in MLflow's model registry.",
+            metavar="NAME",
+        ),
+    ] = None,
 ) -> None:
     """Write a network as files that are ready to train or to deploy.
 
@@ -193,13 +201,20 @@ def export(
         nas export --pick "smallest-within 1%" --out best
 
         nas export photos --pick best --where "params < 50000" --format keras,python,litert
+
+        nas export photos --format litert --register photos
     """
     from nas.api import find
     from nas.backends import PRECISIONS
     from nas.cli.terminal import class_table, name_values, output, print_files
+    from nas.record import check_model_name, shown_uri
 
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision '{precision}'; {nearest(precision, PRECISIONS)}")
+    if register is not None:
+        check_model_name(register)
+        if fresh:
+            raise InputError("--register needs trained weights, got --fresh; omit one of the two")
     found = find(name)
     trial = found.pick(pick, where)
     chosen = [word.strip() for word in formats.split(",") if word.strip()]
@@ -213,6 +228,14 @@ def export(
             soft_wrap=True,
         )
     print_files(files, trial.design)
+    if register is not None:
+        registered = found.register(trial, files, register)
+        record = "" if "MLFLOW_TRACKING_URI" in os.environ else f"MLFLOW_TRACKING_URI={shown_uri()} "
+        output.print(
+            f"Registered as version {registered.version} of {registered.name}, its candidate. To serve it: "
+            f"{record}mlflow models serve -m '{registered.uri}' --env-manager local",
+            soft_wrap=True,
+        )
     if figures := files.get("classes") or files.get("numbers"):
         output.print(class_table("\nOn the validation split", figures))
     elif trial.design.architecture.task != "segmentation" and not fresh:

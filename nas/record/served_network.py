@@ -55,8 +55,8 @@ class ServedNetwork(PythonModel):
             outputs.append(output)
         return np.stack(outputs).astype(np.float32)
 
-    # MLflow passes its arguments by these names.
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:  # noqa: ARG002
+    # MLflow passes its arguments by these names, and reads a type hint as a signature.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002
         """Return the outputs for examples, float32."""
         return self.run(np.asarray(model_input, np.float32))
 
