@@ -108,7 +108,7 @@ def test_an_exported_network_is_registered(run, capsys):
         with contextlib.suppress(SystemExit):
             main(["export", "two", "--out", "reg", *arguments])
         assert message in capsys.readouterr().err
-    assert Path("reg/model.tflite").exists()
+    assert Path("reg/model.py").exists()
 
 
 def test_an_exported_network_has_figures_by_class_of_the_validation_split(run):
