@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nas.backends import Precision, build_compiled_model
-from nas.errors import InputError, NasWarning
+from nas.errors import DataError, InputError, NasWarning
 from nas.evaluation import read_state
 from nas.executors import worker_count
 from nas.export import ExportOptions
 from nas.files import output_file
-from nas.record import SearchRecord
+from nas.record import NetworkModel, RegisteredModel, SearchRecord, register_model
 from nas.report import draw_predictions, page_html
 from nas.searching import (
     Confirmation,
@@ -33,7 +36,6 @@ from nas.trials import Trial, pareto_front, pick_trial
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
 __all__ = ["Found"]
 
@@ -178,6 +180,45 @@ class Found:
             again = f"nas train architecture.yaml --data {self.plan.data} --from {checkpoint.parent}"
         request = ExportRequest(target, options, fresh, force, again)
         return export_trial(self.name, self.plan, trial, checkpoint, request)
+
+    def register(self, trial: Trial, files: Mapping[str, Path], name: str) -> RegisteredModel:
+        """Register exported files of a trial as the next version of a model in MLflow's registry.
+
+        files: what `export` wrote, with a `.tflite` or a `.keras` file. The version has the alias
+        `candidate`, the model card as its description, and `mlflow models serve` answers with it. The files
+        stay as they are. Raises InputError for a name that a registry cannot hold, and without such a file;
+        RecordError if MLflow does not have the trial, or cannot be reached.
+        """
+        signature = self.plan.signature
+        served = [path for path in files.values() if path.suffix in (".tflite", ".keras")]
+        served.sort(key=lambda path: path.suffix != ".tflite")
+        if not served:
+            raise InputError(
+                f"a registered model needs a .tflite or .keras file, got {', '.join(files)}; "
+                "add --format litert"
+            )
+        if signature is None:
+            raise InputError(
+                f"a registered model needs to know its classes, but the record of '{self.name}' has none; "
+                "search again with this version"
+            )
+        card = files.get("card")
+        example = None
+        with contextlib.suppress(DataError):  # the data is away: the example is of zeros
+            example = np.asarray(judged_data(self.plan).validation.x[0])
+        return register_model(
+            name,
+            NetworkModel(
+                file=served[0],
+                signature=signature,
+                output_shape=tuple(trial.design.architecture.layers[-1].shape),
+                card=card.read_text(encoding="utf-8") if card else signature.text(),
+                run_id=self.record.trial_run(trial),
+                beside=tuple(path for key, path in files.items() if key in ("labels", "card")),
+                example=example,
+                tags={"search": self.name, "trial": str(trial.number), "architecture": trial.id},
+            ),
+        )
 
     def report(self, path: str | Path) -> Path:
         """Write the report of the search, one HTML page that needs no network; return its path.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,6 +64,13 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Write to a folder that holds other files, and replace them.")
     ] = False,
+    register: Annotated[
+        str | None,
+        typer.Option(
+            help="Register the .tflite or .keras file under this name in MLflow's model registry.",
+            metavar="NAME",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
     """Write a network as files that are ready to train or to deploy.
@@ -79,12 +87,20 @@ def export(
         nas export photos --pick best --where "params < 50000" --format keras,python,litert
 
         nas export photos --pick front --format litert --precision float16,dynamic_int8,int8
+
+        nas export photos --format litert --register photos
     """
     from nas.api import find
-    from nas.cli.terminal import errors, print_json
+    from nas.cli.terminal import errors, output, print_json
+    from nas.record import check_model_name
 
     if out is not None and not out.strip():
         raise InputError("--out must name a folder, got ''; omit it for export/NAME-TRIAL")
+    if register is not None:
+        check_model_name(register)
+        if fresh or pick == FRONT:
+            given = "--fresh" if fresh else "--pick front"
+            raise InputError(f"--register needs the trained weights of one network, got {given}; omit it")
     found = find(name)
     trials = _members(found, where) if pick == FRONT else [found.pick(pick, where)]
     exported = []
@@ -112,6 +128,21 @@ def export(
     for trial, one in zip(trials, exported, strict=True):
         for warning in one.warnings:
             errors.print(f"Trial {trial.number}: {warning}", soft_wrap=True)
+    if register is not None:
+        said = errors if json else output
+        said.print(_registered(found, trials[0], exported[0], register), soft_wrap=True)
+
+
+def _registered(found: Found, trial: Trial, exported: Exported, name: str) -> str:
+    """Register what was exported; return sentences with the command that serves it."""
+    from nas.record import shown_uri
+
+    registered = found.register(trial, exported.files, name)
+    record = "" if "MLFLOW_TRACKING_URI" in os.environ else f"MLFLOW_TRACKING_URI={shown_uri()} "
+    return (
+        f"Registered as version {registered.version} of {registered.name}, its candidate. To serve it: "
+        f"{record}mlflow models serve -m '{registered.uri}' --env-manager local"
+    )
 
 
 def _words(text: str) -> list[str]:

@@ -17,6 +17,7 @@ from nas.record.mlflow_store import (
     RUN_STATUS,
     RunState,
     Store,
+    connect,
     create_store,
     record_errors,
     run_url,
@@ -26,7 +27,7 @@ from nas.record.mlflow_store import (
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-__all__ = ["TrainingRecord", "TrainingRun"]
+__all__ = ["TrainingRecord", "TrainingRun", "find_training_run"]
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,7 @@ class TrainingRecord:
         """
         store = create_store()
         with record_errors("written"):
-            found = store.client.search_runs(
-                [store.experiment_id], f"tags.`nas.training` = '{training.key}'", max_results=1
-            )
-            run = found[0] if found else _create_run(store, training)
+            run = _find_run(store, training.key) or _create_run(store, training)
             store.client.update_run(run.info.run_id, status="RUNNING")
         return cls(store, run)
 
@@ -121,6 +119,19 @@ class TrainingRecord:
                 yield
         except RecordError as error:
             self.problem, self._written_epochs = str(error), None
+
+
+def find_training_run(key: str) -> str:
+    """Return the id of the run of a training, '' if there is none; raises RecordError."""
+    store = connect()
+    with record_errors("read"):
+        run = _find_run(store, key) if store is not None else None
+    return "" if run is None else str(run.info.run_id)
+
+
+def _find_run(store: Store, key: str) -> Run | None:
+    found = store.client.search_runs([store.experiment_id], f"tags.`nas.training` = '{key}'", max_results=1)
+    return found[0] if found else None
 
 
 def _create_run(store: Store, training: TrainingRun) -> Run:

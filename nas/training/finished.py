@@ -10,6 +10,7 @@ from typing import Any
 from nas.architecture import Design, network_cost
 from nas.data import Signature
 from nas.errors import InputError, SpaceError
+from nas.record import find_training_run
 from nas.searching import Plan
 from nas.training.folder import BEST, RECORD
 from nas.trials import Trial
@@ -25,6 +26,11 @@ class FinishedTraining:
     plan: Plan  # of a search whose space is this network
     trial: Trial  # the network with the best weights, judged on the validation split
     checkpoint: Path
+    key: str  # of its run in MLflow
+
+    def trial_run(self, trial: Trial) -> str:  # noqa: ARG002  # as the record of a search has it
+        """Return the id of the training's run, '' if MLflow does not have it; raises RecordError."""
+        return find_training_run(self.key)
 
     def file(self, trial: Trial) -> Path:  # noqa: ARG002  # as the record of a search has it
         """Return the checkpoint of the best weights."""
@@ -89,4 +95,4 @@ def _finished(folder: Path, content: dict[str, Any], design: Design) -> Finished
         architecture=design.architecture,
         training=design.training,
     )
-    return FinishedTraining(folder.name, plan, trial, folder / BEST)
+    return FinishedTraining(folder.name, plan, trial, folder / BEST, content["key"])

@@ -1,4 +1,4 @@
-"""Model files run on several examples, also with integers at input and output; broken ones are one sentence."""
+"""Model files run on several examples, also with integers at both ends; broken ones are one sentence."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from sklearn import metrics
 import nas
 from nas.cli.main import main
 from nas.data import load_dataset
+from nas.record.mlflow_store import connect
 
 pytestmark = pytest.mark.trains
 
@@ -86,6 +87,28 @@ def test_one_trial_is_shown_with_its_qualities(run):
     assert f"{values['macro_f1']:.1%} ± {100 * values['macro_f1_se']:.1f}" in shown
     assert "auc_se" not in shown
     assert run("show", "two:0") == run("show", ":0") == shown
+
+
+def test_an_exported_network_is_registered(run, capsys):
+    found = nas.find("two")
+    shown = run("export", "two", "--pick", "1", "--format", "keras,litert", "--out", "reg", "--register", "m")
+    assert (
+        "Registered as version 1 of m, its candidate. To serve it: MLFLOW_TRACKING_URI=sqlite:///mlr" in shown
+    )
+    assert "mlflow models serve -m 'models:/m/1' --env-manager local" in shown
+    version = connect().client.get_model_version_by_alias("m", "candidate")
+    assert version.tags == {"search": "two", "trial": "1", "architecture": found.pick(1).id}
+    assert version.run_id == found.pick(1).run_id
+    assert "probabilities of the classes, in order: 0: 3, 1: 7" in version.description
+    for arguments, message in (
+        (["--register", "a/b"], "must be letters, digits"),
+        (["--register", "m", "--fresh"], "--register needs the trained weights of one network, got --fresh"),
+        (["--register", "m", "--format", "python"], "needs a .tflite or .keras file, got python, "),
+    ):
+        with contextlib.suppress(SystemExit):
+            main(["export", "two", "--out", "reg", *arguments])
+        assert message in capsys.readouterr().err
+    assert Path("reg/model.py").exists()
 
 
 def test_an_exported_network_has_figures_by_class_of_the_validation_split(run):
