@@ -4,7 +4,7 @@ from nas.trials.candidate import Candidate
 from nas.trials.criteria import Criteria
 from nas.trials.earlier import EarlierSearch, Observation
 from nas.trials.front import front_csv, hypervolume_curve, pareto_front, trial_rows
-from nas.trials.labels import network_summary
+from nas.trials.labels import network_summary, quality_text, trial_label
 from nas.trials.paired import Estimate, combine, holm, seed_error, tie_letters
 from nas.trials.pareto import non_dominated, scale_to_unit
 from nas.trials.pick import meeting, pick_answers, pick_trial
@@ -34,8 +34,10 @@ __all__ = [
     "parse_objectives",
     "pick_answers",
     "pick_trial",
+    "quality_text",
     "scale_to_unit",
     "seed_error",
     "tie_letters",
+    "trial_label",
     "trial_rows",
 ]
