@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
+import select
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -22,7 +25,7 @@ from rich.text import Text
 from nas.architecture import Design
 from nas.searching import Status
 from nas.text import printable
-from nas.trials import OBJECTIVES, Criteria, Objective, Trial, pareto_front
+from nas.trials import Criteria, Objective, Trial, label, number, pareto_front, with_error
 
 __all__ = [
     "SearchView",
@@ -39,12 +42,6 @@ __all__ = [
     "table",
     "with_error",
 ]
-
-SHARES = {
-    "share", "precision", "recall", "f1", "average_precision",
-    *(objective.name for objective in OBJECTIVES.values() if objective.maximize),
-}  # fmt: skip
-"""Names of the values that are shown in percent."""
 
 NUMBER = re.compile(r"-|([-+0-9.,e]+( ?(ms|kB|M|%))?( ± [0-9.e-]+)?)?")
 
@@ -66,31 +63,6 @@ output = PlainConsole(width=None if sys.stdout.isatty() else 160)
 errors = PlainConsole(stderr=True)
 """For progress and messages."""
 
-
-def number(name: str, value: float | None) -> str:
-    """Format a value with the unit that its name implies: 97.2%, 12,345, 1.23 M, 0.123 ms, 45.6 kB."""
-    if value is None:
-        return "-"
-    if re.sub("^(float_)?((val|test|confirmed)_)?|_(se|std)$", "", name) in SHARES:
-        return f"{value:.1%}"
-    if name.endswith("_ms"):
-        return f"{value:.3g} ms"
-    if name.endswith("bytes"):
-        return f"{value / 1000:,.1f} kB"
-    if name == "flops":
-        return f"{value / 1e6:,.2f} M"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
-
-
-def label(name: str) -> str:
-    """Return the name of a value as an option takes it: latency for latency_ms, loss for val_loss."""
-    return name.removesuffix("_ms").removesuffix("_bytes").removeprefix("val_")
-
-
-def with_error(name: str, value: float | None, error: float | None) -> str:
-    """Format a quality with its standard error: 97.2% ± 0.6."""
-    shown = number(name, value)
-    return shown if error is None else f"{shown} ± {number(name, error).removesuffix('%')}"
 
 
 def name_values(objectives: Sequence[Objective], trial: Trial) -> str:
@@ -161,6 +133,16 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2))
 
 
+def _has_lost_its_reader(stream: TextIO) -> bool:
+    """Return whether a stream is a pipe whose reader has ended, which a write would find out too late."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+    except (AttributeError, ValueError, OSError):  # Windows; or no file
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 class SearchView:
     """Displays a running search: live in a terminal, else one line per ended trial."""
 
@@ -186,7 +168,10 @@ class SearchView:
             self._live.stop()
 
     def __call__(self, status: Status) -> None:
-        """Display the status of the search."""
+        """Display the status of the search; raises BrokenPipeError if nobody reads it any more."""
+        for stream in (sys.stdout, sys.stderr):
+            if _has_lost_its_reader(stream):
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         for notice in status.notices[self._noticed :]:
             errors.print(notice, soft_wrap=True)  # above the live display
         self._noticed = len(status.notices)

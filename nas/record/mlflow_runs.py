@@ -9,30 +9,32 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Training
-from nas.errors import NasWarning, RecordError
+from nas.errors import InputError, NasWarning, RecordError
 from nas.record.mlflow_store import Store
+from nas.record.packed_text import is_packed, pack_text, unpack_text
 from nas.record.spool import Entry, Point
 from nas.record.trial_text import decode, encode
 from nas.space import Setting
-from nas.text import redacted, shortened
-from nas.trials import Trial
+from nas.text import shortened
+from nas.trials import OBJECTIVES, Objective, Trial, parse_objectives
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Metric, Run
+    from mlflow.entities import Metric, Run
 
 __all__ = [
     "MAX_METRICS",
     "MAX_PARAMS",
     "MAX_TEXT",
     "NAME_RULE",
-    "DataSource",
     "config_from_run",
     "create_search_run",
-    "dataset_input",
+    "curve_metric",
+    "first_quality",
     "first_run_of",
+    "has_present_names",
     "is_search_name",
     "named_searches",
     "read_table",
@@ -45,33 +47,37 @@ __all__ = [
     "trial_from_run",
     "trial_runs",
     "trial_tags",
+    "value_metric",
     "write_trial_run",
 ]
 
 MAX_TEXT = 500  # characters of a parameter's value or a reason on MLflow's pages
-TAG_PART = 4900  # characters of a tag that every recent version of MLflow accepts
 NAME_RULE = "a search's name must consist of at most 100 letters, digits, '.', '_' and '-'"
 PAGE = 1000  # runs per answer
 MAX_METRICS, MAX_PARAMS, MAX_TAGS = 800, 100, 100  # per batch; MLflow's limits are 1000 in all, 100, 100
 
 
-def _split_text(key: str, text: str) -> dict[str, str]:
-    """Store a text of any length as tags."""
-    parts = [text[start : start + TAG_PART] for start in range(0, len(text), TAG_PART)]
-    return {f"{key}.parts": str(len(parts)), **{f"{key}.{n}": part for n, part in enumerate(parts)}}
+QUALITIES = {objective.name: objective.in_curve for objective in OBJECTIVES.values() if objective.trained}
+"""The metric of a quality on the validation split: with `val_`, as Keras names it in a learning curve."""
 
-
-def _joined_text(key: str, tags: Mapping[str, str]) -> str:
-    """Return a text that `_split_text` stored, '' if there is none."""
-    return "".join(tags[f"{key}.{n}"] for n in range(int(tags.get(f"{key}.parts", "0"))))
+PLAN, TRIAL = "nas.config", "nas.trial"  # the keys of what a replay reads
 
 
 def trial_tags(trial: Trial) -> dict[str, str]:
-    """Return a trial's tags: what its page shows, and the exact trial for the replay."""
-    shown = {"number": str(trial.number), "state": trial.state, "architecture": trial.id}
+    """Return a trial's tags: a few that MLflow's pages show, and out of sight the exact trial."""
+    shown = {"state": trial.state, "id": trial.id, "epochs": str(trial.epochs)}
     if trial.reason:
         shown["reason"] = trial.reason[:MAX_TEXT]
-    return {**shown, **_split_text("nas.trial", encode(trial))}
+    return {**shown, **pack_text(TRIAL, encode(trial))}
+
+
+def first_quality(config: Mapping[str, Any]) -> Objective | None:
+    """Return the first quality among the objectives of a plan, None if they cannot be read."""
+    try:
+        objectives = parse_objectives(config.get("objectives") or ())
+    except (InputError, TypeError):
+        return None
+    return next(objective for objective in objectives if objective.trained)
 
 
 def run_params(setting: Setting, closed: Mapping[str, Any], training: Training) -> dict[str, str]:
@@ -93,17 +99,37 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
         yield path, str(value)[:MAX_TEXT]
 
 
-def _metrics(trial: Trial, written_epochs: int) -> Iterator[tuple[str, float, int]]:
-    """Yield name, value and epoch of the final values, the new part of the curve, and the seconds."""
+def value_metric(name: str) -> str:
+    """Return the metric of a value of a trial: qualities on the validation split get `val_`."""
+    base, error, kind = name.rpartition("_")
+    if error and kind in ("se", "std"):
+        return _valid_key(f"{QUALITIES.get(base, base)}_{kind}")
+    return _valid_key(QUALITIES.get(name, name))
+
+
+def curve_metric(name: str) -> str:
+    """Return the metric of a column of a learning curve: its name, and `seconds/epoch` for the seconds."""
+    return "seconds/epoch" if name == "seconds" else _valid_key(name)
+
+
+def _metrics(entry: Entry, written_epochs: int) -> Iterator[tuple[str, float, int, int]]:
+    """Yield name, value, time and epoch of the new part of the curve, the final values, and the seconds.
+
+    MLflow shows the last value of a metric: that of the last epoch and, in it, of the latest time. A final
+    value is a mean over training runs, so it is written after that of the curve, if it is another one.
+    """
+    trial, time_ms = entry.trial, entry.time_ms
+    last: dict[str, float] = {}
+    for epoch, values in enumerate(trial.curve, start=1):
+        last = {curve_metric(name): float(value) for name, value in values.items() if name != "epoch"}
+        if epoch > written_epochs:
+            for name, value in last.items():
+                yield name, value, time_ms, epoch
     for name, value in trial.values.items():
-        yield _valid_key(name), float(value), trial.epochs
-    for epoch, values in enumerate(trial.curve[written_epochs:], start=written_epochs + 1):
-        for name, value in values.items():
-            if name == "epoch":
-                continue  # it is the step
-            yield f"epoch/{_valid_key(name)}", float(value), epoch
+        if last.get(value_metric(name)) != float(value) or len(trial.curve) != trial.epochs:
+            yield value_metric(name), float(value), time_ms + 1, trial.epochs
     for name, value in trial.seconds.items():
-        yield f"seconds/{_valid_key(name)}", float(value), trial.epochs
+        yield f"seconds/{_valid_key(name)}", float(value), time_ms, trial.epochs
 
 
 def _valid_key(name: str) -> str:
@@ -119,23 +145,29 @@ def to_metric(point: Point) -> Metric:
 
 
 def write_trial_run(
-    store: Store, run_id: str, entry: Entry, written_epochs: int | None, closed: Mapping[str, Any]
+    store: Store,
+    run_id: str,
+    entry: Entry,
+    written_epochs: int | None,
+    closed: Mapping[str, Any],
+    label: str,
 ) -> None:
     """Write a trial's parameters, metrics and tags in as few batches as possible, the tags in the last.
 
-    written_epochs: epochs whose metrics the run has; None for a new run, which has its tags already and gets
-    the values of the closed file as parameters.
+    written_epochs: epochs whose metrics the run has; None for a new run, which has its name and its tags
+    already and gets the values of the closed file as parameters.
     """
     from mlflow.entities import Metric, Param, RunTag
 
     trial, is_new = entry.trial, written_epochs is None
-    metrics = [Metric(k, v, entry.time_ms, step) for k, v, step in _metrics(trial, written_epochs or 0)]
+    metrics = [Metric(*fields) for fields in _metrics(entry, written_epochs or 0)]
     params = (
         [Param(key, value) for key, value in run_params(trial.setting, closed, trial.training).items()]
         if is_new
         else []
     )
-    tags = [] if is_new else [RunTag(key, value) for key, value in trial_tags(trial).items()]
+    changed = {} if is_new else {"mlflow.runName": label, **trial_tags(trial)}
+    tags = [RunTag(key, value) for key, value in changed.items()]
     batches = list(
         itertools.zip_longest(_batches(metrics, MAX_METRICS), _batches(params, MAX_PARAMS), fillvalue=())
     )
@@ -164,8 +196,7 @@ def create_search_run(store: Store, name: str, config: Mapping[str, Any]) -> Run
             "nas.kind": "search",
             "nas.name": name,
             "mlflow.source.name": "nas search",
-            "mlflow.note.content": f"The front: artifacts front.html and front.csv, or `nas front {name}`.",
-            **_split_text("nas.config", json.dumps(config)),
+            **pack_text(PLAN, json.dumps(config)),
         },
     )
     texts = {
@@ -181,7 +212,7 @@ def replace_config(store: Store, run_id: str, config: Mapping[str, Any]) -> None
     """Replace the config of a search's run in one batch."""
     from mlflow.entities import RunTag
 
-    tags = [RunTag(key, value) for key, value in _split_text("nas.config", json.dumps(config)).items()]
+    tags = [RunTag(key, value) for key, value in pack_text(PLAN, json.dumps(config)).items()]
     store.client.log_batch(run_id, tags=tags)
 
 
@@ -214,12 +245,12 @@ def named_searches(store: Store) -> list[tuple[str, Run]]:
 def config_from_run(run: Run) -> dict[str, Any]:
     """Return the config of a search's run; raises RecordError if it is damaged."""
     try:
-        config = json.loads(_joined_text("nas.config", run.data.tags))
+        config = json.loads(unpack_text(PLAN, run.data.tags))
     except (KeyError, ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise RecordError(
-            f"a search's run must have its plan in the tags nas.config, but those of run {run.info.run_id} "
+            f"a search's run must have its plan in hidden tags ({PLAN}), but those of run {run.info.run_id} "
             "are damaged; restore a copy of the database, or delete the run in MLflow"
         )
     return config
@@ -253,7 +284,12 @@ def _paged(store: Store, query: str, order: list[str]) -> Iterator[Run]:
 
 def trial_from_run(run: Run) -> Trial:
     """Return the trial of a run; raises KeyError or ValueError for any other run."""
-    return decode(_joined_text("nas.trial", run.data.tags), run.info.run_id, int(run.info.end_time or 0))
+    return decode(unpack_text(TRIAL, run.data.tags), run.info.run_id, int(run.info.end_time or 0))
+
+
+def has_present_names(run: Run) -> bool:
+    """Return whether the metrics of a trial's run have their present names; version 0.1 gave them others."""
+    return is_packed(TRIAL, run.data.tags)
 
 
 def table_csv(trials: Sequence[Trial]) -> str:
@@ -272,31 +308,3 @@ def read_table(lines: Iterable[str]) -> list[Trial]:
     """Return the trials of a table that `table_csv` wrote."""
     csv.field_size_limit(2**31 - 1)
     return [decode(row["record"]) for row in csv.DictReader(lines)]
-
-
-class DataSource(Protocol):
-    """What the record stores of a data set."""
-
-    @property
-    def name(self) -> str:
-        """The name that the user gave."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """Where it comes from."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the content."""
-        ...
-
-
-def dataset_input(data: DataSource) -> DatasetInput:
-    """Return a data set as MLflow's input of a run."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    source = redacted(data.source)
-    dataset = Dataset(data.name[:500], data.fingerprint[:36], source_type="local", source=source)
-    return DatasetInput(dataset=dataset, tags=[InputTag("mlflow.data.context", "training")])

@@ -13,9 +13,10 @@ from nas.architecture import dump_yaml
 from nas.errors import RecordError
 from nas.files import temporary_folder
 from nas.record import mlflow_runs as runs
+from nas.record.descriptions import DESCRIPTION_FILE, describe_run, list_searches
 from nas.record.mlflow_store import RUN_STATUS, RunState, Store, write_text
 from nas.record.spool import Entry, Point
-from nas.trials import Trial
+from nas.trials import Objective, Trial, trial_label
 
 if TYPE_CHECKING:
     from mlflow.entities import Run, RunInfo
@@ -33,8 +34,10 @@ class MlflowSearch:
     Every method may raise any error of MLflow.
     """
 
-    def __init__(self, store: Store, name: str, run: Run) -> None:
+    def __init__(self, store: Store, name: str, run: Run, quality: Objective | None) -> None:
+        """Set the parts; quality: the one that the names of the trials' runs show."""
         self.run_id: str = run.info.run_id
+        self._quality = quality
         self._store, self._name = store, name
         self._artifacts = store.artifacts(run.info)
         self._runs: dict[int, RunInfo] = {}  # by trial number
@@ -56,6 +59,7 @@ class MlflowSearch:
     def write_trial(self, entry: Entry, scratch: Path) -> None:
         """Write a trial. Its run ends last; a trial that was trained further changes its tags last."""
         trial, client = entry.trial, self._store.client
+        label = trial_label(trial, self._quality)
         before = self._folders.get(trial.number)
         if trial.number not in self._runs:
             took_ms = int(1000 * sum(trial.seconds.values()))
@@ -64,7 +68,7 @@ class MlflowSearch:
                 self._store.experiment_id,
                 start_time=entry.ended_ms - took_ms,
                 tags=tags,
-                run_name=f"{self._name} {trial.number}",
+                run_name=label,
             ).info
         run_id = self._runs[trial.number].run_id
         closed: dict[str, Any] = {}
@@ -80,7 +84,7 @@ class MlflowSearch:
             if any(Path(staging).iterdir()):
                 artifacts = self._store.artifacts(self._runs[trial.number])
                 artifacts.log_artifacts(staging)  # type: ignore[no-untyped-call]  # MLflow's has no types
-        runs.write_trial_run(self._store, run_id, entry, self._epochs.get(trial.number), closed)
+        runs.write_trial_run(self._store, run_id, entry, self._epochs.get(trial.number), closed, label)
         client.set_terminated(run_id, "FAILED" if trial.state == "failed" else "FINISHED", entry.ended_ms)
         self._epochs[trial.number] = len(trial.curve)
         self._folders[trial.number] = _folder_name(trial)
@@ -142,7 +146,10 @@ class MlflowSearch:
             self._store.client.log_batch(self.run_id, [runs.to_metric(point) for point in some])
 
     def write_file(self, path: Path) -> None:
-        """Put a file on the search's run, in place of an earlier one of its name."""
+        """Put a file on the search's run, in place of an earlier one of its name; or set its description."""
+        if path.name == DESCRIPTION_FILE:
+            describe_run(self._store, self.run_id, path.read_text(encoding="utf-8"))
+            return
         self._artifacts.log_artifact(str(path))  # type: ignore[no-untyped-call]
 
     def mark_front(self, numbers: frozenset[int]) -> None:
@@ -156,6 +163,7 @@ class MlflowSearch:
     def end(self, state: RunState) -> None:
         """End the search's run."""
         self._store.client.set_terminated(self.run_id, RUN_STATUS[state])
+        list_searches(self._store)
 
     def read(self, set_aside: bool) -> dict[int, Trial]:
         """Read all trials, by number, and what MLflow has of them.
@@ -170,7 +178,7 @@ class MlflowSearch:
                     continue
                 trials[trial.number] = trial
                 self._runs[trial.number] = run.info
-                self._epochs[trial.number] = len(trial.curve)
+                self._epochs[trial.number] = len(trial.curve) if runs.has_present_names(run) else 0
                 self._folders[trial.number] = _folder_name(trial)
                 if run.data.tags.get("on_front") == "true":
                     marked.add(trial.number)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 __all__ = [
+    "MODEL_PAGES",
     "RUN_STATUS",
     "RunState",
     "Store",

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nas.errors import RecordError
 from nas.record import mlflow_runs as runs
 from nas.record.damage import Damage, damage_notices, list_damage
+from nas.record.data_source import DataSource, dataset_input
 from nas.record.delivery import Delivery, merge_trials
+from nas.record.descriptions import DESCRIPTION_FILE, list_searches
 from nas.record.lease import Holder, Lease, read_holder
 from nas.record.mlflow_search import MlflowSearch
 from nas.record.mlflow_store import (
@@ -56,7 +58,7 @@ class SearchRecord:
         self._store = store
         self._run = run
         self._spool = Spool(spool_folder(name))
-        self._search = MlflowSearch(store, name, run)
+        self._search = MlflowSearch(store, name, run, runs.first_quality(self.config))
         self._right = right
         self._delivery = Delivery(self._search, self._spool, right.lease) if right else None
         self._replayed: list[Trial] | None = None
@@ -75,10 +77,11 @@ class SearchRecord:
         with new_name(name) as (store, lock):
             run = runs.create_search_run(store, name, config)
             if data is not None:
-                store.client.log_inputs(run.info.run_id, [runs.dataset_input(data)])
+                store.client.log_inputs(run.info.run_id, [dataset_input(data)])
             if run.info.run_id != runs.first_run_of(store, name):  # another machine was faster
                 store.client.delete_run(run.info.run_id)
                 raise NameInUseError(in_use(name))
+            list_searches(store)
             record = cls(store, name, run, _RightToWrite(lock, Lease.acquire(store, run.info.run_id, name)))
             record._to_write.start()
             return record
@@ -121,6 +124,7 @@ class SearchRecord:
             if is_search:
                 with record_errors("written"):
                     store.client.update_run(record.run_id, status="RUNNING")
+                    list_searches(store)
             record._to_write.start()
         except BaseException:
             record.close()
@@ -245,6 +249,13 @@ class SearchRecord:
         """
         self._to_write.write_files(texts)
 
+    def describe(self, text: str) -> None:
+        """Set the text, in Markdown, that MLflow shows of the search below the link to its report.
+
+        Raises StorageError.
+        """
+        self.attach({DESCRIPTION_FILE: text})
+
     def text(self, name: str) -> str:
         """Return the content of a text file on the search's run, '' if there is none; raises RecordError."""
         for path in self._spool.attached():
@@ -266,7 +277,8 @@ class SearchRecord:
         trials, self._replayed = self._replayed, None
         if trials is None:
             with record_errors("read"):
-                spool, search = Spool(self._spool.folder), MlflowSearch(self._store, self.name, self._run)
+                spool = Spool(self._spool.folder)
+                search = MlflowSearch(self._store, self.name, self._run, None)  # only to read
                 entries, (journaled, _) = spool.entries(), spool.read_journal()  # before what may follow them
                 merged = merge_trials(search.read(set_aside=False), journaled, entries, lambda *_: None)
                 trials = [merged[number] for number in sorted(merged)]

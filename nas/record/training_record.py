@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nas.architecture import Design, dump_yaml, network_cost
 from nas.errors import RecordError
 from nas.record import mlflow_runs as runs
+from nas.record.data_source import DataSource, dataset_input
 from nas.record.mlflow_store import (
     RUN_STATUS,
     RunState,
@@ -90,7 +91,9 @@ class TrainingRecord:
         with self._keep_problem():
             self._write_curve(curve)
             now = _now_ms()
-            final = [Metric(name, float(value), now, len(curve)) for name, value in values.items()]
+            final = [
+                Metric(_best_metric(name), float(value), now, len(curve)) for name, value in values.items()
+            ]
             self._store.client.log_batch(self.run_id, final)
             for path in files:
                 self._artifacts.log_artifact(str(path))  # type: ignore[no-untyped-call]
@@ -101,11 +104,11 @@ class TrainingRecord:
 
         client = self._store.client
         if self._written_epochs is None:
-            steps = [point.step for point in client.get_metric_history(self.run_id, "epoch/seconds")]
+            steps = [point.step for point in client.get_metric_history(self.run_id, "seconds/epoch")]
             self._written_epochs = max(steps, default=0)
         for epoch, row in enumerate(curve[self._written_epochs :], start=self._written_epochs + 1):
             now = _now_ms()
-            named = {f"epoch/{name}": value for name, value in row.items() if name != "epoch"}
+            named = {runs.curve_metric(name): value for name, value in row.items() if name != "epoch"}
             points = [Metric(name, float(value), now, epoch) for name, value in named.items()]
             client.log_batch(self.run_id, points)
             self._written_epochs = epoch
@@ -144,7 +147,7 @@ def _create_run(store: Store, training: TrainingRun) -> Run:
         tags={
             "nas.kind": "training",
             "nas.training": training.key,
-            "architecture": architecture.id,
+            "id": architecture.id,
             "mlflow.source.name": "nas train",
         },
     )
@@ -161,10 +164,15 @@ def _create_run(store: Store, training: TrainingRun) -> Run:
     values = {"params": costs.params, "flops": costs.flops, "peak_bytes": costs.peak_bytes}
     now = _now_ms()
     store.client.log_batch(run_id, [Metric(name, float(value), now, 0) for name, value in values.items()])
-    dataset = runs.dataset_input(training.data)
-    store.client.log_inputs(run_id, [dataset])
+    store.client.log_inputs(run_id, [dataset_input(training.data)])
     write_text(store.artifacts(run.info), dump_yaml(closed), "architecture.yaml")
     return run
+
+
+def _best_metric(name: str) -> str:
+    """Return the metric of a final value: a quality gets `best_`, for it is that of the best epoch."""
+    metric = runs.value_metric(name)
+    return f"best_{metric}" if metric.startswith("val_") else metric
 
 
 def _now_ms() -> int:

@@ -15,6 +15,7 @@ from nas.errors import StorageError
 from nas.evaluation import load_weights
 from nas.record import SearchRecord
 from nas.report import draw_predictions, page_html
+from nas.searching.description import describe_search
 from nas.searching.plan import Plan
 from nas.searching.record_writer import RecordWriter
 from nas.searching.reporting import Reporter
@@ -31,7 +32,7 @@ SHARE = 0.005
 
 
 class ReportFile:
-    """Writes the report of a search to its run."""
+    """Writes the report of a search to its run, and what MLflow shows beside the link to it."""
 
     def __init__(self, record: SearchRecord, plan: Plan, dataset: Dataset) -> None:
         """Set the parts; dataset: the first fold of the data."""
@@ -40,22 +41,21 @@ class ReportFile:
         self._next = 0.0
 
     def refresh(self, status: Status, writer: RecordWriter, workers: int) -> None:
-        """Write the report of a running search, unless the last one is recent."""
+        """Write report and description of a running search, unless the last ones are recent."""
         started = time.monotonic()
         if started < self._next:
             return
-        times = status.worker_time(workers)
-        data = self._reporter.data(
-            list(status.trials.values()), "running", writer.rejected, worker_time=times, thorough=False
-        )
+        times, trials = status.worker_time(workers), list(status.trials.values())
+        data = self._reporter.data(trials, "running", writer.rejected, worker_time=times, thorough=False)
         with contextlib.suppress(StorageError):  # the search itself pauses at the next trial, and says so
             self._record.attach({"report.html": page_html(data), "time.json": json.dumps(times)})
+            self._record.describe(describe_search(self._record.name, self._plan, trials))
         self._next = time.monotonic() + max(PAUSE_SECONDS, (time.monotonic() - started) / SHARE)
 
     def finish(
         self, trials: Sequence[Trial], state: str, writer: RecordWriter, worker_time: Mapping[str, float]
     ) -> None:
-        """Write the report, the front as a table, the names of the outputs and the time of the workers."""
+        """Write report and description, the front, the names of the outputs and the time of the workers."""
         text = self._record.text("confirmed.json")
         data = self._reporter.data(
             trials,
@@ -73,6 +73,7 @@ class ReportFile:
                 "time.json": json.dumps(worker_time),
             }
         )
+        self._record.describe(describe_search(self._record.name, self._plan, trials))
 
 
 def best_predictions(

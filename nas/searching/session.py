@@ -282,7 +282,7 @@ class Session:
             if state == "complete" and not plan.criteria.comparable(list(status.trials.values())):
                 state = "failed"
             worker_time = status.worker_time(executor.workers)
-        except WorkerError:
+        except (WorkerError, BrokenPipeError):  # or nobody reads the output any more
             state = "interrupted"
             raise
         finally:

@@ -7,7 +7,7 @@ import math
 from nas.architecture import Architecture
 from nas.trials.trial import Objective, Trial
 
-__all__ = ["network_summary", "quality_text", "trial_label"]
+__all__ = ["network_summary", "trial_label"]
 
 KINDS = {"standard": "conv", "separable": "sep", "depthwise_pointwise": "dw", "inverted_bottleneck": "inv"}
 """Kinds of convolution in the label of a trial."""
@@ -58,11 +58,11 @@ def trial_label(trial: Trial, quality: Objective | None) -> str:
     elif quality is not None and quality.name in trial.values:
         epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
         reached = f" at {epochs}" if trial.state == "stopped" else ""
-        parts.append(quality_text(quality, trial.values[quality.name]) + reached)
+        parts.append(_quality_text(quality, trial.values[quality.name]) + reached)
     return " · ".join(parts)
 
 
-def quality_text(quality: Objective, value: float) -> str:
+def _quality_text(quality: Objective, value: float) -> str:
     """Return a value of a quality with its short name, if it is no accuracy: `98.6 %`, `IoU 71.2 %`."""
     is_share = quality.maximize and quality.name != "r2"
     text = f"{100 * value:.1f} %" if is_share and math.isfinite(value) else f"{value:.3g}"

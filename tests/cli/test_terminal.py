@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
 from nas.architecture import Design
@@ -92,6 +95,18 @@ def test_text_of_others_is_not_markup(capsys):
     status.trials[0] = failed
     SearchView(CRITERIA)(status)
     assert capsys.readouterr().err == "trial 0 failed: [/b] is not a tag\n"
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_search_that_nobody_reads_ends_before_its_next_trial(name, monkeypatch):
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as pipe:
+        monkeypatch.setattr(sys, name, pipe)
+        view, status = SearchView(CRITERIA), Status(Budget(5))
+        view(status)
+        os.close(reader)
+        with pytest.raises(BrokenPipeError):
+            view(status)  # there is nothing to print
 
 
 def test_without_a_problem_there_is_no_notice():

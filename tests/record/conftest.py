@@ -33,7 +33,12 @@ def new_name() -> str:
 
 @pytest.fixture
 def record(new_name: str) -> Iterator[SearchRecord]:
-    config = {"seed": 3, "space": "stages: []\n" * 900, "engine": "random"}
+    config = {
+        "seed": 3,
+        "space": "stages: []\n" * 900,
+        "engine": "random",
+        "objectives": ["accuracy", "params"],
+    }
     created = SearchRecord.create(new_name, config, Digits())
     yield created
     created.close()

@@ -38,7 +38,7 @@ def test_trials_are_restored_exactly(record: SearchRecord) -> None:
         replace(logged[5], values={"accuracy": float(np.float32(0.1)), "params": 2**40}),
     ]
     assert [type(value) for value in again.trials()[0].setting.values()] == [int, str, bool, float]
-    assert again.config == {"seed": 3, "space": "stages: []\n" * 900, "engine": "random"}
+    assert again.config["space"] == "stages: []\n" * 900
     assert len({each.run_id for each in logged}) == 6
 
 
@@ -64,17 +64,17 @@ def test_a_trial_that_is_trained_further_keeps_its_run(record: SearchRecord, tmp
     with pytest.raises(RecordError, match="has no file epochs-3"):  # training continues from the later ones
         record.file(first)
     client, run = run_of(first.run_id)
-    assert [point.step for point in client.get_metric_history(first.run_id, "epoch/loss")] == list(
-        range(1, 10)
-    )
+    assert [point.step for point in client.get_metric_history(first.run_id, "loss")] == list(range(1, 10))
     assert run.data.tags["state"] == "complete"
+    assert run.data.tags["epochs"] == "9"
+    assert run.info.run_name == run.data.tags["mlflow.runName"] == "000 sep/conv 8-16 · 1.2k · 33.3 %"
     record.close()
 
     again = SearchRecord.resume(record.name)
     assert again.trials() == [second]
     assert again.file(second).read_bytes() == b"x" * 9
     third = deliver(again, trial(0, epochs=12))
-    assert len(client.get_metric_history(first.run_id, "epoch/loss")) == 12
+    assert len(client.get_metric_history(first.run_id, "loss")) == 12
     assert again.trials() == [third]
     again.close()
 

@@ -182,7 +182,7 @@ def test_a_killed_training_is_resumed_to_the_same_result(work, digits, trained, 
     run = next(
         run for run in training_runs("train tiny") if run.data.params["folder"] == str(work / "killed")
     )
-    history = connect().client.get_metric_history(run.info.run_id, "epoch/val_accuracy")
+    history = connect().client.get_metric_history(run.info.run_id, "val_accuracy")
     assert [point.step for point in history] == [1, 2, 3, 4, 5, 6]
     assert [point.value for point in history] == [row["val_accuracy"] for row in content["curve"]]
     assert run.info.status == "FINISHED"
@@ -252,5 +252,5 @@ def test_training_continues_without_mlflow_and_delivers_later(trained, digits, w
 
     result = train_network(make_design(), digits, TrainingOptions(work / "alone", epochs=4, seed=2), show)
     assert [bool(problem) for problem in problems] == [False, False, True, True, False]
-    history = connect().client.get_metric_history(result.run_id, "epoch/loss")
+    history = connect().client.get_metric_history(result.run_id, "loss")
     assert [point.step for point in history] == [1, 2, 3, 4]

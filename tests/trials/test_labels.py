@@ -11,7 +11,8 @@ import pytest
 
 from nas.architecture import Architecture, network_cost
 from nas.space import SearchSpace, sample
-from nas.trials import OBJECTIVES, Trial, quality_text, trial_label
+from nas.trials import OBJECTIVES, Trial, trial_label
+from nas.trials.labels import _quality_text
 
 SHIPPED = sorted(Path("search_spaces").glob("**/*.yaml"))
 ACCURACY = OBJECTIVES["accuracy"]
@@ -34,8 +35,10 @@ WIDTHS = [{"width": width, "conv": "separable"} for width in (16, 32, 64)]
 
 EXAMPLES = [
     (network(stages=WIDTHS), {}, "017 sep 16-32-64 · 3.8k · 98.6 %"),
-    (network(stages=WIDTHS), {"state": "stopped", "epochs": 1}, "017 sep 16-32-64 · 3.8k · 98.6 % at 1 epoch"),
-    (network(stages=WIDTHS), {"state": "failed", "values": {"params": 850}}, "017 sep 16-32-64 · 850 · failed"),
+    (network(stages=WIDTHS), {"state": "stopped", "epochs": 1},
+     "017 sep 16-32-64 · 3.8k · 98.6 % at 1 epoch"),
+    (network(stages=WIDTHS), {"state": "failed", "values": {"params": 850}},
+     "017 sep 16-32-64 · 850 · failed"),
     (network(stages=[*WIDTHS, {"width": 64, "residual": "identity"}]), {"values": {}},
      "017 sep/conv+res 16-32-64-64"),
     (network(stages=[{"width": 8}, {"width": 64, "residual": "identity"}]), {"values": {}}, "017 conv 8-64"),
@@ -80,11 +83,11 @@ def test_labels_of_shipped_spaces_are_short_and_tell_networks_apart(path: Path) 
     ],
 )
 def test_a_quality_is_shown_in_its_unit(name: str, value: float, text: str) -> None:
-    assert quality_text(OBJECTIVES[name], value) == text
+    assert _quality_text(OBJECTIVES[name], value) == text
 
 
 def test_every_quality_has_a_short_name() -> None:
     for objective in OBJECTIVES.values():
         if objective.trained and objective.name != "accuracy":
-            assert not quality_text(objective, 0.5)[0].isdigit()
-            assert len(quality_text(objective, 0.5)) < 16
+            assert not _quality_text(objective, 0.5)[0].isdigit()
+            assert len(_quality_text(objective, 0.5)) < 16
