@@ -2,6 +2,7 @@
 
     python benchmarks/scaling.py
     python benchmarks/scaling.py --marks 10,100,1000 --engines random,tpe
+    python benchmarks/scaling.py --marks 5000 --engines random --workers 4 --folder /tmp/filled
 
 Everything except training is real: an executor returns computed results at once, so that only the work of the
 search itself is measured: proposals, screening, halving, the front, MLflow's database with a checkpoint for
@@ -9,6 +10,9 @@ each trial. A search with random proposals fills the record up to each mark, whe
 each mark each engine continues from the record in a new process, as a resumed search does. The cost of a
 trial is the processor time of all threads of the parent over a number of trials, until MLflow has all of
 them, and, separately, that of the loop's thread, which workers may have to wait for.
+
+At each mark, `nas front` and `nas report` read the record in processes of their own, whose whole processor and
+wall time counts. `--folder` keeps the record, so that the next run does not fill it again.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import hashlib
 import json
 import math
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -51,6 +56,9 @@ EPOCHS, REDUCTION = 9, 3
 STEPS = rungs(EPOCHS, REDUCTION)
 ENGINES = {"random": ("optuna", "random"), "tpe": ("optuna", "tpe"), "cheap-aware": ("cheap-aware", "")}
 
+COMMANDS: Mapping[str, Sequence[str]] = {"front": (), "report": ("--out", "report.html")}
+"""Commands that read a record, with their options."""
+
 
 def copy_or_link(source: str, target: str) -> None:
     """Copy a file of the record; link artifacts, which are not changed any more."""
@@ -58,6 +66,12 @@ def copy_or_link(source: str, target: str) -> None:
         os.link(source, target)
     else:
         shutil.copy2(source, target)
+
+
+def copy_record(source: Path, target: Path) -> None:
+    """Copy the folder of a search."""
+    ignored = shutil.ignore_patterns("scratch")
+    shutil.copytree(source, target, ignore=ignored, copy_function=copy_or_link)
 
 
 class SimulatedExecutor:
@@ -185,9 +199,10 @@ def memory_mb() -> float:
 
 def fill(space: str, marks: Sequence[int]) -> None:
     """Fill the record up to each mark; print cost and memory there, and wait for a line on stdin."""
-    search = SegmentedSearch("random", resumed=False, space=space)
+    search = SegmentedSearch("random", resumed=Path("mlruns").exists(), space=space)
     for mark in marks:
-        figures = search.run_segment(mark, workers=2)
+        is_new = mark > search.status.numbered  # else the folder had it from an earlier run
+        figures = search.run_segment(mark, workers=2) if is_new else {}
         search.record.flush()
         print(json.dumps({**figures, "mark": mark, "memory_mb": memory_mb()}), flush=True)
         if not sys.stdin.readline():  # the parent has ended
@@ -206,6 +221,25 @@ def continue_search(space: str, engine: str, workers: Sequence[int], window: int
     search.record.finish("complete")
 
 
+def read_record(folder: Path, environment: Mapping[str, str]) -> dict[str, float]:
+    """Return the wall and processor seconds of the processes of commands that read a record."""
+    found = {}
+    call = "import sys; from nas.cli import main; main(sys.argv[1:])"
+    for name, options in COMMANDS.items():
+        wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-c", call, name, "scaling", *options],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found[f"{name}_wall_seconds"] = time.perf_counter() - wall
+        found[f"{name}_cpu_seconds"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return found
+
+
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Fill a record, and at each mark measure each engine on a copy of it."""
     measured_on = conditions()
@@ -216,10 +250,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     environment["OPENBLAS_NUM_THREADS"] = "1"  # as set by `nas`
     filled: list[dict[str, Any]] = []
+    reading: list[dict[str, Any]] = []
     windows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        main_folder = Path(scratch, "main")
-        main_folder.mkdir()
+        main_folder = Path(args.folder or Path(scratch, "main")).absolute()
+        main_folder.mkdir(parents=True, exist_ok=True)
         filler = subprocess.Popen(
             [*command, "--fill", args.marks],
             cwd=main_folder,
@@ -234,10 +269,14 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             for mark in marks:
                 filled.append(json.loads(filler.stdout.readline()))
                 print(f"{mark} trials: {filled[-1]}", file=sys.stderr)
+                copy = Path(scratch, f"{mark}-read")
+                copy_record(main_folder, copy)
+                reading.append({"mark": mark, **read_record(copy, environment)})
+                print(f"  {reading[-1]}", file=sys.stderr)
+                shutil.rmtree(copy)
                 for engine in args.engines.split(","):
                     copy = Path(scratch, f"{mark}-{engine}")
-                    ignored = shutil.ignore_patterns("scratch")
-                    shutil.copytree(main_folder, copy, ignore=ignored, copy_function=copy_or_link)
+                    copy_record(main_folder, copy)
                     more = [
                         "--continue-with",
                         engine,
@@ -272,6 +311,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "worst_parent_cpu_ms": round(max(found["parent_cpu_ms"] for found in last), 2),
         "memory_mb": {str(found["mark"]): round(found["memory_mb"], 1) for found in filled},
         "filling": filled,
+        "reading": reading,
         "windows": windows,
         "task": {"space": Path(space).stem, "marks": marks, "workers": workers, "window": args.window},
         "conditions": measured_on,
@@ -315,6 +355,22 @@ def text_of(result: Mapping[str, Any]) -> str:
         "recorded trials",
         *(f"{number} worker{'s' * (number > 1)}" for number in workers),
     )
+    resumed = {
+        found["mark"]: found["resume_cpu_seconds"]
+        for found in result["windows"]
+        if found["engine"] == result["windows"][0]["engine"]
+    }
+    reading = [
+        (
+            f"{found['mark']:,}",
+            *(
+                f"{found[f'{name}_cpu_seconds']:.1f} ({found[f'{name}_wall_seconds']:.1f})"
+                for name in COMMANDS
+            ),
+            f"{resumed[found['mark']]:.1f}",
+        )
+        for found in result["reading"]
+    ]
     memory = ", ".join(f"{float(mb):.0f} MB at {int(mark):,}" for mark, mb in result["memory_mb"].items())
     return "\n\n".join(
         (
@@ -325,6 +381,9 @@ def text_of(result: Mapping[str, Any]) -> str:
             "Milliseconds of processor time per new trial, including halving and the record (in parentheses: "
             "the thread of the loop):",
             table(head, rows),
+            "Seconds of processor time to read the record (in parentheses: wall time of the whole command), and to "
+            f"replay it when the search is resumed with {result['windows'][0]['engine']}:",
+            table(("recorded trials", "`nas front`", "`nas report`", "resume"), reading),
             f"Memory of a single search that starts empty: {memory}.",
             "![Cost of a trial over recorded trials](scaling.png)",
         )
@@ -338,6 +397,7 @@ def main() -> None:
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--workers", default="1,4,16")
     parser.add_argument("--window", type=int, default=40, help="number of new trials for each figure")
+    parser.add_argument("--folder", help="where the filled record is kept for the next run")
     parser.add_argument("--fill", help=argparse.SUPPRESS)
     parser.add_argument("--continue-with", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -347,7 +407,8 @@ def main() -> None:
         continue_search(args.space, args.continue_with, numbers(args.workers), args.window)
     else:
         result = measure(args)
-        emit("scaling", result, text_of(result), args.json, not args.no_keep, figure)
+        name = "scaling" if args.engines == ",".join(ENGINES) else f"scaling-{args.engines}"
+        emit(name, result, text_of(result), args.json, not args.no_keep, figure)
 
 
 if __name__ == "__main__":

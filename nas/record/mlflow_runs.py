@@ -37,6 +37,7 @@ __all__ = [
     "has_present_names",
     "is_search_name",
     "named_searches",
+    "paged_runs",
     "read_table",
     "replace_config",
     "run_params",
@@ -44,8 +45,7 @@ __all__ = [
     "search_runs",
     "table_csv",
     "to_metric",
-    "trial_from_run",
-    "trial_runs",
+    "trial_from_tags",
     "trial_tags",
     "value_metric",
     "write_trial_run",
@@ -108,8 +108,8 @@ def value_metric(name: str) -> str:
 
 
 def curve_metric(name: str) -> str:
-    """Return the metric of a column of a learning curve: its name, and `seconds/epoch` for the seconds."""
-    return "seconds/epoch" if name == "seconds" else _valid_key(name)
+    """Return the metric of a column of a learning curve: its name, and `seconds_epoch` for the seconds."""
+    return "seconds_epoch" if name == "seconds" else _valid_key(name)
 
 
 def _metrics(entry: Entry, written_epochs: int) -> Iterator[tuple[str, float, int, int]]:
@@ -129,7 +129,7 @@ def _metrics(entry: Entry, written_epochs: int) -> Iterator[tuple[str, float, in
         if last.get(value_metric(name)) != float(value) or len(trial.curve) != trial.epochs:
             yield value_metric(name), float(value), time_ms + 1, trial.epochs
     for name, value in trial.seconds.items():
-        yield f"seconds/{_valid_key(name)}", float(value), time_ms, trial.epochs
+        yield f"seconds_{_valid_key(name)}", float(value), time_ms, trial.epochs
 
 
 def _valid_key(name: str) -> str:
@@ -258,7 +258,7 @@ def config_from_run(run: Run) -> dict[str, Any]:
 
 def search_runs(store: Store) -> list[Run]:
     """Return the runs of all searches, the latest first."""
-    return list(_paged(store, "tags.`nas.kind` = 'search'", ["attributes.start_time DESC"]))
+    return list(paged_runs(store, "tags.`nas.kind` = 'search'", ["attributes.start_time DESC"]))
 
 
 def first_run_of(store: Store, name: str) -> str:
@@ -267,12 +267,8 @@ def first_run_of(store: Store, name: str) -> str:
     return str(min(named, key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id)
 
 
-def trial_runs(store: Store, run_id: str) -> Iterator[Run]:
-    """Yield the runs of a search's trials."""
-    return _paged(store, f"tags.`mlflow.parentRunId` = '{run_id}'", [])
-
-
-def _paged(store: Store, query: str, order: list[str]) -> Iterator[Run]:
+def paged_runs(store: Store, query: str, order: list[str]) -> Iterator[Run]:
+    """Yield the runs that a query of MLflow finds, with all their data."""
     token = None
     while token != "":
         page = store.client.search_runs(
@@ -282,14 +278,14 @@ def _paged(store: Store, query: str, order: list[str]) -> Iterator[Run]:
         token = page.token or ""
 
 
-def trial_from_run(run: Run) -> Trial:
-    """Return the trial of a run; raises KeyError or ValueError for any other run."""
-    return decode(unpack_text(TRIAL, run.data.tags), run.info.run_id, int(run.info.end_time or 0))
+def trial_from_tags(tags: Mapping[str, str], run_id: str, ended_ms: int) -> Trial:
+    """Return the trial of a run; raises KeyError or ValueError if its tags are of no trial."""
+    return decode(unpack_text(TRIAL, tags), run_id, ended_ms)
 
 
-def has_present_names(run: Run) -> bool:
+def has_present_names(tags: Mapping[str, str]) -> bool:
     """Return whether the metrics of a trial's run have their present names; version 0.1 gave them others."""
-    return is_packed(TRIAL, run.data.tags)
+    return is_packed(TRIAL, tags)
 
 
 def table_csv(trials: Sequence[Trial]) -> str:

@@ -13,9 +13,11 @@ from nas.architecture import dump_yaml
 from nas.errors import RecordError
 from nas.files import temporary_folder
 from nas.record import mlflow_runs as runs
+from nas.record.artifacts import write_text
 from nas.record.descriptions import DESCRIPTION_FILE, describe_run, list_searches
-from nas.record.mlflow_store import RUN_STATUS, RunState, Store, write_text
+from nas.record.mlflow_store import RUN_STATUS, RunState, Store
 from nas.record.spool import Entry, Point
+from nas.record.trial_rows import TrialRow, read_trial_rows
 from nas.trials import Objective, Trial, trial_label
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class MlflowSearch:
         self._quality = quality
         self._store, self._name = store, name
         self._artifacts = store.artifacts(run.info)
-        self._runs: dict[int, RunInfo] = {}  # by trial number
+        self._runs: dict[int, RunInfo | TrialRow] = {}  # by trial number
         self._epochs: dict[int, int] = {}  # epochs whose metrics are written, by number of a complete run
         self._folders: dict[int, str] = {}  # of the files, by trial number
         self._marked: frozenset[int] = frozenset()  # trials whose tag says that they are on the front
@@ -119,7 +121,7 @@ class MlflowSearch:
         items = self._store.artifacts(run).list_artifacts(_folder_name(trial))
         return sum(item.file_size or 0 for item in items)
 
-    def _run_of(self, trial: Trial) -> RunInfo | None:
+    def _run_of(self, trial: Trial) -> RunInfo | TrialRow | None:
         if trial.number not in self._runs and trial.run_id:
             self._runs[trial.number] = self._store.client.get_run(trial.run_id).info
         return self._runs.get(trial.number)
@@ -172,33 +174,36 @@ class MlflowSearch:
         """
         trials: dict[int, Trial] = {}
         marked = set()
-        for run in runs.trial_runs(self._store, self.run_id):
-            if run.info.status in ("FINISHED", "FAILED"):
-                if (trial := self._read_trial(run, trials)) is None:
+        unfinished = []
+        for row in read_trial_rows(self._store, self.run_id):
+            if row.status in ("FINISHED", "FAILED"):
+                if (trial := self._read_trial(row, trials)) is None:
                     continue
                 trials[trial.number] = trial
-                self._runs[trial.number] = run.info
-                self._epochs[trial.number] = len(trial.curve) if runs.has_present_names(run) else 0
+                self._runs[trial.number] = row
+                self._epochs[trial.number] = len(trial.curve) if runs.has_present_names(row.tags) else 0
                 self._folders[trial.number] = _folder_name(trial)
-                if run.data.tags.get("on_front") == "true":
+                if row.tags.get("on_front") == "true":
                     marked.add(trial.number)
-            elif set_aside and run.info.status != "KILLED":
-                self._store.client.set_tag(run.info.run_id, "state", "unfinished")
-                self._store.client.set_terminated(run.info.run_id, "KILLED")
+            elif row.status != "KILLED":
+                unfinished.append(row.run_id)
+        for run_id in unfinished if set_aside else ():
+            self._store.client.set_tag(run_id, "state", "unfinished")
+            self._store.client.set_terminated(run_id, "KILLED")
         self._marked = frozenset(marked)
         trials.update((trial.number, trial) for trial in self._read_tables())
         return trials
 
-    def _read_trial(self, run: Run, trials: Mapping[int, Trial]) -> Trial | None:
+    def _read_trial(self, row: TrialRow, trials: Mapping[int, Trial]) -> Trial | None:
         """Return the trial of a run; None for a run that is damaged or has the number of another trial."""
         try:
-            trial = runs.trial_from_run(run)
+            trial = runs.trial_from_tags(row.tags, row.run_id, row.end_time)
         except (KeyError, ValueError) as error:
-            self.damaged_runs[run.info.run_id] = str(error).partition("\n")[0]
+            self.damaged_runs[row.run_id] = str(error).partition("\n")[0]
             return None
         if trial.number in trials:
             first = trials[trial.number].run_id
-            self.damaged_runs[run.info.run_id] = f"it has the number {trial.number} of run {first}"
+            self.damaged_runs[row.run_id] = f"it has the number {trial.number} of run {first}"
             return None
         return trial
 

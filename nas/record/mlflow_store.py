@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nas.errors import InputError, NasError, RecordError, StorageError
-from nas.files import DISK_FULL, TEMPORARY_PREFIX, lock_file, replace_file, temporary_folder
+from nas.files import DISK_FULL, TEMPORARY_PREFIX, lock_file, replace_file
+from nas.record.artifacts import Addressed
 from nas.text import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import RunInfo
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "run_url",
     "shown_uri",
     "tracking_uri",
-    "write_text",
 ]
 
 EXPERIMENT = "nas"
@@ -123,8 +122,9 @@ class Store:
     experiment_id: str
     location: str = ""  # of the artifacts, as MLflow has recorded it
     beside: Path | None = None  # the artifacts beside the database; None: they are at `location`
+    database: Path | None = None  # a SQLite database; None: a server, or another database
 
-    def artifacts(self, run: RunInfo) -> ArtifactRepository:
+    def artifacts(self, run: Addressed) -> ArtifactRepository:
         """Return the artifacts of a run; unlike the client's own calls, without asking for the run."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -132,14 +132,6 @@ class Store:
         if self.beside is not None:
             uri = (self.beside / run.run_id / "artifacts").as_uri()
         return get_artifact_repository(uri, tracking_uri=tracking_uri())
-
-
-def write_text(artifacts: ArtifactRepository, text: str, name: str, folder: str | None = None) -> None:
-    """Write a text file to the artifacts of a run, in place of an earlier one of its name."""
-    with temporary_folder() as temporary:
-        path = temporary / name
-        path.write_text(text, encoding="utf-8")
-        artifacts.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]  # MLflow's has no types
 
 
 def create_store() -> Store:
@@ -170,7 +162,7 @@ def create_store() -> Store:
             if (store := _open(uri)) is None:
                 raise
             return store  # another process was faster
-        return Store(client, str(created), location or "", beside)
+        return Store(client, str(created), location or "", beside, database)
 
 
 def _create_database(path: Path) -> None:
@@ -214,8 +206,9 @@ def _open(uri: str) -> Store | None:
             f"MLflow's experiment '{EXPERIMENT}' must not be deleted; restore it with "
             f"'mlflow experiments restore --experiment-id {experiment.experiment_id}'"
         )
-    beside = _artifacts_beside(_database(uri), experiment.tags)
-    return Store(client, str(experiment.experiment_id), experiment.artifact_location, beside)
+    database = _database(uri)
+    beside = _artifacts_beside(database, experiment.tags)
+    return Store(client, str(experiment.experiment_id), experiment.artifact_location, beside, database)
 
 
 def _artifacts_beside(database: Path | None, tags: Mapping[str, str]) -> Path | None:

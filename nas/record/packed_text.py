@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import zlib
 from collections.abc import Mapping
 
@@ -23,7 +24,8 @@ def pack_text(key: str, text: str) -> dict[str, str]:
 
     The first tag has the number of tags before a colon, so that those of a longer earlier text do not count.
     """
-    packed = base64.b85encode(zlib.compress(text.encode(), 9)).decode("ascii")
+    # Not base85, which is shorter by 6 % but 20 times slower to read: Python has it in no C code.
+    packed = base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
     parts = [packed[start : start + TAG_PART] for start in range(0, len(packed), TAG_PART)]
     first = {f"{HIDDEN}{key}": f"{len(parts)}:{parts[0]}"}
     return first | {f"{HIDDEN}{key}.{n}": part for n, part in enumerate(parts[1:], start=1)}
@@ -47,8 +49,8 @@ def unpack_text(key: str, tags: Mapping[str, str]) -> str:
     packed = first + "".join(tags[f"{HIDDEN}{key}.{n}"] for n in range(1, int(count)))
     expander = zlib.decompressobj()
     try:
-        text = expander.decompress(base64.b85decode(packed), MAX_TEXT)
-    except zlib.error as error:
+        text = expander.decompress(base64.b64decode(packed, validate=True), MAX_TEXT)
+    except (zlib.error, binascii.Error) as error:
         raise ValueError(f"a compressed text is damaged: {error}") from None
     if not expander.eof:
         raise ValueError("a compressed text is incomplete")

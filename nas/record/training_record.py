@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nas.architecture import Design, dump_yaml, network_cost
 from nas.errors import RecordError
 from nas.record import mlflow_runs as runs
+from nas.record.artifacts import write_text
 from nas.record.data_source import DataSource, dataset_input
 from nas.record.mlflow_store import (
     RUN_STATUS,
@@ -22,7 +23,6 @@ from nas.record.mlflow_store import (
     create_store,
     record_errors,
     run_url,
-    write_text,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class TrainingRecord:
 
         client = self._store.client
         if self._written_epochs is None:
-            steps = [point.step for point in client.get_metric_history(self.run_id, "seconds/epoch")]
+            steps = [point.step for point in client.get_metric_history(self.run_id, "seconds_epoch")]
             self._written_epochs = max(steps, default=0)
         for epoch, row in enumerate(curve[self._written_epochs :], start=self._written_epochs + 1):
             now = _now_ms()

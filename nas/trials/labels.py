@@ -27,7 +27,7 @@ QUALITIES = {
 }
 """Qualities in the label of a trial."""
 
-MAX_WIDTHS = 16
+MAX_WIDTHS = 18
 """Characters of the widths in a label."""
 
 

@@ -39,11 +39,11 @@ def without_packing(tags: dict[str, str]) -> dict[str, str]:
 
 TAG_DAMAGES = {
     "no number of parts": (lambda tags: {"mlflow.nas.trial": "1"}, "the number of its parts"),
-    "no number": (lambda tags: {"mlflow.nas.trial": "x:"}, "invalid literal"),
-    "missing part": (lambda tags: {"mlflow.nas.trial": "9:x"}, "nas.trial.1"),
+    "no number": (lambda tags: {"mlflow.nas.trial": "x:AA=="}, "invalid literal"),
+    "missing part": (lambda tags: {"mlflow.nas.trial": "9:AAAA"}, "nas.trial.1"),
     "other characters": (lambda tags: {"mlflow.nas.trial": '1:""'}, ""),
-    "cut": (lambda tags: {"mlflow.nas.trial": tags["mlflow.nas.trial"][:-50]}, "compressed text is"),
-    "changed": (lambda tags: {"mlflow.nas.trial": "1:" + "0" * 50}, "compressed text is damaged"),
+    "cut": (lambda tags: {"mlflow.nas.trial": tags["mlflow.nas.trial"][:-48]}, "compressed text is"),
+    "changed": (lambda tags: {"mlflow.nas.trial": "1:" + "0" * 48}, "compressed text is damaged"),
     "parts of 0.1": (lambda tags: {**without_packing(tags), "nas.trial.parts": "many"}, "invalid literal"),
     "missing part of 0.1": (lambda tags: {**without_packing(tags), "nas.trial.parts": "9"}, "nas.trial.2"),
 }

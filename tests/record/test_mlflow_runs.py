@@ -83,7 +83,7 @@ def test_the_names_of_metrics_are_those_that_keras_gives() -> None:
     costs = ["params", "latency_ms", "peak_bytes", "trainings", "loss", "float_accuracy"]
     assert [value_metric(name) for name in costs] == costs
     assert [curve_metric(name) for name in ("loss", "accuracy", "val_accuracy", "seconds")] == [
-        "loss", "accuracy", "val_accuracy", "seconds/epoch",
+        "loss", "accuracy", "val_accuracy", "seconds_epoch",
     ]  # fmt: skip
 
 
