@@ -11,8 +11,8 @@ each mark each engine continues from the record in a new process, as a resumed s
 trial is the processor time of all threads of the parent over a number of trials, until MLflow has all of
 them, and, separately, that of the loop's thread, which workers may have to wait for.
 
-At each mark, `nas front` and `nas report` read the record in processes of their own, whose whole processor and
-wall time counts. `--folder` keeps the record, so that the next run does not fill it again.
+At each mark, `nas front` and `nas report` read the record in processes of their own, whose whole processor
+and wall time counts. `--folder` keeps the record, so that the next run does not fill it again.
 """
 
 from __future__ import annotations
@@ -345,6 +345,7 @@ def figure(result: Mapping[str, Any], path: Path) -> None:
 def text_of(result: Mapping[str, Any]) -> str:
     """Return the result as Markdown."""
     workers = result["task"]["workers"]
+    is_complete = {window["engine"] for window in result["windows"]} == set(ENGINES)
     cells: dict[tuple[str, int], list[str]] = {}
     for found in result["windows"]:
         cell = f"{found['parent_cpu_ms']:.0f} ({found['loop_ms']:.0f})"
@@ -381,11 +382,11 @@ def text_of(result: Mapping[str, Any]) -> str:
             "Milliseconds of processor time per new trial, including halving and the record (in parentheses: "
             "the thread of the loop):",
             table(head, rows),
-            "Seconds of processor time to read the record (in parentheses: wall time of the whole command), and to "
+            "Seconds of processor time of commands that read the record (in parentheses: wall time), and to "
             f"replay it when the search is resumed with {result['windows'][0]['engine']}:",
             table(("recorded trials", "`nas front`", "`nas report`", "resume"), reading),
             f"Memory of a single search that starts empty: {memory}.",
-            "![Cost of a trial over recorded trials](scaling.png)",
+            *(["![Cost of a trial over recorded trials](scaling.png)"] if is_complete else []),
         )
     )
 
@@ -407,8 +408,9 @@ def main() -> None:
         continue_search(args.space, args.continue_with, numbers(args.workers), args.window)
     else:
         result = measure(args)
-        name = "scaling" if args.engines == ",".join(ENGINES) else f"scaling-{args.engines}"
-        emit(name, result, text_of(result), args.json, not args.no_keep, figure)
+        is_complete = args.engines == ",".join(ENGINES)
+        name = "scaling" if is_complete else f"scaling-{args.engines}"
+        emit(name, result, text_of(result), args.json, not args.no_keep, figure if is_complete else None)
 
 
 if __name__ == "__main__":
