@@ -385,7 +385,7 @@ def text_of(result: Mapping[str, Any]) -> str:
             "Seconds of processor time of commands that read the record (in parentheses: wall time), and to "
             f"replay it when the search is resumed with {result['windows'][0]['engine']}:",
             table(("recorded trials", "`nas front`", "`nas report`", "resume"), reading),
-            f"Memory of a single search that starts empty: {memory}.",
+            *([f"Memory of a single search that starts empty: {memory}."] if is_complete else []),
             *(["![Cost of a trial over recorded trials](scaling.png)"] if is_complete else []),
         )
     )

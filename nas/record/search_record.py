@@ -64,9 +64,7 @@ class SearchRecord:
         self._replayed: list[Trial] | None = None
 
     @classmethod
-    def create(
-        cls, name: str, config: Mapping[str, Any], data: runs.DataSource | None = None
-    ) -> SearchRecord:
+    def create(cls, name: str, config: Mapping[str, Any], data: DataSource | None = None) -> SearchRecord:
         """Create the record of a search.
 
         config: plain JSON data from which the search can be resumed.
@@ -250,10 +248,7 @@ class SearchRecord:
         self._to_write.write_files(texts)
 
     def describe(self, text: str) -> None:
-        """Set the text, in Markdown, that MLflow shows of the search below the link to its report.
-
-        Raises StorageError.
-        """
+        """Set the Markdown that MLflow shows below the link to the report; raises StorageError."""
         self.attach({DESCRIPTION_FILE: text})
 
     def text(self, name: str) -> str:

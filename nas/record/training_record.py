@@ -38,7 +38,7 @@ class TrainingRun:
     key: str  # identifies the run when the training is resumed
     name: str
     design: Design
-    data: runs.DataSource
+    data: DataSource
     settings: Mapping[str, Any]  # epochs, seed, ...: short values
 
 
