@@ -64,7 +64,6 @@ errors = PlainConsole(stderr=True)
 """For progress and messages."""
 
 
-
 def name_values(objectives: Sequence[Objective], trial: Trial) -> str:
     """Format a trial's values of these objectives with their names."""
     return ", ".join(
