@@ -16,9 +16,8 @@ from nas.errors import DataError, InputError, NasWarning
 from nas.evaluation import read_state
 from nas.executors import worker_count
 from nas.export import ExportOptions
-from nas.files import output_file
 from nas.record import NetworkModel, RegisteredModel, SearchRecord, register_model
-from nas.report import draw_predictions, page_html
+from nas.report import draw_predictions
 from nas.searching import (
     Confirmation,
     ConfirmedStep,
@@ -223,16 +222,15 @@ class Found:
     def report(self, path: str | Path) -> Path:
         """Write the report of the search, one HTML page that needs no network; return its path.
 
-        Examples are left out if the data of the search is away or has changed: the page says so. Raises
+        Examples are left out, with a warning, if the data of the search is away or has changed. Raises
         InputError for a training, which has its report in its folder.
         """
         if isinstance(self.record, FinishedTraining):
             raise InputError(
                 f"the report of a training is in its folder, got '{self.name}'; open report.html there"
             )
-        page = page_html(RecordedReport(self.name).data())
-        with output_file(Path(path)) as unfinished:
-            unfinished.write_text(page, encoding="utf-8")
+        for notice in RecordedReport(self.name).write(Path(path)):
+            warnings.warn(notice, NasWarning, stacklevel=2)
         return Path(path)
 
     def draw_predictions(self, trial: Trial) -> bytes:

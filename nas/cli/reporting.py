@@ -77,9 +77,11 @@ def report(
 
         nas report photos --out photos.html
     """
-    from nas.api import find
-    from nas.cli.terminal import output
+    from nas.cli.terminal import errors, output
+    from nas.searching import RecordedReport
 
-    found = find(name)
-    path = found.report(out or Path(f"{found.name}.html"))
+    found = RecordedReport(name)
+    path = out or Path(f"{found.name}.html")
+    for notice in found.write(path):
+        errors.print(notice, soft_wrap=True)
     output.print(f"{path}  ({path.stat().st_size / 1e6:.2f} MB)", soft_wrap=True)

@@ -10,7 +10,9 @@ from typing import Any
 
 from nas.data import Dataset, load_dataset, select_fold
 from nas.errors import InputError
+from nas.files import output_file
 from nas.record import SearchRecord
+from nas.report import page_html
 from nas.searching.plan import Plan
 from nas.searching.record_writer import rejected_reasons
 from nas.searching.report_file import best_predictions
@@ -46,10 +48,12 @@ class RecordedReport:
         self._reporter = Reporter(self.name, self._plan, self._dataset, self._file, self._link)
         self._last: dict[str, Any] = {}
 
-    @property
-    def notices(self) -> list[str]:
-        """Sentences for the user about what is damaged and was left out."""
-        return self._record.notices
+    def write(self, path: Path) -> list[str]:
+        """Write the page; return sentences for the user about what is damaged or missing and left out."""
+        data = self.data()
+        with output_file(path) as unfinished:
+            unfinished.write_text(page_html(data), encoding="utf-8")
+        return list(data["notices"])
 
     def data(self) -> dict[str, Any]:
         """Return the data of the page as the record is now; `version` is a hash of what it shows.

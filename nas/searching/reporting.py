@@ -45,7 +45,7 @@ DRAWS = 100
 MAX_DETAILED = 250
 """Networks whose drawing and learning curve a page has room for."""
 
-MAX_FITTED = 300
+MAX_FITTED = 150
 """Trials that the model is fitted to, evenly over the search."""
 
 CURVE = ("epoch", "loss", "val_loss")
