@@ -250,7 +250,7 @@ class _Export:
         if self.weights is None:
             return ["The weights are new."]
         return [
-            f"Trained for {trial.epochs} epochs with {training.optimizer}, learning rate "
+            f"Trained for {trial.epochs} epoch{'s' * (trial.epochs != 1)} with {training.optimizer}, learning rate "
             f"{training.learning_rate:g} ({training.schedule}), batch size {training.batch_size}. "
             "The weights are an average over the last epoch."
         ]
