@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.arguments import NameArgument
 from nas.cli.completion import complete_formats
 from nas.errors import InputError
 
@@ -36,7 +35,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    name: NameArgument = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A search, NAME:TRIAL, or a training's folder.  [default: the latest search]",
+            show_default=False,
+        ),
+    ] = None,
     pick: Annotated[str, typer.Option(help="A trial's number or a rule: " + PICKS_HELP)] = "best",
     where: Annotated[str, typer.Option(help="Only trials that meet this, as in 'params < 50000'.")] = "",
     formats: Annotated[
@@ -86,16 +91,24 @@ def export(
 
         nas export photos --pick best --where "params < 50000" --format keras,python,litert
 
+        nas export photos:12 --format saved_model
+
         nas export photos --pick front --format litert --precision float16,dynamic_int8,int8
 
         nas export photos --format litert --register photos
     """
     from nas.api import find
     from nas.cli.terminal import errors, output, print_json
-    from nas.record import check_model_name
+    from nas.record import check_model_name, parse_trial_reference
 
     if out is not None and not out.strip():
         raise InputError("--out must name a folder, got ''; omit it for export/NAME-TRIAL")
+    if name is not None and (reference := parse_trial_reference(name)) is not None:
+        if pick != "best":
+            raise InputError(
+                f"a trial must be named once, got '{name}' and --pick {pick}; omit one of the two"
+            )
+        name, pick = reference[0], str(reference[1])
     if register is not None:
         check_model_name(register)
         if fresh or pick == FRONT:

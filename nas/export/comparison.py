@@ -15,8 +15,9 @@ __all__ = ["FileCheck", "compare_outputs", "file_bytes"]
 TOLERANCES: Mapping[str, float] = {"float32": 1e-3, "float16": 0.05}
 """Greatest difference of a probability, by precision; of numbers, in their standard deviations.
 
-Files of float32 differ by up to 2e-6 and those of float16 by up to 5e-3 (docs/benchmarks.md#exported-files),
-so that ten times the latter, or a missing layer, is an error. Integers have no bound: their quality counts.
+On trained networks files of float32 differ by up to 2e-6, those of float16 by up to 5e-3
+(benchmarks/exported_files.py): a file that differs by many times as much was converted wrongly. Integers have
+no bound: their quality counts.
 """
 
 ROUNDING = 1e-3

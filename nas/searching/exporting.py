@@ -249,9 +249,10 @@ class _Export:
         training, trial = self.trial.training, self.trial
         if self.weights is None:
             return ["The weights are new."]
+        length = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
         return [
-            f"Trained for {trial.epochs} epochs with {training.optimizer}, learning rate "
-            f"{training.learning_rate:g} ({training.schedule}), batch size {training.batch_size}. "
+            f"Trained for {length} with {training.optimizer}, learning rate {training.learning_rate:g} "
+            f"({training.schedule}), batch size {training.batch_size}. "
             "The weights are an average over the last epoch."
         ]
 

@@ -145,6 +145,15 @@ def test_bad_input_is_one_sentence(run: Any, arguments: tuple[str, ...], sentenc
     assert errors.count("\n") == 1
 
 
+def test_a_trial_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, code in ((["halves:1"], 0), (["halves:1", "--pick", "smallest"], 2)):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["export", *arguments, "--format", "yaml"])
+        assert (ended.value.code or 0) == code
+    assert "got 'halves:1' and --pick smallest; omit one of the two" in capsys.readouterr().err
+    assert Path("export/halves-1/architecture.yaml").is_file()
+
+
 def test_another_trial_does_not_replace_an_export_without_force(run: Any) -> None:
     assert run("--pick", "0", "--out", "one", "--format", "yaml")[0] == 0
     code, _, errors = run("--pick", "1", "--out", "one", "--format", "yaml")
