@@ -10,16 +10,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nas.architecture import Architecture
-from nas.backends import load_litert
+from nas.architecture import Architecture, Design
+from nas.backends import initial_weights, load_litert, trained_litert_bytes, weight_specs
 from nas.data import Signature
 from nas.errors import InputError, RecordError
-from nas.export import export_litert
+from nas.export import ExportOptions, LitertOptions, export_files, export_litert
 from nas.record import NetworkModel, check_model_name, register_model
 from nas.record.mlflow_store import connect, create_store
 
@@ -57,7 +58,9 @@ def network(project, monkeypatch):
 @pytest.mark.trains  # loads MLflow's models
 def test_each_registration_is_a_version_and_the_last_one_the_candidate(network, capfd):
     first = register_model("photos", network)
-    other = export_litert(ARCHITECTURE, None, network.file.with_name("other.tflite"), "float16")
+    other = export_litert(
+        ARCHITECTURE, None, network.file.with_name("other.tflite"), LitertOptions("float16")
+    )
     card = "# Long\n" + 6000 * "x"
     second = register_model("photos", NetworkModel(other, SIGNATURE, (3,), card, network.run_id))
     assert (first.uri, second.uri) == ("models:/photos/1", "models:/photos/2")
@@ -73,6 +76,27 @@ def test_each_registration_is_a_version_and_the_last_one_the_candidate(network, 
     files = [path.name for path in Path("mlruns/artifacts").rglob("artifacts/*.tflite")]
     assert {"model.tflite", "other.tflite"} <= set(files)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.trains
+def test_integer_and_keras_files_are_loaded_from_the_registry(network):
+    import mlflow
+
+    x = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1)).astype(np.float32)
+    weights = initial_weights(weight_specs(ARCHITECTURE.layers), seed=0)
+    folder = network.file.parent
+    keras = export_files(Design.from_dict(ARCHITECTURE.to_dict()), weights, folder / "k", ExportOptions())[
+        "keras"
+    ]
+    integers = folder / "integers.tflite"
+    export_litert(ARCHITECTURE, weights, integers, LitertOptions("int8", x, integer_io=True))
+    expected = load_litert(trained_litert_bytes(ARCHITECTURE, weights))(x)
+    mlflow.set_tracking_uri("sqlite:///mlruns/mlflow.db")
+    for file, tolerance in ((keras, 1e-5), (integers, 0.05)):
+        model = replace(network, file=file)
+        loaded = mlflow.pyfunc.load_model(register_model("loaded", model).uri)
+        np.testing.assert_allclose(loaded.predict(x), expected, atol=tolerance)
+        assert loaded.metadata.metadata["classes"] == ["a", "b", "c"]
 
 
 @pytest.mark.trains

@@ -12,6 +12,7 @@ import pytest
 import nas
 from nas.data import load_dataset
 from nas.errors import InputError
+from nas.record.mlflow_store import connect
 
 pytestmark = pytest.mark.trains
 
@@ -70,6 +71,17 @@ def test_a_training_is_exported_and_measured(run_command, capsys):
     assert rows[1]["quality"]["accuracy"] == pytest.approx(test_accuracy, abs=1e-9)
     assert rows[0]["device"]["precision"] == "int8"
     assert rows[0]["quality"]["accuracy"] == pytest.approx(test_accuracy, abs=0.05)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_training_is_registered_with_its_own_run(run_command, capsys, training_runs):
+    arguments = ["export", "trained/balanced", "--format", "litert", "--out", "served", "--register", "tiny"]
+    assert run_command(*arguments) == 0
+    assert "Registered as version 1 of tiny, its candidate." in capsys.readouterr().out
+    version = connect().client.get_model_version_by_alias("tiny", "candidate")
+    (run,) = (run for run in training_runs("train tiny") if run.data.params["folder"].endswith("/balanced"))
+    assert version.run_id == run.info.run_id
+    assert "## Input and output" in version.description
 
 
 def test_a_training_that_has_not_ended_or_is_damaged_is_one_sentence(folder):
