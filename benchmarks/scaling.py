@@ -11,7 +11,7 @@ each mark each engine continues from the record in a new process, as a resumed s
 trial is the processor time of all threads of the parent over a number of trials, until MLflow has all of
 them, and, separately, that of the loop's thread, which workers may have to wait for.
 
-At each mark, `nas front` and `nas report` read the record in processes of their own, whose whole processor
+At the greatest mark, `nas front` and `nas report` read the record in processes of their own, whose whole processor
 and wall time counts. `--folder` keeps the record, so that the next run does not fill it again.
 """
 
@@ -269,11 +269,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             for mark in marks:
                 filled.append(json.loads(filler.stdout.readline()))
                 print(f"{mark} trials: {filled[-1]}", file=sys.stderr)
-                copy = Path(scratch, f"{mark}-read")
-                copy_record(main_folder, copy)
-                reading.append({"mark": mark, **read_record(copy, environment)})
-                print(f"  {reading[-1]}", file=sys.stderr)
-                shutil.rmtree(copy)
+                if mark == marks[-1]:
+                    copy = Path(scratch, f"{mark}-read")
+                    copy_record(main_folder, copy)
+                    reading.append({"mark": mark, **read_record(copy, environment)})
+                    print(f"  {reading[-1]}", file=sys.stderr)
+                    shutil.rmtree(copy)
                 for engine in args.engines.split(","):
                     copy = Path(scratch, f"{mark}-{engine}")
                     copy_record(main_folder, copy)

@@ -103,12 +103,15 @@ def test_an_exported_network_is_registered(run, capsys):
     for arguments, message in (
         (["--register", "a/b"], "must be letters, digits"),
         (["--register", "m", "--fresh"], "--register needs the trained weights of one network, got --fresh"),
-        (["--register", "m", "--format", "python"], "needs a .tflite or .keras file, got python, "),
+        (
+            ["--register", "m", "--format", "python"],
+            "needs a .tflite or .keras file, got yaml, labels, python",
+        ),
     ):
         with contextlib.suppress(SystemExit):
-            main(["export", "two", "--out", "reg", *arguments])
+            main(["export", "two", "--out", "source", *arguments])
         assert message in capsys.readouterr().err
-    assert Path("reg/model.py").exists()
+    assert Path("source/model.py").exists()
 
 
 def test_an_exported_network_has_figures_by_class_of_the_validation_split(run):
