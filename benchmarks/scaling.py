@@ -11,8 +11,8 @@ each mark each engine continues from the record in a new process, as a resumed s
 trial is the processor time of all threads of the parent over a number of trials, until MLflow has all of
 them, and, separately, that of the loop's thread, which workers may have to wait for.
 
-At the greatest mark, `nas front` and `nas report` read the record in processes of their own, whose whole processor
-and wall time counts. `--folder` keeps the record, so that the next run does not fill it again.
+At the greatest mark, `nas front` and `nas report` read the record in processes of their own, whose whole
+processor and wall time counts. `--folder` keeps the record, so that the next run does not fill it again.
 """
 
 from __future__ import annotations

@@ -65,6 +65,8 @@ def output_file(path: Path) -> Iterator[Path]:
     """
     if not path.name:
         raise InputError(f"an output file must have a name, got '{path}'; add a file's name to it")
+    if path.is_dir():
+        raise InputError(f"an output file must be a file, got the folder '{path}'; add a file's name to it")
     try:
         with replace_file(path) as temporary:
             yield temporary

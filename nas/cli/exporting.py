@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,6 +116,8 @@ def export(
         if fresh or pick == FRONT:
             given = "--fresh" if fresh else "--pick front"
             raise InputError(f"--register needs the trained weights of one network, got {given}; omit it")
+        if not {"keras", "litert"} & set(_words(formats)):
+            raise InputError(f"--register needs a .tflite or .keras file, got {formats}; add --format litert")
     found = find(name)
     trials = _members(found, where) if pick == FRONT else [found.pick(pick, where)]
     exported = []
@@ -152,6 +156,8 @@ def _registered(found: Found, trial: Trial, exported: Exported, name: str) -> st
 
     registered = found.register(trial, exported.files, name)
     record = "" if "MLFLOW_TRACKING_URI" in os.environ else f"MLFLOW_TRACKING_URI={shown_uri()} "
+    if shutil.which("mlflow") is None or shutil.which("uvicorn") is None:  # which mlflow starts
+        record = f"PATH={Path(sys.executable).parent}:$PATH {record}"
     return (
         f"Registered as version {registered.version} of {registered.name}, its candidate. To serve it: "
         f"{record}mlflow models serve -m '{registered.uri}' --env-manager local"

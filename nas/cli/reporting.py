@@ -50,7 +50,7 @@ def ui(
     errors.print(f"{address}  (search {shown}; stop with Ctrl-C)", soft_wrap=True)
     if not no_browser and _has_browser():
         webbrowser.open(address)
-    serve_pages(name, chosen)
+    serve_pages(name, chosen, lambda line: errors.print(line, soft_wrap=True))
 
 
 def _has_browser() -> bool:

@@ -277,6 +277,7 @@ def _print_result(network: ResolvedNetwork, result: TrainingResult, json: bool) 
         f"weights ({best}, validation {number(quality, result.values[quality])})"
     )
     print_files(result.files, network.design)
-    output.print(f"MLflow's run: {result.link or 'nas ui shows it'}", soft_wrap=True)
+    where = result.link or f"'train {network.name}', which the MLflow of nas ui shows"
+    output.print(f"MLflow's run: {where}", soft_wrap=True)
     if progress.problem:
         output.print(f"{progress.problem}; the same command writes the missing epochs")

@@ -15,8 +15,8 @@ __all__ = ["FileCheck", "compare_outputs", "file_bytes"]
 TOLERANCES: Mapping[str, float] = {"float32": 1e-3, "float16": 0.05}
 """Greatest difference of a probability, by precision; of numbers, in their standard deviations.
 
-On trained networks files of float32 differ by some 1e-6, those of float16 by up to 5e-3: a file that differs by many times as much was converted wrongly. Integers have
-no bound: their quality counts.
+On trained networks files of float32 differ by some 1e-6, those of float16 by up to 5e-3: a file that differs
+by many times as much was converted wrongly. Integers have no bound: their quality counts.
 """
 
 ROUNDING = 1e-3

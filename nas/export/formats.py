@@ -48,6 +48,8 @@ class ExportOptions:
     signature: Signature | None = None  # written to each file; None: unknown
 
     def __post_init__(self) -> None:
+        if not self.formats:
+            raise InputError(f"an export needs a format, got none; use some of {', '.join(FORMATS)}")
         for name in self.formats:
             if name not in FORMATS:
                 raise InputError(f"unknown format '{name}'; {nearest(name, FORMATS)}")

@@ -101,9 +101,10 @@ ANSWERS = {
 def predict_source(signature: Signature, task: str, files: Sequence[tuple[str, str]], integers: bool) -> str:
     """Return the source of a script that needs NumPy, Pillow and the runtime of a model file.
 
-    task: of the network. files: format and name of each exported file; the first is the default. integers:
-    whether a LiteRT file has integers at input and output.
+    task: of the network. files: format and name of each exported file; the default is LiteRT, which loads
+    fastest, else the first. integers: whether a LiteRT file has integers at input and output.
     """
+    files = sorted(files, key=lambda file: file[0] != "litert")
     formats = list(dict.fromkeys(name for name, _ in files))
     images = _reads_images(signature)
     imports = ["import importlib"] * ("python" in formats) + ["import sys", "from pathlib import Path"]

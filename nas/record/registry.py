@@ -32,6 +32,9 @@ CODE = Path(__file__).with_name("served_network.py")
 FOLDER = "registered"
 """Folder among the artifacts of a run, with a folder for each version."""
 
+FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
+"""The start of a model card, for programs."""
+
 MAX_DESCRIPTION = 5000
 """Characters that MLflow's database has for a description."""
 
@@ -157,7 +160,7 @@ def _create_version(store: Store, name: str, source: str, model: NetworkModel) -
         source,
         run_id=model.run_id,
         tags=dict(model.tags),
-        description=_shortened(model.card),
+        description=_shortened(FRONT_MATTER.sub("", model.card)),
         await_creation_for=0,
     )
     client.set_registered_model_alias(name, ALIAS, created.version)

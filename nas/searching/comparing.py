@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -122,6 +123,7 @@ def compare_searches(
     free = replace(criteria, guess=None, min_quality=None)  # the floor is applied already
     joint = pareto_front([trial for some in above.values() for trial in some], free)
     on_joint = {id(trial) for trial in joint}
+    warnings += _below_floor(above, trials, criteria)
     limit = min(map(criteria.error, joint), default=0.0) + WITHIN + 1e-12
     searches = []
     for name in names:
@@ -222,6 +224,21 @@ def _common_criteria(plans: Mapping[str, Plan]) -> tuple[Criteria, list[str]]:
         MappingProxyType(_common_bounds(list(plans.values()), common)),
     )
     return criteria, lines
+
+
+def _below_floor(
+    above: Mapping[str, Sequence[Trial]], trials: Mapping[str, Sequence[Trial]], criteria: Criteria
+) -> list[str]:
+    """Return a sentence for each search that has complete trials, but none above the common floor."""
+    quality = criteria.qualities[0]
+    every = [trial for some in trials.values() for trial in criteria.comparable(some)]
+    floor = quality.value(criteria.floor(min(map(criteria.error, every), default=math.nan)))
+    return [
+        f"No network of '{name}' reaches the quality floor of all searches together, {quality.name} "
+        f"{floor:.3g}: it has no front here."
+        for name, some in trials.items()
+        if criteria.comparable(some) and not above[name]
+    ]
 
 
 def _common_bounds(plans: Sequence[Plan], objectives: Sequence[Objective]) -> dict[str, tuple[float, float]]:

@@ -115,7 +115,8 @@ class _Export:
                 if key.split(".")[0] in ("keras", "python", "litert", "onnx", "saved_model"):
                     checks.append(self._check(key, path, values))
                     warnings += self._worse(checks[-1], values)
-            exported = Exported(files, tuple(checks), values, self._compared(), tuple(warnings))
+            compared = self._compared() if checks else "No network was written as a file."
+            exported = Exported(files, tuple(checks), values, compared, tuple(warnings))
             files |= self._describe(exported, origin, work)
             moved = [replace(check, path=folder / check.path.name) for check in checks]
         return replace(
@@ -135,7 +136,10 @@ class _Export:
         if self.weights is None:
             return "The weights are new: nothing was compared."
         if self.dataset is None:
-            return "Nothing was compared: the data has changed or cannot be read."
+            return (
+                f"Nothing was compared: the content of '{self.plan.data}' has changed or cannot be read; "
+                "restore it, and export again."
+            )
         count = min(COMPARED_IMAGES, len(self.dataset.validation))
         return f"Each file was run on {count} validation examples and compared with the network as validated."
 

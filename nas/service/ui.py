@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from nas.errors import InputError
 from nas.record import mlflow_server_command, tracking_uri
@@ -40,8 +40,10 @@ def free_port(first: int) -> int:
     )
 
 
-def serve_pages(name: str | None, port: int) -> None:
+def serve_pages(name: str | None, port: int, show: Callable[[str], None]) -> None:
     """Serve the pages on a port of this machine until SIGINT, SIGTERM or SIGHUP.
+
+    show: receives the address of MLflow's server.
 
     MLflow's server runs beside them on the next free port, unless the record is on a server already.
     """
@@ -56,6 +58,7 @@ def serve_pages(name: str | None, port: int) -> None:
             beside = free_port(port + 1)
             address = f"http://127.0.0.1:{beside}"
             running.enter_context(_child(mlflow_server_command(beside)))
+            show(f"{address}  (MLflow)")
         settings = uvicorn.Config(create_pages(name, address), "127.0.0.1", port, log_level="warning")
         uvicorn.Server(settings).run()
 

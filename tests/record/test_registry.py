@@ -79,7 +79,7 @@ def test_each_registration_is_a_version_and_the_last_one_the_candidate(network, 
 
 
 @pytest.mark.trains
-def test_integer_and_keras_files_are_loaded_from_the_registry(network):
+def test_integer_and_keras_files_are_loaded_from_the_registry(network, monkeypatch):
     import mlflow
 
     x = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1)).astype(np.float32)
@@ -91,7 +91,7 @@ def test_integer_and_keras_files_are_loaded_from_the_registry(network):
     integers = folder / "integers.tflite"
     export_litert(ARCHITECTURE, weights, integers, LitertOptions("int8", x, integer_io=True))
     expected = load_litert(trained_litert_bytes(ARCHITECTURE, weights))(x)
-    mlflow.set_tracking_uri("sqlite:///mlruns/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlruns/mlflow.db")
     for file, tolerance in ((keras, 1e-5), (integers, 0.05)):
         model = replace(network, file=file)
         loaded = mlflow.pyfunc.load_model(register_model("loaded", model).uri)
@@ -110,7 +110,12 @@ def test_mlflow_serves_the_model(network):
     with Path("served.log").open("wb") as log:
         server = subprocess.Popen(
             [*command, "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)],
-            env={**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db"},
+            env={
+                **os.environ,
+                "MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db",
+                # MLflow starts uvicorn by its name.
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            },
             stdout=log,
             stderr=log,
             start_new_session=True,

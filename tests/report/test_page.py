@@ -104,7 +104,16 @@ def test_a_filter_counts_for_the_figure_and_the_table(browser, address):
         page.locator("#filter").fill("params <")
         assert page.locator("#table tr.row").count() == 0
         page.locator("#filter").fill("nonsense > 3")
-        assert "Not understood" in page.locator("#figure").inner_text()
+        assert "Not understood" in page.locator("#filter-problem").inner_text()
+        page.locator("#filter").fill("params < 20,000, accuracy >= 50%")
+        assert page.locator("#table tr.row").count() == min(25, len(chosen))
+        page.locator("#filter").fill("block.conv = separable")
+        separable = [
+            t
+            for t in trials()
+            if {value for name, value in t.setting.items() if name.startswith("block.conv.")} == {"separable"}
+        ]
+        assert page.locator("#table tr.row").count() == len(separable)
         page.locator("#filter").fill("block.residual = none")
         assert page.locator("#table tr.row").count() == sum(
             t.setting["block.residual"] == "none" for t in trials()

@@ -26,7 +26,7 @@ function renderImportance() {
     const entries = Object.entries(target.shares).map(([name, share]) => [name, ...share, (100 * share[0]).toFixed(0) + " %"]).sort((a, b) => b[1] - a[1]).slice(0, 10);
     bars(figure, entries, `importance for ${target.name}`);
     const rest = 1 - d3.sum(Object.values(target.shares), (share) => share[0]);
-    if (rest > 0.005) figure.append(element("p", { class: "soft" }, `Combinations of values explain the remaining ${(100 * rest).toFixed(0)} %.`));
+    if (rest > 0.005) figure.append(element("p", { class: "soft" }, `Combinations of values explain the remaining ${(100 * rest).toFixed(0)} %${Object.keys(target.shares).length > 10 ? " beyond these and the values that are not listed" : ""}.`));
   }
 }
 

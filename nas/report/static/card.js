@@ -122,6 +122,7 @@ function renderCard() {
   card.append(element("p", { class: "soft" }, data.labels[row.trial] || row.id));
   const values = data.names.filter((one) => known(row[one.name]) && (single() || data.objectives.includes(one.name) || one.name === "params" || one.name === "flops"));
   card.append(element("p", {}, values.map((one) => `${single() ? one.title : shortTitle(one.name)} ${withError(row, one.name)}`).join(" · ")));
+  if (!single() && confirmedText(row.trial)) card.append(confirmedText(row.trial));
   if (!single()) {
     card.append(element("p", { class: "soft" }, `${row.epochs} epochs${row.trainings > 1 ? `, mean of ${row.trainings} trainings` : ""}, trained for ${row.minutes < 1 ? (60 * row.minutes).toFixed(0) + " s" : row.minutes.toFixed(1) + " minutes"}.`));
     const buttons = element("div", { class: "controls" }, element("button", { type: "button", onclick: () => { state.pinned = state.pinned === row.trial ? null : row.trial; renderSelection(); } }, state.pinned === row.trial ? "no comparison" : "compare with another"));
@@ -144,6 +145,8 @@ function renderCard() {
   if (!answers && row.front) card.append(element("p", { class: "soft" }, "The record has no answers of this network to the validation examples."));
 }
 
+const times = (ratio) => (ratio >= 1 ? d3.format(".3~g")(ratio) + " times as much" : "1 / " + d3.format(".3~g")(1 / ratio) + " of it");
+
 function renderComparison() {
   const box = document.getElementById("comparison");
   box.replaceChildren();
@@ -162,7 +165,7 @@ function renderComparison() {
   const lines = [];
   for (const one of data.names) {
     if (!known(first[one.name]) && !known(second[one.name])) continue;
-    const ratio = first[one.name] > 0 && known(second[one.name]) ? (one.share ? `${(100 * (second[one.name] - first[one.name])).toFixed(1)} points` : d3.format(".3~g")(second[one.name] / first[one.name]) + " x") : "";
+    const ratio = first[one.name] > 0 && known(second[one.name]) ? (one.share ? `${(100 * (second[one.name] - first[one.name])).toFixed(1)} points` : times(second[one.name] / first[one.name])) : "";
     lines.push([one.title, withError(first, one.name), withError(second, one.name), ratio, first[one.name] !== second[one.name]]);
   }
   data.values.forEach((value, index) => {

@@ -107,19 +107,28 @@ const OPERATORS = {
 };
 function parseFilter(text) {
   const tests = [], problems = [];
-  for (const part of text.split(/\s+and\s+|,/).map((one) => one.trim()).filter(Boolean)) {
+  const plain = text.replace(/(\d),(?=\d{3}(?!\d))/g, "$1"); // 50,000 as the page shows it
+  for (const part of plain.split(/\s+and\s+|,/).map((one) => one.trim()).filter(Boolean)) {
     const match = part.match(/^([\w.]+)\s*(<=|>=|==|<|>|=)\s*(\S+)$/);
     if (!match) {
       tests.push((row) => `${row.trial} ${row.id} ${data.labels[row.trial] || ""} ${row.group}`.toLowerCase().includes(part.toLowerCase()));
       continue;
     }
-    const [, name, operator, wanted] = match;
+    const [, name, operator, written] = match;
+    const wanted = /^[\d.]+%$/.test(written) ? String(parseFloat(written) / 100) : written;
     const alias = { latency: "latency_ms", loss: "val_loss", size: "size_bytes", memory: "peak_bytes" }[name] || name;
-    const value = data.values.findIndex((one) => one.name === name);
+    // A value that is open for each stage meets a condition if each stage does.
+    const values = [...data.values.keys()].filter((index) => data.values[index].name === name || data.values[index].name.replace(/\.\d+$/, "") === name);
     const compare = OPERATORS[operator];
-    if (value >= 0) {
-      const choices = data.values[value].choices;
-      tests.push((row) => row.choice[value] >= 0 && compare(isNaN(wanted) ? String(choices[row.choice[value]]) : choices[row.choice[value]], isNaN(wanted) ? wanted : +wanted));
+    if (values.length) {
+      const meets = (row, index) => {
+        const choice = data.values[index].choices[row.choice[index]];
+        return isNaN(wanted) ? compare(String(choice), wanted) : compare(choice, +wanted);
+      };
+      tests.push((row) => {
+        const active = values.filter((index) => row.choice[index] >= 0);
+        return active.length > 0 && active.every((index) => meets(row, index));
+      });
     } else if (alias in data.columns && !isNaN(wanted)) tests.push((row) => known(row[alias]) && compare(row[alias], +wanted));
     else problems.push(part);
   }

@@ -15,6 +15,13 @@ function renderHeader() {
   ].filter(Boolean));
 }
 
+function confirmedText(trial) {
+  const found = data.confirmed && data.confirmed.members.find((one) => one.trial === trial);
+  if (!found) return null;
+  const quality = data.confirmed.quality;
+  return element("div", {}, `test split, ${found.seeds.length} new seeds: ${withError({ [quality]: found.test.mean, [quality + "_se"]: found.test.se }, quality)}`);
+}
+
 function renderAnswers() {
   const box = section("answers", "Answers", rows.length && !data.answers.length ? "No network is trained to its full length yet." : "");
   const grid = element("div", { class: "answers" });
@@ -24,6 +31,7 @@ function renderAnswers() {
       element("div", { class: "soft" }, answer.titles.join(", ")),
       element("div", { class: "big" }, withError(row, data.quality)),
       element("div", {}, data.names.filter((one) => !one.title.startsWith("Validation") && known(row[one.name]) && (data.objectives.includes(one.name) || one.name === "params")).map((one) => (one.name === "params" ? format(one.name, row.params) + " parameters" : format(one.name, row[one.name]))).join(" · ")),
+      confirmedText(row.trial),
       element("div", { class: "soft" }, `trial ${row.trial}${row.trainings > 1 ? `, mean of ${row.trainings} trainings` : ""}`),
     );
     const drawing = element("div", {});
@@ -116,7 +124,9 @@ function renderFigure() {
     .on("mouseleave", hideTip);
   const legend = colour.legend || [["front", "var(--front)"], ["dominated", "var(--done)"], ["below the quality floor, or stopped early (×)", "var(--pale)"]];
   node.append(element("div", { class: "controls soft" }, ...legend.map(([text, shade]) => element("span", {}, element("span", { style: `color:${shade}` }, "● "), text)), ...(data.start.length ? [element("span", {}, "◆ start model")] : [])));
-  if (chosen.problems.length) node.append(element("p", { class: "notice" }, `Not understood: ${chosen.problems.join(", ")}. Write for example: params < 50000 and accuracy >= 0.9`));
+  const said = document.getElementById("filter-problem");
+  said.hidden = !chosen.problems.length;
+  said.textContent = `Not understood: ${chosen.problems.join(", ")}. Write for example: params < 50000 and accuracy >= 0.9`;
 }
 
 function renderFront() {
@@ -132,6 +142,7 @@ function renderFront() {
     ...["dominated", "below the floor", "stopped"].map((group) => element("label", {}, element("input", { type: "checkbox", checked: !state.hidden.has(group), onchange: (event) => { if (event.target.checked) state.hidden.delete(group); else state.hidden.add(group); redraw(); } }), group === "stopped" ? "stopped early" : group)),
     element("label", {}, "filter", element("input", { id: "filter", type: "search", value: state.filter, placeholder: "params < 50000 and accuracy >= 0.9", oninput: (event) => { state.filter = event.target.value; redraw(); } })),
   ));
+  box.append(element("p", { id: "filter-problem", class: "notice", hidden: true }));
   box.append(element("div", { class: "split" }, element("div", { id: "figure" }), element("div", { id: "card", class: "panel" })));
   box.append(element("div", { id: "comparison" }));
   renderFigure();
@@ -193,7 +204,7 @@ function renderParallel() {
   for (const axis of axes) {
     const group = svg.append("g").attr("transform", `translate(${axis.left},0)`);
     group.append("line").attr("y1", top).attr("y2", h - bottom).attr("stroke", "var(--soft)");
-    group.append("text").attr("transform", `translate(-2,${top - 12}) rotate(-28)`).text(axis.title.replace(/^(stages|training|head|stem|block)\./, "").slice(0, 24)).append("title").text(axis.title);
+    group.append("text").attr("transform", `translate(-2,${top - 12}) rotate(-28)`).text(axis.title.slice(0, 24)).append("title").text(axis.title);
     for (const [text, y] of axis.ticks) group.append("text").attr("class", "soft").attr("x", -5).attr("y", y + 4).attr("text-anchor", "end").style("font-size", "10px").text(text.length > 9 ? text.slice(0, 8) + "…" : text).append("title").text(text);
     const brush = d3.brushY().extent([[-8, top - 4], [8, h - bottom + 4]]).on("end", (event) => {
       if (!event.sourceEvent) return;
