@@ -28,7 +28,7 @@ check: lint  ## lint, types, import contract, and the tests that train nothing: 
 	$(BIN)/pytest -n auto -m "not trains"
 
 test: check  ## everything: lint, types, import contract, all tests
-	$(BIN)/pytest -m trains  # one at a time: they start workers
+	$(BIN)/pytest -n 2 --dist loadfile -m trains  # two at a time: they start workers
 
 format: venv  ## put the code in the project's format
 	$(BIN)/ruff check --fix .
