@@ -76,7 +76,7 @@ class RecordedReport:
                 thorough=state != "running",
             )
             if self._dataset is not None and state != "running":
-                data["picture"] = best_predictions(trials, self._plan, self._record, self._dataset)
+                data["picture"] = best_predictions(trials, self._plan, self._file, self._dataset)
             data["notices"] += self._record.notices
             data["mlflow"] = self._record.link(self._record.run_id, self._server)
             self._last = {**data, "version": version}

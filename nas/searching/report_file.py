@@ -6,12 +6,13 @@ import base64
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nas.backends import build_compiled_model
 from nas.data import Dataset, labels_text
-from nas.errors import StorageError
+from nas.errors import RecordError, StorageError
 from nas.evaluation import load_weights
 from nas.record import SearchRecord
 from nas.report import draw_predictions, page_html
@@ -37,7 +38,7 @@ class ReportFile:
     def __init__(self, record: SearchRecord, plan: Plan, dataset: Dataset) -> None:
         """Set the parts; dataset: the first fold of the data."""
         self._record, self._plan, self._dataset = record, plan, dataset
-        self._reporter = Reporter(record.name, plan, dataset, record.file, record.trial_link)
+        self._reporter = Reporter(record.name, plan, dataset, self._checkpoint, record.trial_link)
         self._next = 0.0
 
     def refresh(self, status: Status, writer: RecordWriter, workers: int) -> None:
@@ -56,7 +57,9 @@ class ReportFile:
         self, trials: Sequence[Trial], state: str, writer: RecordWriter, worker_time: Mapping[str, float]
     ) -> None:
         """Write report and description, the front, the names of the outputs and the time of the workers."""
-        text = self._record.text("confirmed.json")
+        text = ""
+        with contextlib.suppress(RecordError):  # MLflow is away
+            text = self._record.text("confirmed.json")
         data = self._reporter.data(
             trials,
             state,
@@ -64,7 +67,8 @@ class ReportFile:
             worker_time=worker_time,
             confirmed=json.loads(text) if text else None,
         )
-        data["picture"] = best_predictions(trials, self._plan, self._record, self._dataset)
+        with contextlib.suppress(RecordError):  # MLflow is away: the page goes without the picture
+            data["picture"] = best_predictions(trials, self._plan, self._checkpoint, self._dataset)
         self._record.attach(
             {
                 "report.html": page_html(data),
@@ -75,16 +79,22 @@ class ReportFile:
         )
         self._record.describe(describe_search(self._record.name, self._plan, trials))
 
+    def _checkpoint(self, trial: Trial) -> Path:
+        """Return the checkpoint of a trial; raises RecordError, at once while MLflow does not answer."""
+        if self._record.delivery_problem:
+            raise RecordError(self._record.delivery_problem)
+        return self._record.file(trial)
+
 
 def best_predictions(
-    trials: Sequence[Trial], plan: Plan, record: SearchRecord, dataset: Dataset
+    trials: Sequence[Trial], plan: Plan, checkpoint: Callable[[Trial], Path], dataset: Dataset
 ) -> dict[str, Any] | None:
     """Return a picture of validation images, masks and predictions of the best network, for segmentation."""
     if plan.task != "segmentation" or not pareto_front(trials, plan.criteria):
         return None
     best = pick_trial(trials, plan.criteria, "best")
     model = build_compiled_model(best.design.architecture, best.training)
-    load_weights(model, record.file(best))
+    load_weights(model, checkpoint(best))
     png = base64.b64encode(draw_predictions(model, dataset)).decode()
     title = f"Trial {best.number}: validation images, masks, predictions"
     return {"title": title, "source": f"data:image/png;base64,{png}"}

@@ -59,7 +59,7 @@ def test_a_search_shows_that_mlflow_is_away(tmp_path):
     finally:
         if server.poll() is None:
             stop(server)
-    assert process.returncode == 3
+    assert process.returncode == 3, errors
     assert "nothing answers there; start the server" in errors
     assert "in mlruns/spool. What waits is delivered as soon as MLflow takes it." in errors  # when it happens
     last = errors.splitlines()[-1]
