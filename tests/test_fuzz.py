@@ -57,6 +57,9 @@ values = st.recursive(
 )
 
 
+pytestmark = pytest.mark.trains  # 2,000 examples take 20 s
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)

@@ -58,6 +58,8 @@ def test_onednn_depends_on_the_environment_then_on_the_task(task, environment, o
 def test_no_other_module_imports_tensorflow_or_keras():
     found = []
     for path in sorted(ROOT.rglob("*.py")):
+        if path.name == "served_network.py":  # MLflow runs a copy of it without nas
+            continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for_types = [
             node

@@ -18,6 +18,7 @@ from nas.errors import ConversionError
 from tests.exported_designs import GRAMMAR, design, random_inputs, random_weights
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("name", ["signal, depthwise", "binary", "multi_label", "decoder, from pools"])
 def test_outputs_of_operations_and_of_a_file_are_those_of_keras(name: str) -> None:
     architecture = design(GRAMMAR[name]).architecture

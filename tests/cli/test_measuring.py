@@ -46,6 +46,7 @@ def test_one_file_has_its_layers_and_costs(run):
     assert "quality      accuracy " in printed
 
 
+@pytest.mark.trains
 def test_several_files_are_compared_with_the_first(run):
     printed, errors = run("small.tflite", "large.tflite", "vgg_small_separable", "--data", "digits")
     assert errors == ""

@@ -21,6 +21,7 @@ from nas.space import OpenValue, SearchSpace, Setting, is_active, sample
 from nas.trials import Candidate, Criteria, Limit, Objective, Trial
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("costs", [(), ("params",), ("params", "flops"), ("params", "flops", "latency_ms")])
 def test_finds_the_front_with_any_number_of_costs(costs: tuple[str, ...]) -> None:
     objectives = (ACCURACY, *map(Objective, costs))
@@ -106,6 +107,7 @@ def test_two_trained_objectives() -> None:
     assert engine.flatness() is not None
 
 
+@pytest.mark.trains
 def test_flatness_decreases() -> None:
     engine = make_engine("params")
     assert engine.flatness() is None
@@ -185,6 +187,7 @@ def test_designs_that_share_an_architecture_are_all_proposed() -> None:
     assert len({space.design(setting).key for setting in (*recorded, *proposed)}) == 8
 
 
+@pytest.mark.trains
 def test_networks_below_the_quality_floor_are_avoided() -> None:
     criteria = Criteria((ACCURACY, Objective("params")), examples=10_000, guess=0.9)
     engine = CheapAware(VALUES, criteria, describe)

@@ -56,6 +56,7 @@ def test_without_known_times_the_time_limit_changes_no_proposal() -> None:
     assert run_engine(limited, 20) == run_engine(unlimited, 20)
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("costs", [("params",), ("params", "latency_ms")])
 def test_with_a_time_limit_the_hypervolume_is_larger(costs: tuple[str, ...]) -> None:
     def hypervolume(budget: float, cooled: bool, seed: int) -> float:

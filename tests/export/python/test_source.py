@@ -59,6 +59,7 @@ def ruff() -> Callable[..., str]:
     return run
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("name", sorted(shipped_files()))
 def test_the_source_of_a_design_of_a_shipped_space_builds_its_layers(name: str) -> None:
     space = SearchSpace.load(name)
