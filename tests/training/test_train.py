@@ -214,7 +214,7 @@ def test_ctrl_c_prints_how_to_resume_and_marks_the_run(work, monkeypatch, capsys
     captured = capsys.readouterr()
     assert "Resuming after epoch 2 of 3." in captured.err
     assert "Test accuracy" in captured.out
-    assert "MLflow's run: nas ui shows it" in captured.out
+    assert "MLflow's run: 'train tiny', which the MLflow of nas ui shows" in captured.out
     assert run_command(*arguments) == 0
     again = capsys.readouterr()
     assert "The training has ended after epoch 3; these are its results." in again.err
