@@ -85,7 +85,7 @@ def text_of(result: dict[str, Any]) -> str:
     """Return the result as Markdown."""
     head = [
         "data", "seeds of a front member", "members confirmed", "optimism, new seeds", "optimism, test split",
-        "range between seeds: mean, most", "order kept (Kendall)", "pairs not told apart",
+        "range between seeds: mean, most", "order kept (Kendall)", "pairs without a significant difference",
         "still on the front",
     ]  # fmt: skip
     return "\n\n".join(

@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py
     python benchmarks/scaling.py --marks 10,100,1000 --engines random,tpe
-    python benchmarks/scaling.py --marks 5000 --engines random --workers 4 --folder /tmp/filled
+    python benchmarks/scaling.py --marks 5000 --engines random --workers 4 --folder FOLDER
 
 Everything except training is real: an executor returns computed results at once, so that only the work of the
 search itself is measured: proposals, screening, halving, the front, MLflow's database with a checkpoint for

@@ -6,10 +6,13 @@ import os
 import re
 import unicodedata
 
-__all__ = ["printable", "redacted", "shortened"]
+__all__ = ["error_line", "printable", "redacted", "shortened"]
 
 ECHOED = 80
 """Characters of a value that an error's sentence repeats."""
+
+REASON = 300
+"""Characters of a library's error that a sentence repeats."""
 
 REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Characters that change the direction of the text that follows."""
@@ -54,6 +57,13 @@ def redacted(text: str) -> str:
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, "***")
     return text
+
+
+def error_line(error: BaseException) -> str:
+    """Return the line of a library's message that states the error: that with `error:`, else the first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line]
+    return shortened((errors or lines or [type(error).__name__])[0], REASON)
 
 
 def shortened(text: object, length: int = ECHOED) -> str:

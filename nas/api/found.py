@@ -55,6 +55,7 @@ class Found:
     record: SearchRecord | FinishedTraining
     plan: Plan
     trials: tuple[Trial, ...]
+    training: Path | None = None  # the folder of a training that has ended; None: it is a search
 
     @property
     def name(self) -> str:
@@ -101,6 +102,7 @@ class Found:
         `trials` and `front` keep the values from before this call. Raises InputError for a front without such
         members, DataError if the data has changed or has no test split.
         """
+        self._require_search("a confirmation", "use a search")
         session = prepare_confirmation(
             self.name,
             seeds=seeds,
@@ -126,7 +128,13 @@ class Found:
         They equal those of the trial, to the last bit on the same machine with the same versions of the
         libraries. Raises InputError for a trial that was not trained, DataError if the data has changed.
         """
+        self._require_search("a reproduced trial", "repeat nas train with another --out")
         return dict(reproduce_trial(self.plan, trial))
+
+    def _require_search(self, what: str, fix: str) -> None:
+        """Raise InputError for a training."""
+        if self.training is not None:
+            raise InputError(f"{what} must be of a search, got the training '{self.training}'; {fix}")
 
     def weights(self, trial: Trial) -> list[np.ndarray]:
         """Return the weights of a trial in the order of Keras' `model.weights`; raises RecordError."""
@@ -174,11 +182,11 @@ class Found:
         precisions = (precision,) if isinstance(precision, str) else tuple(precision)
         options = ExportOptions(tuple(formats), precisions, integer_io=integer_io)
         target = Path(folder or f"export/{self.name}-{trial.number}")
-        checkpoint, again = self.record.file(trial), ""
-        if isinstance(self.record, FinishedTraining):
-            again = f"nas train architecture.yaml --data {self.plan.data} --from {checkpoint.parent}"
+        again = ""
+        if self.training is not None:
+            again = f"nas train architecture.yaml --data {self.plan.data} --from {self.training}"
         request = ExportRequest(target, options, fresh, force, again)
-        return export_trial(self.name, self.plan, trial, checkpoint, request)
+        return export_trial(self.name, self.plan, trial, self.record.file(trial), request)
 
     def register(self, trial: Trial, files: Mapping[str, Path], name: str) -> RegisteredModel:
         """Register exported files of a trial as the next version of a model in MLflow's registry.
@@ -225,10 +233,7 @@ class Found:
         Examples are left out, with a warning, if the data of the search is away or has changed. Raises
         InputError for a training, which has its report in its folder.
         """
-        if isinstance(self.record, FinishedTraining):
-            raise InputError(
-                f"the report of a training is in its folder, got '{self.name}'; open report.html there"
-            )
+        self._require_search("a report", "open report.html in its folder")
         for notice in RecordedReport(self.name).write(Path(path)):
             warnings.warn(notice, NasWarning, stacklevel=2)
         return Path(path)

@@ -252,7 +252,7 @@ def find(name: str | None = None) -> Found:
     """
     if name is not None and is_training_folder(name):
         training = read_finished_training(Path(name))
-        return Found(training, training.plan, (training.trial,))
+        return Found(training, training.plan, (training.trial,), training.checkpoint.parent)
     record = SearchRecord.open(name)
     trials = tuple(trial for trial in record.trials() if trial.state != "over_limit")
     for notice in record.notices:

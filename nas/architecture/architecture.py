@@ -320,5 +320,5 @@ def _check_training(training: Training, architecture: Architecture) -> None:
     if training.class_weight != "none" and not of_classes:
         raise SpaceError(
             f"training.class_weight must be left out where the task is {architecture.task}, "
-            f"got '{training.class_weight}': it weighs examples by their class"
+            f"got '{training.class_weight}': it weights examples by their class"
         )

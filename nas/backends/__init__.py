@@ -19,6 +19,7 @@ from nas.backends.precision import PRECISIONS, Precision
 from nas.backends.run_files import Run, integer_scales, litert_interpreter, load_litert, load_onnx
 from nas.backends.runtime_operators import Operator, lower_to_operators, operator_features
 from nas.backends.target_scale import TargetScale
+from nas.backends.tensorflow_lite import convert_function, freeze_function
 from nas.backends.tensorflow_ops import ForwardMode, forward
 from nas.backends.weights import WeightSpec, initial_weights, weight_specs
 
@@ -35,7 +36,9 @@ __all__ = [
     "build_compiled_model",
     "build_model",
     "compute_outputs",
+    "convert_function",
     "forward",
+    "freeze_function",
     "initial_weights",
     "integer_scales",
     "keras_layer",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,8 +10,7 @@ from nas.architecture import Architecture
 from nas.backends.flatbuffer import pack_model, unpack_model
 from nas.backends.keras_model import build_model, predict
 from nas.backends.target_scale import TargetScale
-from nas.errors import ConversionError
-from nas.quiet import silence_output
+from nas.backends.tensorflow_lite import convert_function, freeze_function
 from nas.tensorflow_imports import import_tensorflow
 
 __all__ = ["CALIBRATION_IMAGES", "int8_bytes"]
@@ -31,12 +30,7 @@ def int8_bytes(
     The converter measures the ranges of activations on images, of which it takes `CALIBRATION_IMAGES`. Input
     and output are float32, or with `integer_io` int8 with a scale and a zero point, for runtimes that have no
     floating-point operators. Raises ConversionError if LiteRT can't convert the network.
-
-    A graph whose variables are constants is converted five times faster than a SavedModel.
     """
-    tf = import_tensorflow()
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     model = build_model(architecture)
     model.set_weights(list(weights))
     images = calibration[:CALIBRATION_IMAGES].astype("float32")
@@ -46,25 +40,10 @@ def int8_bytes(
         scale = TargetScale.of(predict(model, images))
         model.set_weights(scale.unfold(model.get_weights()))
 
-    def examples() -> Iterator[list[np.ndarray]]:
-        return ([image[None]] for image in images)
-
+    tf = import_tensorflow()
     signature = [tf.TensorSpec((1, *architecture.input_shape), tf.float32, name="input")]
-    try:
-        with silence_output():
-            function = tf.function(lambda x: model(x, training=False), input_signature=signature)
-            frozen = convert_variables_to_constants_v2(function.get_concrete_function())
-            converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = examples
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            if integer_io:
-                converter.inference_input_type = converter.inference_output_type = tf.int8
-            content: bytes = converter.convert()
-    except Exception as error:  # the converter's errors have no common type
-        raise ConversionError(
-            f"LiteRT cannot convert architecture {architecture.id} to int8: {_reason(error)}"
-        ) from error
+    frozen = freeze_function(lambda x: model(x, training=False), signature)
+    content = convert_function(frozen, "int8", lambda: ([image[None]] for image in images), integer_io)
     return content if scale is None else _scaled(content, scale)
 
 
@@ -98,10 +77,3 @@ def _scaled(content: bytes, scale: TargetScale) -> bytes:
     for signature in model.signatureDefs or []:
         signature.outputs[0].tensorIndex = output
     return pack_model(model)
-
-
-def _reason(error: Exception) -> str:
-    """Return the line of a converter's message that states the error."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    errors = [line for line in lines if "error:" in line]
-    return (errors or lines or [type(error).__name__])[0][:300]

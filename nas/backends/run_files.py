@@ -13,6 +13,7 @@ from nas.architecture import Architecture, Stage
 from nas.backends.litert_file import litert_bytes
 from nas.errors import ConversionError
 from nas.quiet import silence_stderr
+from nas.text import error_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def load_litert(content: bytes, threads: int = 1) -> Run:
         interpreter = litert_interpreter(content, threads)
         (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     except (ValueError, RuntimeError) as error:
-        raise ConversionError(f"LiteRT must be able to run the file, but: {error}") from None
+        raise ConversionError(f"LiteRT must be able to run the file, but: {error_line(error)}") from None
 
     def run(example: Floats) -> Floats:
         interpreter.set_tensor(taken["index"], _quantized(example[None], taken))
@@ -100,8 +101,9 @@ def _onnx_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the runtime's exceptions have no common type
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConversionError(f"ONNX Runtime must be able to run the file, but: {reason[0]}") from None
+        raise ConversionError(
+            f"ONNX Runtime must be able to run the file, but: {error_line(error)}"
+        ) from None
 
 
 def _each(run: Callable[[Floats], Floats], examples: Floats) -> Floats:

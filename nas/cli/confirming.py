@@ -42,9 +42,9 @@ def confirm(
     """Train front members again with new seeds, and judge each training once on the test split.
 
     A search picks the best of many noisy figures, so that its figures are too good (the winner's curse). A
-    confirmation says by how much, which members are not told apart (ties), and which front remains. No search
-    uses the test split. Stop it at any moment: the same command goes on where it stopped, and more seeds or
-    members are added to those that are trained.
+    confirmation shows by how much, which members do not differ significantly (ties), and which front remains.
+    No search uses the test split. Stop it at any moment: the same command goes on where it stopped, and more
+    seeds or members are added to those that are trained.
 
     Examples:
 
@@ -86,7 +86,7 @@ def confirm(
 
 
 def _line(step: ConfirmedStep, quality: str) -> str:
-    """Return the line that tells of a training that has ended."""
+    """Return the line for a training that has ended."""
     from nas.cli.terminal import duration, label, number
 
     training = step.training
@@ -158,10 +158,10 @@ def _sentences(found: Confirmation) -> list[str]:
     if (smallest := found.smallest_tie) is not None and len(found.members) > 1:
         params = number("params", smallest.trial.values.get("params"))
         sentences += [
-            "Members with a common letter under `ties` are not told apart: paired tests over seeds and "
-            "examples, p >= 0.05 by Holm.",
-            f"Best on the test split: trial {found.members[0].trial.number}; the smallest that is not told "
-            f"apart from it: trial {smallest.trial.number}, {params} parameters.",
+            "Members with a common letter under `ties` do not differ significantly: paired tests over seeds "
+            "and examples, p >= 0.05 by Holm.",
+            f"Best on the test split: trial {found.members[0].trial.number}; the smallest that is tied "
+            f"with it: trial {smallest.trial.number}, {params} parameters.",
         ]
     gone = sorted({one.trial.number for one in found.members} - set(found.confirmed))
     if gone:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nas.api import Found
+    from nas.backends import Precision
     from nas.export import FileCheck
     from nas.searching import Exported
     from nas.trials import Trial
@@ -130,7 +131,7 @@ def export(
                 trial,
                 folder,
                 formats=_words(formats),
-                precision=_words(precision),  # type: ignore[arg-type]  # it checks the names
+                precision=cast("list[Precision]", _words(precision)),  # `export` checks the names
                 integer_io=integer_io,
                 fresh=fresh,
                 force=force,

@@ -121,9 +121,9 @@ def _print_picks(result: Result) -> None:
     names = list(dict.fromkeys(names))
     rows = []
     for answer in pick_answers(result.trials, criteria):
-        values = (number(name, answer.trial.values.get(name)) for name in names)
-        quoted = f'"{answer.rule}"' if " " in answer.rule else answer.rule
-        rows.append([answer.title, str(answer.trial.number), *values, f"--pick {quoted}"])
+        values = [number(name, answer.trial.values.get(name)) for name in names]
+        for index, title in enumerate(answer.titles):
+            rows.append([title, str(answer.trial.number), *values, answer.export_option(index)])
     if rows:
         output.print(table("", ["", "trial", *map(label, names), "export with"], rows))
         output.print()

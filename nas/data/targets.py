@@ -208,8 +208,8 @@ def _number_targets(labels: Labels, kind: LabelKind, names: Sequence[str], colum
         return _regression(labels, columns)
     if kind == "auto" and is_float:
         raise DataError(
-            "floating-point labels must be told apart from classes, got only whole numbers in "
-            f"{key}; use --labels numbers for regression, or --labels classes"
+            f"floating-point labels that are all whole may be classes or numbers, got those of {key}; use "
+            "--labels numbers for regression, or --labels classes"
         )
     if kind == "multi_label":
         raise DataError(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.backends import Precision
-from nas.errors import ConversionError, InputError
+from nas.backends import Precision, convert_function, freeze_function
+from nas.errors import InputError
 from nas.files import temporary_folder
 from nas.quiet import silence_output
 from nas.tensorflow_imports import import_keras, import_tensorflow
-from nas.text import shortened
+from nas.text import error_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ def load_keras_file(path: Path) -> Any:
         raise
     except Exception as error:  # layers raise errors without a common type: ValueError, tf.errors.OpError
         raise InputError(
-            f"a .keras file must be one that Keras can load, got '{path}': {_reason(error)}"
+            f"a .keras file must be one that Keras can load, got '{path}': {error_line(error)}"
         ) from None
 
 
@@ -93,7 +93,7 @@ def load_saved_model(folder: Path) -> Any:
             return tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow's errors have no common type
         raise InputError(
-            f"a SavedModel must be a folder that TensorFlow can load, got '{folder}': {_reason(error)}"
+            f"a SavedModel must be a folder that TensorFlow can load, got '{folder}': {error_line(error)}"
         ) from None
 
 
@@ -132,8 +132,6 @@ def freeze_saved_model(model: Any) -> FrozenModel:
 def _freeze(call: Callable[..., Any], inputs: Sequence[tuple[Any, str]]) -> FrozenModel:
     """Freeze a function of tensors. inputs: shape with batch, and type, of each."""
     tf = import_tensorflow()
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     shapes = [tuple(tf.TensorShape(shape))[1:] for shape, _ in inputs]
     if not shapes or any(None in shape for shape in shapes):
         found = ", ".join(str(shape) for shape in shapes) or "none"
@@ -142,12 +140,7 @@ def _freeze(call: Callable[..., Any], inputs: Sequence[tuple[Any, str]]) -> Froz
             "keras.Input of a fixed shape"
         )
     signature = [tf.TensorSpec((1, *shape), dtype) for shape, (_, dtype) in zip(shapes, inputs, strict=True)]
-    try:
-        with silence_output():
-            function = tf.function(call, input_signature=signature)
-            frozen = convert_variables_to_constants_v2(function.get_concrete_function())
-    except Exception as error:  # layers raise errors without a common type
-        raise ConversionError(f"TensorFlow must be able to trace the model, but: {_reason(error)}") from None
+    frozen = freeze_function(call, signature)
     return FrozenModel(frozen, tuple(dtype for _, dtype in inputs))
 
 
@@ -159,33 +152,11 @@ def convert_to_litert(
     calibration: images (n, *input_shape) for precision int8, with values as the model takes them. Raises
     InputError if they are missing, ConversionError if LiteRT cannot express the model.
     """
-    tf = import_tensorflow()
     if precision == "int8" and calibration is None:
         raise InputError(
             "precision int8 must be calibrated on images, got none; add --data, or use dynamic_int8"
         )
-    try:
-        with silence_output():
-            converter = tf.lite.TFLiteConverter.from_concrete_functions([model.function])
-            if precision != "float32":
-                converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            if precision == "float16":
-                converter.target_spec.supported_types = [tf.float16]
-            if precision == "int8":
-                converter.representative_dataset = lambda: _one_by_one(calibration, model.dtypes[0])
-                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            content: bytes = converter.convert()
-    except Exception as error:  # the converter's errors have no common type
-        raise ConversionError(f"LiteRT must be able to express the model, but: {_reason(error)}") from None
-    return content
-
-
-def _one_by_one(images: Images | None, dtype: str) -> Iterator[list[Any]]:
-    assert images is not None
-    return ([image[None].astype(dtype)] for image in images)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    errors = [line for line in lines if "error:" in line]
-    return shortened((errors or lines or [type(error).__name__])[0], 300)
+    images, dtype = () if calibration is None else calibration, model.dtypes[0]
+    return convert_function(
+        model.function, precision, lambda: ([image[None].astype(dtype)] for image in images)
+    )

@@ -12,6 +12,7 @@ import numpy as np
 
 from nas.backends import litert_interpreter
 from nas.errors import ConversionError, InputError
+from nas.text import error_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +33,7 @@ def litert_loader(content: bytes, threads: int) -> ModelLoader:
                 interpreter.set_tensor(details["index"], _random_input(details["shape"], details["dtype"]))
             interpreter.invoke()
         except (ValueError, RuntimeError) as error:
-            raise ConversionError(f"LiteRT must be able to run the file, but: {_reason(error)}") from None
+            raise ConversionError(f"LiteRT must be able to run the file, but: {error_line(error)}") from None
         invoke: Callable[[], object] = interpreter.invoke
         return invoke
 
@@ -68,7 +69,7 @@ def onnx_loader(content: bytes, threads: int) -> ModelLoader:
             session.run(None, feed)
         except Exception as error:  # the runtime's exceptions have no common type
             raise ConversionError(
-                f"ONNX Runtime must be able to run the file, but: {_reason(error)}"
+                f"ONNX Runtime must be able to run the file, but: {error_line(error)}"
             ) from None
         return lambda: session.run(None, feed)
 
@@ -90,8 +91,3 @@ def _random_input(shape: Sequence[int], dtype: type[np.generic]) -> NDArray[np.g
     """Return random values in the range of pixels, so that no value is denormal."""
     values = np.random.default_rng(0).integers(0, 127, np.array(shape, int))
     return values.astype(dtype)
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -23,7 +23,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 MIN_IMPROVEMENT = 0.003
-"""The smallest improvement of a level that counts; smaller ones can't be told from noise."""
+"""The smallest improvement of a level that counts; smaller ones are within the noise."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import gc
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -17,16 +17,16 @@ import numpy as np
 import psutil
 
 from nas.architecture import Design, Training, network_cost
-from nas.backends import CALIBRATION_IMAGES, TargetScale, load_litert, trained_litert_bytes
+from nas.backends import TargetScale
 from nas.data import RECORD_FILE, Dataset, Split
-from nas.errors import ConversionError, EvaluationError, SpaceError
+from nas.errors import EvaluationError, SpaceError
 from nas.evaluation.augmentation import augment
 from nas.evaluation.checkpoint import read_state, write_state
 from nas.evaluation.job import Evaluation, Job, Judgement, Progress
 from nas.evaluation.label_metrics import LabelAnswers
 from nas.evaluation.metrics import Answers, PixelAnswers, mean_metrics
 from nas.evaluation.number_metrics import NumberAnswers
-from nas.evaluation.outputs import AnyAnswers, answer_with, quality_values
+from nas.evaluation.outputs import AnyAnswers, answer_with, load_as_file, quality_values
 from nas.evaluation.trainer import Trainer, without_graph_optimizer
 from nas.tensorflow_imports import import_tensorflow
 
@@ -75,9 +75,9 @@ class Evaluator:
 
         The weights that are validated are an average over the steps of the last epoch, and the statistics of
         batch normalization are computed for them from training examples, without dropout and augmentation.
-        The checkpoint contains both, and the answers. If the job has a lower precision, the last validation
-        of a trial is that of its file, and values of float32 are named `float_accuracy`, ... Equal jobs have
-        equal results, and a job that resumes a checkpoint has the result of an uninterrupted one. Raises
+        The checkpoint contains both, and the answers. If the job has a lower precision, a trial is validated
+        and judged at its end by its file, and values of float32 are named `float_accuracy`, ... Equal jobs
+        have equal results, and a job that resumes a checkpoint has that of an uninterrupted one. Raises
         EvaluationError if the loss is not finite, the checkpoint is of another network or the file cannot be
         made, SpaceError for a network that cannot be trained on the data, StorageError if the checkpoint
         cannot be written, RunError if the data set cannot be opened. The test split is read only for a job
@@ -114,14 +114,20 @@ class Evaluator:
         values = quality_values(answers) | ({"loss": curve[-1]["loss"]} if curve else {})
         epochs = max(job.epochs, state.epochs)
         state = trainer.state(epochs) if curve else state
+        run = None
         if job.is_last and job.precision != "float32":
             with clock.measure("file"):
-                answers = _file_answers(job, state.weights, dataset)
+                run = load_as_file(job.design.architecture, state.weights, job.precision, dataset)
+                answers = answer_with(run, job.design.architecture.task, dataset, dataset.validation)
             values = {f"float_{name}": value for name, value in values.items() if name != "loss"} | values
             values |= quality_values(answers)
         judgement = None
         if job.judged_by:
-            tested = _answers(trainer, _test_split(dataset), clock, report)
+            test = _test_split(dataset)
+            if run is None:
+                tested = _answers(trainer, test, clock, report)
+            else:
+                tested = answer_with(run, job.design.architecture.task, dataset, test)
             contributions = [part.contributions(job.judged_by) for part in (answers, tested)]
             judgement = Judgement(_prefix("test_", tested.metrics()), *contributions)
         with clock.measure("save"):
@@ -315,17 +321,6 @@ def _answers(
         return NumberAnswers(truth, trainer.scale.numbers(parts[0]), parts[1])
     predicted, losses, *scores = parts
     return Answers(truth, predicted, losses, scores[0] if scores else None, trainer.classes)
-
-
-def _file_answers(job: Job, weights: Sequence[np.ndarray], dataset: Dataset) -> AnyAnswers:
-    """Return the answers to the validation split of the LiteRT file that an export writes."""
-    architecture = job.design.architecture
-    calibration = np.asarray(dataset.train.x[:CALIBRATION_IMAGES])
-    try:
-        content = trained_litert_bytes(architecture, weights, job.precision, calibration)
-    except ConversionError as error:
-        raise EvaluationError(str(error)) from error
-    return answer_with(load_litert(content), architecture.task, dataset, dataset.validation)
 
 
 def _check_design(design: Design, dataset: Dataset) -> None:

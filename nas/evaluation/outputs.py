@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import assert_never
 
 import numpy as np
 
-from nas.backends import TargetScale
+from nas.architecture import Architecture
+from nas.backends import (
+    CALIBRATION_IMAGES,
+    Precision,
+    Run,
+    TargetScale,
+    load_litert,
+    trained_litert_bytes,
+)
 from nas.data import Dataset, Split
-from nas.errors import InputError
+from nas.errors import ConversionError, EvaluationError, InputError
 from nas.evaluation.label_metrics import LabelAnswers
 from nas.evaluation.metrics import Answers, PixelAnswers, confusion_matrix
 from nas.evaluation.number_metrics import NumberAnswers
 
-__all__ = ["AnyAnswers", "answer_with", "judge_outputs", "quality_values"]
+__all__ = ["AnyAnswers", "answer_with", "judge_outputs", "load_as_file", "quality_values"]
 
 AnyAnswers = Answers | PixelAnswers | LabelAnswers | NumberAnswers
 """The answers to a split, by task."""
@@ -34,6 +42,20 @@ def quality_values(answers: AnyAnswers) -> dict[str, float]:
         key = "val_loss" if name == "loss" else name
         values |= {key: value, f"{key}_se": errors[name]}
     return values
+
+
+def load_as_file(
+    architecture: Architecture, weights: Sequence[np.ndarray], precision: Precision, dataset: Dataset
+) -> Run:
+    """Return what runs the LiteRT file that an export of a network writes.
+
+    int8 is calibrated on training examples of the data. Raises EvaluationError if LiteRT cannot express it.
+    """
+    calibration = np.asarray(dataset.train.x[:CALIBRATION_IMAGES])
+    try:
+        return load_litert(trained_litert_bytes(architecture, weights, precision, calibration))
+    except ConversionError as error:
+        raise EvaluationError(str(error)) from error
 
 
 def answer_with(

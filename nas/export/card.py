@@ -41,7 +41,7 @@ class CardFacts:
     title: str
     data: Sequence[str]  # sentences
     figures: Sequence[tuple[str, str, str]]  # name, value with its standard error, meaning
-    qualities: Sequence[str]  # names of those that are shown for files of lower precision
+    file_qualities: Mapping[str, Mapping[str, str]]  # by quality, the text for each file that has it
     training: Sequence[str]  # sentences about how the network was trained
     notes: Sequence[str]  # sentences about the files: what was compared, what is doubtful
     train_further: str  # a command
@@ -74,14 +74,14 @@ def card_text(
         ],
         "Data": [*facts.data, *([_classes(signature)] if signature else [])],
         "Figures": [_table(("figure", "value", ""), rows)],
-        "Files": [*_files(checks, facts.qualities), *facts.notes],
+        "Files": [*_files(checks, facts.file_qualities), *facts.notes],
         "Input and output": [*(_feeding(signature) if signature else []), *_integers(checks)],
         "Load": _loading(checks),
         "Train further": [*facts.training, f"```console\n$ {facts.train_further}\n```"],
         "Limits": [
-            "The figures hold for data like those of the search. They are of the validation split, by which "
-            "the network was chosen, and are therefore slightly optimistic: judge the network on examples "
-            "that played no part in the search. An input that belongs to no class gets one nevertheless, "
+            "The figures hold for data like those of the search. Those of the validation split, by which the "
+            "network was chosen, are slightly optimistic: judge the network on examples that played no part "
+            "in the search. An input that belongs to no class gets one nevertheless, "
             "and probabilities are not calibrated.",
         ],
         "Licence": ["Unknown: that of the data and of whoever publishes the network decides."],
@@ -132,26 +132,21 @@ def _integers(checks: Sequence[FileCheck]) -> list[str]:
     return found
 
 
-def _files(checks: Sequence[FileCheck], qualities: Sequence[str]) -> list[str]:
+def _files(checks: Sequence[FileCheck], qualities: Mapping[str, Mapping[str, str]]) -> list[str]:
     if not checks:
         return []
     columns = ("file", "bytes", "greatest difference", "equal decisions")
-    names = [name for name in qualities if any(name in check.values for check in checks)]
     rows = [
         (
             f"`{check.path.name}`",
             f"{check.size_bytes:,}",
             "-" if check.difference is None else f"{check.difference:.2g}",
             "-" if check.agreement is None else f"{check.agreement:.1%}",
-            *(_quality(check.values, name) for name in names),
+            *(texts.get(check.name, "-") for texts in qualities.values()),
         )
         for check in checks
     ]
-    return [_table((*columns, *names), rows)]
-
-
-def _quality(values: Mapping[str, float], name: str) -> str:
-    return f"{values[name]:.4f} ± {values[f'{name}_se']:.4f}" if name in values else "-"
+    return [_table((*columns, *qualities), rows)]
 
 
 def _loading(checks: Sequence[FileCheck]) -> list[str]:

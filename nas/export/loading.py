@@ -13,6 +13,7 @@ from nas.backends import Run, load_litert, load_onnx, predict
 from nas.errors import ConversionError
 from nas.quiet import silence_output
 from nas.tensorflow_imports import import_keras, import_tensorflow, keras_settings
+from nas.text import error_line
 
 __all__ = ["load_network"]
 
@@ -29,12 +30,7 @@ def load_network(path: Path, format_name: str) -> Run:
     try:
         return load(path)
     except Exception as error:  # the runtimes' errors have no common type
-        raise ConversionError(f"'{path.name}' must load in its runtime, but: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+        raise ConversionError(f"'{path.name}' must load in its runtime, but: {error_line(error)}") from error
 
 
 @keras_settings()

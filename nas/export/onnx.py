@@ -17,6 +17,7 @@ from nas.export.signature_metadata import metadata
 from nas.files import output_file
 from nas.quiet import silence_output
 from nas.tensorflow_imports import import_tensorflow
+from nas.text import error_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,9 +49,8 @@ def export_onnx(
         with silence_output():
             content = _converted(model, architecture.input_shape, signature)
     except Exception as error:  # the converter's errors have no common type
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ConversionError(
-            f"ONNX cannot express architecture {architecture.id}: {lines[0][:300]}"
+            f"ONNX cannot express architecture {architecture.id}: {error_line(error)}"
         ) from error
     with output_file(path) as unfinished:
         unfinished.write_bytes(content)

@@ -12,7 +12,7 @@ from nas.architecture import Design
 from nas.data import Dataset, Split
 from nas.report.answers_data import ExampleImages, answers_data
 from nas.report.drawing import draw_network
-from nas.report.search_data import TITLES, rounded
+from nas.report.search_data import SHARES, TITLES, rounded
 
 __all__ = ["network_data"]
 
@@ -44,7 +44,6 @@ def network_data(
     images = ExampleImages(dataset, split)
     in_curve = quality if quality.startswith("val_") else f"val_{quality}"
     shown = [key for key in ("epoch", "loss", "val_loss", in_curve) if any(key in row for row in curve)]
-    unbounded = ("loss", "mae", "rmse", "r2")
     return {
         "kind": "network",
         "name": name,
@@ -60,7 +59,7 @@ def network_data(
             {
                 "name": key,
                 "title": titles[key],
-                "share": titles[key].startswith(("Validation", "Test")) and not key.endswith(unbounded),
+                "share": key.removeprefix("test_") in SHARES,
             }
             for key in names
         ],

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from nas.space import OpenValue
-from nas.trials import Criteria, Trial, hypervolume_curve, pareto_front
+from nas.trials import OBJECTIVES, Criteria, Trial, hypervolume_curve, pareto_front
 
-__all__ = ["TITLES", "busy_minutes", "rounded", "search_history", "trial_columns"]
+__all__ = ["SHARES", "TITLES", "busy_minutes", "rounded", "search_history", "trial_columns"]
 
 TITLES = {
     "accuracy": "Validation accuracy",
@@ -30,6 +30,9 @@ TITLES = {
     "peak_bytes": "Peak activation memory (bytes)",
 }
 """The values of trials that a report shows, and their titles."""
+
+SHARES = {objective.name for objective in OBJECTIVES.values() if objective.maximize}
+"""The values that are shown in percent, and their error on a log axis."""
 
 DIGITS = 5
 """Significant digits of a value in a page."""
@@ -69,10 +72,9 @@ def trial_columns(
         columns[name] = [rounded(trial.values.get(name)) for trial in trials]
     for quality in criteria.qualities:
         columns[f"{quality.name}_se"] = [rounded(t.values.get(f"{quality.name}_se")) for t in trials]
-    shares = {objective.name for objective in criteria.objectives if objective.maximize}
     return {
         "columns": columns,
-        "names": [{"name": n, "title": TITLES[n], "share": n in shares or _is_share(n)} for n in names],
+        "names": [{"name": n, "title": TITLES[n], "share": n in SHARES} for n in names],
         "objectives": [objective.name for objective in criteria.objectives],
         "quality": criteria.qualities[0].name,
         "maximize": criteria.qualities[0].maximize,
@@ -89,10 +91,6 @@ def trial_columns(
             for value in open_values
         ],
     }
-
-
-def _is_share(name: str) -> bool:
-    return name not in ("val_loss", "mae", "rmse", "r2") and TITLES[name].startswith("Validation")
 
 
 def busy_minutes(trials: Sequence[Trial]) -> list[float]:

@@ -3,10 +3,11 @@
 from nas.searching.comparing import SearchComparison, compare_searches
 from nas.searching.confirmed import Confirmation
 from nas.searching.confirming import ConfirmedStep, prepare_confirmation
-from nas.searching.exporting import Exported, ExportRequest, export_trial, judged_data
+from nas.searching.exporting import Exported, ExportRequest, export_trial
 from nas.searching.health import find_problems, find_waste
 from nas.searching.plan import CHANGEABLE, Plan, SearchOptions
 from nas.searching.planning import fitting_qualities
+from nas.searching.recorded_data import judged_data
 from nas.searching.recorded_report import RecordedReport
 from nas.searching.reproducing import reproduce_trial
 from nas.searching.screening import counted_costs

@@ -12,7 +12,7 @@ them: a confirmation resumes from it. `confirmed.json` holds what follows, for p
       seeds       numbers of the seeds, in the order of `values`
       validation  {values, mean, se}: the quality on the validation split, by seed
       test        {values, mean, se}: the quality on the test split, by seed
-      ties        letters: members that share one are not told apart; null with less than 2 seeds
+      ties        letters: members that share one do not differ significantly; null with less than 2 seeds
       optimism    {validation, test}: how much better the search's quality is than each mean
       failed      number of trainings that failed
     comparisons   of two members: trials, difference of the test means, se, p, p_holm
@@ -62,7 +62,7 @@ RESULT_FILE = "confirmed.json"
 COSTS = ("params", "flops", "latency_ms", "size_bytes", "peak_bytes")
 
 SIGNIFICANT = 0.05
-"""Corrected p-value below which two members are told apart."""
+"""Corrected p-value below which a difference is significant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Comparison:
 
     @property
     def is_tie(self) -> bool:
-        """Whether the two are not told apart."""
+        """Whether the difference is not significant."""
         return self.p_holm >= SIGNIFICANT
 
 
@@ -110,7 +110,7 @@ class Confirmation:
 
     @property
     def smallest_tie(self) -> ConfirmedMember | None:
-        """The member with the fewest parameters that is not told apart from the best; None: not tested."""
+        """The member with the fewest parameters that is tied with the best; None: not tested."""
         if not self.members or self.members[0].ties is None:
             return None
         tied = [one for one in self.members if set(one.ties or "") & set(self.members[0].ties)]
@@ -176,7 +176,7 @@ def confirm_members(
     """
     criteria = plan.criteria
     quality = criteria.qualities[0]
-    known = {(trial.number, trial.id): trial for trial in trials}
+    known = {(trial.number, trial.id) for trial in trials}
     trained: dict[int, list[ConfirmedTraining]] = {}
     failed: dict[int, int] = {}
     for one in sorted(trainings, key=lambda one: one.seed):

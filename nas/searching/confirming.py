@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nas.data import Dataset, load_dataset, select_fold
+from nas.data import Dataset, select_fold
 from nas.errors import DataError, EvaluationError, InputError
 from nas.evaluation import Evaluation, Job
 from nas.executors import Executor, exit_if_imported_by_worker
@@ -36,6 +36,7 @@ from nas.searching.confirmed_trainings import (
 from nas.searching.health import scratch_folder
 from nas.searching.plan import Plan
 from nas.searching.planning import changed_versions, create_executor, create_halving
+from nas.searching.recorded_data import recorded_data
 from nas.searching.recorded_report import RecordedReport
 from nas.trials import Trial, meeting, pareto_front
 
@@ -94,12 +95,7 @@ def prepare_confirmation(
         if not _missing(asked, kept, trials):
             workers = 0  # nothing is to be trained: start no process
         executor = create_executor(plan, plan.task, workers)
-        dataset = load_dataset(plan.data, plan, progress)
-        if dataset.fingerprint != plan.fingerprint:
-            raise DataError(
-                "a front must be confirmed with the data of its search, but the content of "
-                f"'{plan.data}' has changed; restore the data"
-            )
+        dataset = recorded_data(plan, progress)
         if dataset.test is None:
             raise DataError(
                 f"a confirmation needs a test split, but '{plan.data}' has none; add x_test and y_test, or a "
@@ -235,6 +231,7 @@ class ConfirmationSession:
             seed=self.plan.seed + FIRST_SEED + 1000 * seed,
             number=number,
             is_last=True,
+            precision=self.plan.judged_precision,
             judged_by=metric_name(self.plan.criteria.qualities[0]),
         )
 

@@ -20,24 +20,19 @@ def describe_search(name: str, plan: Plan, trials: Sequence[Trial]) -> str:
     answers = pick_answers(trials, criteria)
     if not answers:
         return f"No network of use is trained in full yet. Trials: {counted or 'none'}."
-    titles: dict[int, list[str]] = {}
-    for answer in answers:
-        titles.setdefault(answer.trial.number, []).append(answer.title)
     values = [objective.name for objective in criteria.objectives]
     rows = [
         ["answer", "network", *map(label, values), "its files"],
         ["---"] * (len(values) + 3),
     ]
-    for number, of_trial in titles.items():
-        first = next(answer for answer in answers if answer.trial.number == number)
-        rule = f'"{first.rule}"' if " " in first.rule else first.rule
-        found = first.trial.values
+    for answer in answers:
+        found = answer.trial.values
         rows.append(
             [
-                ", ".join(of_trial),
-                trial_label(first.trial, None),
+                ", ".join(answer.titles),
+                trial_label(answer.trial, None),
                 *(with_error(value, found.get(value), found.get(f"{value}_se")) for value in values),
-                f"`nas export {name} --pick {rule}`",
+                f"`nas export {name} {answer.export_option()}`",
             ]
         )
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)

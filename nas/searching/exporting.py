@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from nas.backends import CALIBRATION_IMAGES, build_compiled_model, compute_outputs
-from nas.data import Dataset, load_dataset, select_fold
+from nas.data import Dataset
 from nas.errors import ConversionError, DataError
 from nas.evaluation import Evaluator, answer_with, quality_values, read_state
 from nas.export import (
@@ -30,9 +30,11 @@ from nas.export import (
 from nas.files import output_file
 from nas.report import draw_predictions, write_figures
 from nas.searching.plan import Plan
-from nas.trials import Objective, Trial
+from nas.searching.recorded_data import judged_data
+from nas.text import error_line
+from nas.trials import Objective, Trial, label, number, with_error
 
-__all__ = ["ExportRequest", "Exported", "export_trial", "judged_data"]
+__all__ = ["ExportRequest", "Exported", "export_trial"]
 
 COMPARED_IMAGES = 100
 """Real validation examples on which each file is compared with the network that was judged."""
@@ -61,20 +63,6 @@ class Exported:
     # split, with their standard errors; empty without the data
     compared: str = ""  # a sentence: on what the files were compared, or why they were not
     warnings: tuple[str, ...] = ()  # sentences about files that are worse than the network
-
-
-def judged_data(plan: Plan) -> Dataset:
-    """Return the data by which the exported weights of a search were judged: the first fold.
-
-    Raises DataError if the data cannot be read or has changed.
-    """
-    dataset = load_dataset(plan.data, plan)
-    if dataset.fingerprint != plan.fingerprint:
-        raise DataError(
-            f"the data must be those of the search, but the content of '{plan.data}' has changed; "
-            "restore the data"
-        )
-    return select_fold(dataset, 0, plan.folds, plan.split_seed)
 
 
 def export_trial(name: str, plan: Plan, trial: Trial, checkpoint: Path, request: ExportRequest) -> Exported:
@@ -172,7 +160,8 @@ class _Export:
         try:
             outputs = run(x)
         except Exception as error:  # the runtimes' errors have no common type
-            raise ConversionError(f"'{path.name}' must run in its runtime, but: {error}") from error
+            reason = error_line(error)
+            raise ConversionError(f"'{path.name}' must run in its runtime, but: {reason}") from error
         difference, agreement = compare_outputs(path, precision, architecture.task, outputs, expected)
         qualities: dict[str, float] = {}
         if precision != "float32":
@@ -189,8 +178,8 @@ class _Export:
         if (-difference if self.quality.maximize else difference) <= values[f"{name}_se"]:
             return []
         return [
-            f"{check.path.name} loses more than one standard error of {name.removeprefix('val_')}: "
-            f"{check.values[name]:.4f} instead of {values[name]:.4f} ± {values[f'{name}_se']:.4f}."
+            f"{check.path.name} loses more than one standard error of {label(name)}: "
+            f"{number(name, check.values[name])} instead of {_quality_text(name, values)}."
         ]
 
     def _describe(self, exported: Exported, origin: str, work: Path) -> dict[str, Path]:
@@ -202,7 +191,7 @@ class _Export:
             f"Trial {self.trial.number} of {self.name.rpartition(':')[0]}",
             self._data(),
             self._card_figures(exported.values),
-            [quality.name for quality in self.plan.criteria.qualities],
+            self._file_qualities(exported.checks),
             self._training(),
             [exported.compared, *exported.warnings],
             self.request.train_further or f"nas train {self.name} --epochs 100",
@@ -232,13 +221,16 @@ class _Export:
             meaning = quality.text + (f"; mean of {count} trainings" if count > 1 else "")
             if self.plan.judged_precision != "float32":
                 meaning += f"; of the LiteRT file of {self.plan.judged_precision}"
-            rows.append((quality.name.removeprefix("val_"), _with_error(quality, recorded), meaning))
+            rows.append((label(quality.name), _quality_text(quality.name, recorded), meaning))
             if values and count > 1:
                 text = "the same for the weights in these files, in float32"
-                rows.append((quality.name.removeprefix("val_"), _with_error(quality, values), text))
-            if (name := f"test_{quality.name.removeprefix('val_')}") in recorded:
-                tested = _with_error(replace(quality, name=name), recorded)
-                rows.append((name.replace("_", " "), tested, "on the test split, judged once"))
+                rows.append((label(quality.name), _quality_text(quality.name, values), text))
+            if (name := f"test_{label(quality.name)}") in recorded:
+                is_confirmed = f"confirmed_{label(quality.name)}" in recorded
+                text = (
+                    "mean of new trainings of this network (nas confirm)" if is_confirmed else "judged once"
+                )
+                rows.append((name, _quality_text(name, recorded), f"on the test split, {text}"))
         if "latency_ms" in recorded:
             noise = recorded.get("latency_cv", 0.0) * recorded["latency_ms"]
             text = f"median of one inference, {self.plan.device or 'unknown device'}"
@@ -248,6 +240,16 @@ class _Export:
                 ("file size", f"{recorded['size_bytes']:,.0f} bytes", f"LiteRT, {self.plan.precision}")
             )
         return rows
+
+    def _file_qualities(self, checks: Sequence[FileCheck]) -> dict[str, dict[str, str]]:
+        """Return the qualities of files of lower precision as text, by quality and name of the file."""
+        found: dict[str, dict[str, str]] = {}
+        for quality in self.plan.criteria.qualities:
+            for check in checks:
+                if quality.name in check.values:
+                    text = _quality_text(quality.name, check.values)
+                    found.setdefault(label(quality.name), {})[check.name] = text
+        return found
 
     def _training(self) -> list[str]:
         training, trial = self.trial.training, self.trial
@@ -261,14 +263,8 @@ class _Export:
         ]
 
 
-def _with_error(quality: Objective, values: Mapping[str, float]) -> str:
-    """Format a quality with its standard error: 97.2 ± 0.6 %."""
-    value, error = values.get(quality.name), values.get(f"{quality.name}_se")
-    if value is None:
-        return "unknown"
-    if quality.maximize:
-        return f"{100 * value:.1f}{'' if error is None else f' ± {100 * error:.1f}'} %"
-    return f"{value:.4g}{'' if error is None else f' ± {error:.2g}'}"
+def _quality_text(name: str, values: Mapping[str, float]) -> str:
+    return with_error(name, values.get(name), values.get(f"{name}_se"))
 
 
 def _write(path: Path, text: str) -> None:

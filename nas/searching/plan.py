@@ -163,7 +163,7 @@ class Plan(SearchOptions):
     bounds: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Least and greatest value of each cost in the space: the scale of the hypervolume."""
     examples: Positive = 800
-    """Number of validation examples, which limits the errors that can be told apart."""
+    """Number of validation examples, which limits the differences of errors that are significant."""
     guess: float | None = None
     """Error of the best constant answer on the validation split, by the first quality."""
     versions: dict[str, str] = Field(default_factory=dict)

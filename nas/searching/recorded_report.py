@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nas.data import Dataset, load_dataset, select_fold
-from nas.errors import InputError
+from nas.data import Dataset
+from nas.errors import DataError
 from nas.files import output_file
 from nas.record import SearchRecord
 from nas.report import page_html
 from nas.searching.plan import Plan
 from nas.searching.record_writer import rejected_reasons
+from nas.searching.recorded_data import judged_data
 from nas.searching.report_file import best_predictions
 from nas.searching.reporting import Reporter
 from nas.trials import Trial
@@ -43,7 +45,9 @@ class RecordedReport:
         self._record = SearchRecord.open(name)
         self.name = self._record.name
         self._plan = Plan.parse(self._record.config)
-        self._dataset = _load(self._plan, progress)
+        self._dataset: Dataset | None = None
+        with contextlib.suppress(DataError):  # the page says so
+            self._dataset = judged_data(self._plan, progress)
         self._server = server
         self._reporter = Reporter(self.name, self._plan, self._dataset, self._file, self._link)
         self._last: dict[str, Any] = {}
@@ -87,17 +91,6 @@ class RecordedReport:
 
     def _file(self, trial: Trial) -> Path:
         return self._record.file(trial)
-
-
-def _load(plan: Plan, progress: Callable[[str], None] | None) -> Dataset | None:
-    """Return the first fold of the data of a search; None if the data is away or has changed."""
-    try:
-        dataset = load_dataset(plan.data, plan, progress)
-    except InputError:
-        return None
-    if dataset.fingerprint != plan.fingerprint:
-        return None
-    return select_fold(dataset, 0, plan.folds, plan.split_seed)
 
 
 def _version(trials: list[Trial], state: str, confirmed: str) -> str:

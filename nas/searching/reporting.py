@@ -172,21 +172,15 @@ class Reporter:
         return ranked[:MAX_DETAILED]
 
     def _answers(self, trained: Sequence[Trial]) -> list[dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
-        for answer in pick_answers(trained, self._plan.criteria):
-            quoted = f'"{answer.rule}"' if " " in answer.rule else answer.rule
-            entry = found.setdefault(
-                answer.trial.number,
-                {
-                    "trial": answer.trial.number,
-                    "titles": [],
-                    "rules": [],
-                    "command": f"nas export {self._name} --pick {quoted}",
-                },
-            )
-            entry["titles"].append(answer.title)
-            entry["rules"].append(answer.rule)
-        return list(found.values())
+        return [
+            {
+                "trial": answer.trial.number,
+                "titles": list(answer.titles),
+                "rules": list(answer.rules),
+                "command": f"nas export {self._name} {answer.export_option()}",
+            }
+            for answer in pick_answers(trained, self._plan.criteria)
+        ]
 
     def _network(self, trial: Trial) -> dict[str, Any]:
         if trial.number not in self._networks:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from nas.data import load_dataset, select_fold
-from nas.errors import DataError, InputError
+from nas.data import select_fold
+from nas.errors import InputError
 from nas.evaluation import Evaluation, Evaluator
 from nas.files import temporary_folder
 from nas.searching.evaluated import add_evaluations, add_seed
 from nas.searching.plan import Plan
 from nas.searching.planning import create_halving
+from nas.searching.recorded_data import recorded_data
 from nas.searching.trial_training import TrialTraining
 from nas.trials import Trial
 
@@ -30,12 +31,7 @@ def reproduce_trial(
         raise InputError(
             f"only a trial that was trained can be trained again, got trial {trial.number}, {trial.state}"
         )
-    dataset = load_dataset(plan.data, plan, progress)
-    if dataset.fingerprint != plan.fingerprint:
-        raise DataError(
-            f"a trial must be trained with the data of its search, but the content of '{plan.data}' has "
-            "changed; restore the data"
-        )
+    dataset = recorded_data(plan, progress)
     evaluator, full = Evaluator(plan.task), create_halving(plan).rungs[-1]
     with temporary_folder() as folder:
         folds = [

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from nas.data import Dataset, check_folds, load_dataset, select_fold
 from nas.engines import create_engine
-from nas.errors import DataError, InputError, RunError, WorkerError
+from nas.errors import InputError, RunError, WorkerError
 from nas.executors import Executor, exit_if_imported_by_worker
 from nas.record import NameInUseError, SearchRecord
 from nas.report import data_lines
@@ -38,6 +38,7 @@ from nas.searching.planning import (
     starting_settings,
 )
 from nas.searching.record_writer import RecordWriter
+from nas.searching.recorded_data import recorded_data
 from nas.searching.report_file import ReportFile
 from nas.searching.screening import Screen
 from nas.searching.status import Budget, Status
@@ -131,12 +132,7 @@ def resume_search(
     executor: Executor | None = None
     try:
         plan = Plan.parse({**record.config, **changes})
-        dataset = load_dataset(plan.data, plan, progress)
-        if dataset.fingerprint != plan.fingerprint:
-            raise DataError(
-                f"a search must be resumed with the data it was started with, but the content of "
-                f"'{plan.data}' has changed; restore the data, or start a new search"
-            )
+        dataset = recorded_data(plan, progress)
         if "examples" not in record.config:  # of a search that 0.1.0 recorded
             plan = plan.model_copy(update={"examples": len(dataset.validation)})
         executor = create_executor(plan, plan.task, workers)

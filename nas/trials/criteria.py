@@ -1,9 +1,9 @@
 """By which criteria networks are compared: objectives, the scale of a quality, and the quality floor.
 
 Costs count by ratio, so they are compared by their logarithms. The same holds for errors: a step from 2 % to
-1 % is as large as one from 40 % to 20 %. The validation split limits what can be told apart at the accurate
-end, so that a constant is added to an error before its logarithm. A network whose error is over the quality
-floor is of no use, however small it is.
+1 % is as large as one from 40 % to 20 %. The validation split limits which differences are significant at
+the accurate end, so that a constant is added to an error before its logarithm. A network whose error is over
+the quality floor is of no use, however small it is.
 """
 
 from __future__ import annotations

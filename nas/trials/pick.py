@@ -45,9 +45,14 @@ COMPARISON = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=|<|>|==)\s*([-+0-9._e]+)\s*", 
 class Answer(NamedTuple):
     """A network that a user is likely to look for."""
 
-    title: str
-    rule: str  # of PICKS
+    titles: tuple[str, ...]  # the questions that it answers
+    rules: tuple[str, ...]  # of PICKS, one for each title
     trial: Trial
+
+    def export_option(self, index: int = 0) -> str:
+        """Return the option of `nas export` that picks the network by one of the rules."""
+        rule = self.rules[index]
+        return f'--pick "{rule}"' if " " in rule else f"--pick {rule}"
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ def pick_trial(trials: Sequence[Trial], criteria: Criteria, choice: str, where: 
 
 
 def pick_answers(trials: Sequence[Trial], criteria: Criteria) -> list[Answer]:
-    """Return the networks that a user is likely to look for, empty without a useful trial."""
+    """Return the networks that a user is likely to look for, each once; empty without a useful trial."""
     useful = criteria.useful(trials)
     if not useful:
         return []
@@ -139,7 +144,12 @@ def pick_answers(trials: Sequence[Trial], criteria: Criteria) -> list[Answer]:
     if all("latency_ms" in trial.values for trial in useful):
         rules["fastest-within 1%"] = f"fastest within {margin} of it"
     rules["knee"] = "knee of the front"
-    return [Answer(title, rule, pick_trial(trials, criteria, rule)) for rule, title in rules.items()]
+    found: dict[int, Answer] = {}
+    for rule, title in rules.items():
+        trial = pick_trial(trials, criteria, rule)
+        before = found.get(trial.number, Answer((), (), trial))
+        found[trial.number] = Answer((*before.titles, title), (*before.rules, rule), trial)
+    return list(found.values())
 
 
 def _cheapest(trials: Sequence[Trial], criteria: Criteria, cost: str, margin: float) -> Trial:

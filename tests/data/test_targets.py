@@ -70,7 +70,7 @@ def test_several_labels_in_one_text_are_separated(values: list[str]) -> None:
 @pytest.mark.parametrize(
     ("y", "kind", "match"),
     [
-        ([1.0, 2.0, 3.0], "auto", "only whole numbers in y_train; use --labels numbers .*--labels classes"),
+        ([1.0, 2.0, 3.0], "auto", "got those of y_train; use --labels numbers .*--labels classes"),
         ([[3, 1], [0, 2]], "auto", "integers 0..3.*--labels numbers"),
         ([[0.9, 0.1], [0.2, 0.8]], "auto", "probabilities.*--labels numbers"),
         ([[1, 1], [0, 1]], "classes", "one 1 in each row.*--labels multi_label"),

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from digit_jobs import digit_design, digit_job
 
+from nas.backends import CALIBRATION_IMAGES, load_litert, trained_litert_bytes
 from nas.data import Dataset
 from nas.errors import EvaluationError, RunError, SpaceError
-from nas.evaluation import Evaluator, State, read_state, write_state
+from nas.evaluation import Evaluator, State, answer_with, read_state, write_state
 from nas.evaluation.evaluator import TRACED_BYTES
 
 pytestmark = pytest.mark.trains
@@ -68,6 +69,23 @@ def test_only_a_judged_job_reads_the_test_split(evaluator, digits, tmp_path):
     assert found.test.shape == (len(dataset.test),)
     assert found.test.mean() == pytest.approx(scores["test_accuracy"])
     assert found.validation.mean() == pytest.approx(judged.values["accuracy"])
+
+
+def test_a_file_of_lower_precision_is_judged_on_both_splits(evaluator, digits, tmp_path):
+    design, dataset = digit_design(), Dataset.open(digits)
+    options = {"epochs": 4, "is_last": True, "precision": "int8", "judged_by": "loss"}
+    judged = evaluator.evaluate(digit_job(tmp_path / "int8", digits, design, **options))
+    weights = list(read_state(judged.checkpoint).weights)
+    content = trained_litert_bytes(design.architecture, weights, "int8", dataset.train.x[:CALIBRATION_IMAGES])
+    run = load_litert(content)
+    for split, found in (
+        (dataset.validation, judged.judgement.validation),
+        (dataset.test, judged.judgement.test),
+    ):
+        expected = answer_with(run, "classification", dataset, split)
+        np.testing.assert_allclose(found, expected.losses, rtol=1e-6)
+    floats = evaluator.score_test_split(design, judged.checkpoint, dataset)
+    assert judged.judgement.values["test_loss"] != floats["test_loss"]
 
 
 def test_a_checkpoint_of_another_network_is_rejected(evaluator, digits, tmp_path):

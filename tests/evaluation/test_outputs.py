@@ -164,7 +164,7 @@ def test_a_network_that_cannot_become_a_file_fails_by_its_own_fault(evaluator, d
 
     monkeypatch.setattr(tf.lite.TFLiteConverter, "convert", refuse, raising=False)
     job = digit_job(tmp_path, digits, digit_design(), epochs=1, is_last=True, precision="int8")
-    with pytest.raises(EvaluationError, match="to int8: error: no such operator"):
+    with pytest.raises(EvaluationError, match="in int8: error: no such operator"):
         evaluator.evaluate(job)
 
 

@@ -154,6 +154,6 @@ def test_a_network_that_the_converter_rejects_is_a_conversion_error(
 
     monkeypatch.setattr(tf.lite.TFLiteConverter, "convert", refuse, raising=False)
     images = np.zeros((2, *one.architecture.input_shape), np.float32)
-    with pytest.raises(ConversionError, match=r"to int8: .*tf\.Strange"):
+    with pytest.raises(ConversionError, match=r"in int8: .*tf\.Strange"):
         export_litert(one.architecture, None, tmp_path / "model.tflite", LitertOptions("int8", images))
     assert not list(tmp_path.iterdir())

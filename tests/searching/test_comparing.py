@@ -1,4 +1,4 @@
-"""Searches on one scale: joint front, hypervolumes, what is refused and what is told."""
+"""Searches on one scale: joint front, hypervolumes, what is refused and what is warned of."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import nas
 from nas.cli.main import main
 from nas.errors import DataError, InputError
 from nas.record import SearchRecord
-from nas.searching import confirming, find_problems
+from nas.searching import confirming, find_problems, recorded_data
 from nas.searching.confirmed_trainings import read_trainings
 
 pytestmark = [
@@ -156,7 +156,7 @@ def test_options_are_checked(folder, options, rule):
 
 
 def test_data_must_be_unchanged_and_have_a_test_split(folder, monkeypatch):
-    load = confirming.load_dataset
+    load = recorded_data.load_dataset
 
     def loaded(change):
         return lambda *args: change(load(*args))
@@ -166,11 +166,11 @@ def test_data_must_be_unchanged_and_have_a_test_split(folder, monkeypatch):
         object.__setattr__(changed, "saved_fingerprint", data.fingerprint)
         return changed
 
-    monkeypatch.setattr(confirming, "load_dataset", loaded(without_test))
+    monkeypatch.setattr(recorded_data, "load_dataset", loaded(without_test))
     with pytest.raises(DataError, match="a confirmation needs a test split, but 'digits' has none"):
         nas.find("small").confirm(workers=0)
     changed = loaded(lambda data: replace(data, classes=tuple("abcdefghij")))
-    monkeypatch.setattr(confirming, "load_dataset", changed)
+    monkeypatch.setattr(recorded_data, "load_dataset", changed)
     with pytest.raises(DataError, match="the content of 'digits' has changed"):
         nas.find("small").confirm(workers=0)
 

@@ -54,7 +54,7 @@ def test_a_training_is_found_by_its_folder(folder):
     assert dataset.fingerprint == found.plan.fingerprint
     right = found.model(trial).predict(dataset.test.x, verbose=0).argmax(axis=1) == dataset.test.y
     assert np.mean(right) == pytest.approx(trial.values["test_accuracy"])
-    with pytest.raises(InputError, match=r"the report of a training is in its folder, got 'balanced'"):
+    with pytest.raises(InputError, match="a report must be of a search, got the training"):
         found.report("report.html")
 
 

@@ -97,7 +97,7 @@ function renderConfirmed() {
   const on = found.optimism, front = new Set(found.confirmed);
   const box = section("confirmed", "Confirmed on the test split", `Front members trained again with up to ${d3.max(found.members, (one) => one.seeds.length)} new seeds and judged on the test split, which the search does not use. `
     + `Optimism of the search: ${gain(on.validation, on.validation_se)} on the same validation examples, ${gain(on.test, on.test_se)} on the test split. `
-    + "Members with a common letter are not told apart (paired tests over seeds and examples, Holm's correction). Front: no other member dominates it by the test means."
+    + "Members with a common letter do not differ significantly (paired tests over seeds and examples, Holm's correction). Front: no other member dominates it by the test means."
     + (found.missing ? ` ${found.missing} trainings are missing: nas confirm ${data.name} trains them.` : ""));
   const estimate = (one) => withError({ [quality]: one.mean, [quality + "_se"]: one.se }, quality);
   const lines = found.members.map((one) => [one.trial, data.labels[one.trial] || one.id, format(quality, one.search), estimate(one.validation), estimate(one.test), one.ties || "–", gain(one.optimism.test), front.has(one.trial) ? "yes" : "no", one.seeds.length + (one.failed ? ` (${one.failed} failed)` : ""), format("params", one.costs.params)]);

@@ -9,7 +9,7 @@ async function readData() {
 let rows = [];
 const state = {
   x: "", y: "", colour: "state", filter: "", selected: null, pinned: null, sort: ["", 1], count: 25,
-  hidden: new Set(), over: "trials", brushes: new Map(),
+  hidden: new Set(), over: "trials", brushes: new Map(), spans: new Map(),
 };
 
 function makeRows() {

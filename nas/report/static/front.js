@@ -65,7 +65,7 @@ function colourOf() {
 
 function stairs(points, xAxis, yAxis, xName, yName) {
   // Non-dominated points in the figure: costs downwards, qualities upwards.
-  const sign = (name) => (nameOf(name).share || name === "r2" ? -1 : 1);
+  const sign = (name) => (nameOf(name).share ? -1 : 1);
   const sorted = [...points].sort((a, b) => sign(xName) * (a[xName] - b[xName]) || sign(yName) * (a[yName] - b[yName]));
   const best = [];
   for (const row of sorted) if (!best.length || sign(yName) * (row[yName] - best.at(-1)[yName]) < 0) best.push(row);
@@ -216,4 +216,3 @@ function renderParallel() {
     if (state.spans.has(axis.key)) node.call(brush.move, state.spans.get(axis.key));
   }
 }
-state.spans = new Map();
