@@ -15,7 +15,7 @@ help:  ## show these targets
 
 venv: .venv/installed  ## make .venv and install
 
-search: venv  ## search xception_like on the embedded digits, about 5 minutes with the set-up
+search: venv  ## search xception_like on the embedded digits, about 6 minutes with the set-up
 	$(BIN)/nas search --space xception_like
 
 lint: venv

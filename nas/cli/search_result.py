@@ -122,8 +122,7 @@ def _print_picks(result: Result) -> None:
     rows = []
     for answer in pick_answers(result.trials, criteria):
         values = [number(name, answer.trial.values.get(name)) for name in names]
-        for index, title in enumerate(answer.titles):
-            rows.append([title, str(answer.trial.number), *values, answer.export_option(index)])
+        rows.append([", ".join(answer.titles), str(answer.trial.number), *values, answer.export_option])
     if rows:
         output.print(table("", ["", "trial", *map(label, names), "export with"], rows))
         output.print()

@@ -32,7 +32,7 @@ def describe_search(name: str, plan: Plan, trials: Sequence[Trial]) -> str:
                 ", ".join(answer.titles),
                 trial_label(answer.trial, None),
                 *(with_error(value, found.get(value), found.get(f"{value}_se")) for value in values),
-                f"`nas export {name} {answer.export_option()}`",
+                f"`nas export {name} {answer.export_option}`",
             ]
         )
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -177,7 +177,7 @@ class Reporter:
                 "trial": answer.trial.number,
                 "titles": list(answer.titles),
                 "rules": list(answer.rules),
-                "command": f"nas export {self._name} {answer.export_option()}",
+                "command": f"nas export {self._name} {answer.export_option}",
             }
             for answer in pick_answers(trained, self._plan.criteria)
         ]

@@ -49,9 +49,10 @@ class Answer(NamedTuple):
     rules: tuple[str, ...]  # of PICKS, one for each title
     trial: Trial
 
-    def export_option(self, index: int = 0) -> str:
-        """Return the option of `nas export` that picks the network by one of the rules."""
-        rule = self.rules[index]
+    @property
+    def export_option(self) -> str:
+        """The option of `nas export` that picks the network by its first rule."""
+        rule = self.rules[0]
         return f'--pick "{rule}"' if " " in rule else f"--pick {rule}"
 
 
